@@ -1,0 +1,1 @@
+//! Snug's protocol, sans I/O.

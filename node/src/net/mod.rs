@@ -1,0 +1,1 @@
+//! The libp2p mesh of one room: behaviour, link authentication, event loop.

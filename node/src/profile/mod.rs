@@ -1,0 +1,1 @@
+//! The data folder: identity, lock, format version.

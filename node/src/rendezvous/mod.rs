@@ -1,0 +1,1 @@
+//! Client of the rendezvous: create, login, presence, delete.
