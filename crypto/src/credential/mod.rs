@@ -1,0 +1,1 @@
+//! OPAQUE credentials and tombstones: docs/PROTOCOL.md, "Credentials".

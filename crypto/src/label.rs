@@ -1,0 +1,156 @@
+//! Every label of the protocol, once: docs/PROTOCOL.md, "Labels", holds the same table, and a test compares the two.
+//!
+//! A label separates one use of a hash, a key or a signature from every other. Never reuse or rename one.
+
+/// A domain-separation label: printable ASCII without 0x00.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Label(&'static str);
+
+impl Label {
+    /// The label's bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+
+    /// The label as text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// What a label separates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// An `H(label, …)`.
+    Hash,
+    /// An `X(k, label, …)`.
+    Key,
+    /// A `MAC(k, label, …)`.
+    Mac,
+    /// An Ed25519 signature.
+    Signature,
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $use:ident, $fields:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[doc = concat!("\n\nFields: ", $fields, ".")]
+            pub const $name: Label = Label($text);
+        )*
+
+        /// All labels: text, use, and the fields that go in.
+        pub const ALL: &[(Label, Use, &str)] = &[$(($name, Use::$use, $fields)),*];
+    };
+}
+
+labels! {
+    /// Room handle.
+    HANDLE = "handle", Hash, "room_id";
+    /// Fingerprint of an identity, first 16 bytes.
+    FINGERPRINT = "fingerprint", Hash, "identity_vk";
+    /// Genesis hash.
+    GENESIS = "genesis", Hash, "body";
+    /// Operation hash.
+    OPERATION = "operation", Hash, "genesis_hash, body";
+    /// Digest of a leaf or leave record, which its identity signs.
+    RECORD = "record", Hash, "genesis_hash, body";
+    /// Leaf id, first 16 bytes.
+    LEAF = "leaf", Hash, "genesis_hash, identity_vk, leaf_vk, incarnation";
+    /// Digest that a transport key signs to say whose peer it is.
+    PEER = "peer", Hash, "genesis_hash, identity_vk, peer";
+    /// Hash of a KEM key, as epochs name it.
+    KEM = "kem", Hash, "xwing_ek";
+    /// Hash of an epoch's members.
+    MEMBERS = "members", Hash, "encoded members";
+    /// An epoch's context.
+    CONTEXT = "context", Hash, "genesis_hash, members_hash, member_count, generation, round, issuer, custodians";
+    /// Epoch id.
+    EPOCH = "epoch", Hash, "ctx, commit";
+    /// Digest of an announcement, which its issuer signs.
+    ANNOUNCEMENT = "announcement", Hash, "epoch_id, box_root";
+    /// A Merkle tree's leaf: one box.
+    BOX_LEAF = "box leaf", Hash, "leaf_id, ciphertext";
+    /// A Merkle tree's inner node.
+    BOX_NODE = "box node", Hash, "left, right";
+    /// Frame hash.
+    FRAME = "frame", Hash, "epoch_id, hdr, padded contents";
+    /// Message id.
+    MESSAGE = "message", Hash, "frame_hash, index";
+    /// Digest of a tombstone, which the admin signs.
+    TOMBSTONE = "tombstone", Hash, "handle, genesis_hash";
+
+    /// Key of the room capsule.
+    CAPSULE = "capsule", Key, "none; k is the room credential's export key";
+    /// Key of the admin capsule.
+    ADMIN_CAPSULE = "admin", Key, "none; k is the admin credential's export key";
+    /// Root of a generation's keys.
+    PSK = "psk", Key, "handle, count; k is Extract(r, room_key)";
+    /// Gossip topic.
+    TOPIC = "topic", Key, "generation; k is psk";
+    /// Key that authenticates links.
+    MESH = "mesh", Key, "generation; k is psk";
+    /// Key that authenticates admissions.
+    JOIN = "join", Key, "generation; k is psk";
+    /// Key that seals presence records.
+    INTRO = "intro", Key, "generation; k is psk";
+    /// Key that seals control messages.
+    CONTROL = "control", Key, "generation; k is psk";
+    /// Key of a frame's envelope.
+    ENVELOPE = "env", Key, "ctx; k is Extract(psk, es)";
+    /// Tag of an epoch's frames, first 8 bytes.
+    TAG = "tag", Key, "ctx; k is Extract(psk, es)";
+    /// Commitment to an epoch's secret.
+    COMMIT = "commit", Key, "ctx; k is Extract(psk, es)";
+    /// Secret that an epoch exports to other uses.
+    EXPORT = "export", Key, "ctx; k is Extract(psk, es)";
+    /// Root of an epoch's sender chains.
+    SENDERS = "snd", Key, "ctx; k is Extract(psk, es)";
+    /// First key of one member's chain.
+    SENDER = "sender", Key, "leaf_id; k is snd";
+    /// Key of a box.
+    BOX = "box", Key, "ctx, leaf_id; k is Extract(psk, ss)";
+    /// mDNS service name of a day.
+    MDNS = "mdns", Key, "day; k is mesh";
+
+    /// Admission of a leaf.
+    ADMISSION = "admission", Mac, "genesis_hash, body up to the admission; k is join";
+    /// Proof of the mesh key on a link.
+    LINK = "link", Mac, "role, dialer, listener, dialer's nonce, listener's nonce; k is mesh";
+
+    /// Signature of a genesis, by the admin key.
+    SIGN_GENESIS = "sign genesis", Signature, "genesis_hash, genesis_hash";
+    /// Signature of an operation, by its author.
+    SIGN_OPERATION = "sign operation", Signature, "genesis_hash, operation hash";
+    /// Signature of a record, by its identity.
+    SIGN_RECORD = "sign record", Signature, "genesis_hash, H(record)";
+    /// Signature of a transport key over its identity.
+    SIGN_PEER = "sign peer", Signature, "genesis_hash, H(peer)";
+    /// Signature of an announcement, by the issuer's leaf key.
+    SIGN_ANNOUNCEMENT = "sign announcement", Signature, "genesis_hash, H(announcement)";
+    /// Signature of a frame, by the sender's leaf key.
+    SIGN_FRAME = "sign frame", Signature, "genesis_hash, frame_hash";
+    /// Signature of a tombstone, by the admin key.
+    SIGN_TOMBSTONE = "sign tombstone", Signature, "genesis_hash, H(tombstone)";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_and_printable() {
+        for (index, (label, ..)) in ALL.iter().enumerate() {
+            assert!(
+                label.as_bytes().iter().all(|byte| (0x20..0x7F).contains(byte)),
+                "{label:?}"
+            );
+            assert!(
+                ALL[..index].iter().all(|(other, ..)| other != label),
+                "{label:?} stands twice"
+            );
+        }
+    }
+}
