@@ -1,1 +1,25 @@
-//! Rendezvous API types.
+//! Requests and responses of the rendezvous, HTTP API v1 (docs/PROTOCOL.md, "Rendezvous").
+//!
+//! Server and node share these types, so a body that one writes the other reads. Everything is JSON; byte strings are
+//! base64url without padding, with their length bounds in their type: a value that exists is a value within its bounds.
+//! Unknown members of an object are ignored, so that an older side can talk to a newer one.
+
+mod bounds;
+mod bytes;
+mod login;
+mod paths;
+mod presence;
+mod problem;
+mod register;
+mod room;
+mod token;
+
+pub use bounds::*;
+pub use bytes::{ByteString, BytesError, Exact};
+pub use login::{LoginFinish, LoginStart, LoginStarted, Session};
+pub use paths::{Handle, HandleError, login_finish, login_start, presence, register_finish, register_start, room};
+pub use presence::{Introductions, PresenceRecord, PutPresence};
+pub use problem::{Problem, ProblemType};
+pub use register::{RegisterFinish, RegisterStart, RegisterStarted, Registered};
+pub use room::{Credential, DeleteRoom, Policy};
+pub use token::{Token, TokenError};

@@ -1,0 +1,55 @@
+//! Login: RFC 9807, section 6, in two requests.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::{KE1_LEN, KE2_LEN, KE3_LEN, MAX_CAPSULE, MAX_LOGIN_STATE};
+use crate::bytes::{ByteString, Exact};
+use crate::presence::Introductions;
+use crate::room::{Credential, Policy};
+use crate::token::Token;
+
+/// Body of `login/start`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginStart {
+    /// Which credential this login proves.
+    pub credential: Credential,
+    /// OPAQUE KE1.
+    pub ke1: Exact<KE1_LEN>,
+}
+
+/// Answer to `login/start`. For an unknown room it looks and weighs the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginStarted {
+    /// OPAQUE KE2.
+    pub ke2: Exact<KE2_LEN>,
+    /// The server's state, sealed under its key: to be handed back within [`LOGIN_STATE_TTL_S`](crate::LOGIN_STATE_TTL_S)
+    /// seconds, once.
+    pub state: ByteString<1, MAX_LOGIN_STATE>,
+}
+
+/// Body of `login/finish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginFinish {
+    /// The same credential as at the start.
+    pub credential: Credential,
+    /// OPAQUE KE3.
+    pub ke3: Exact<KE3_LEN>,
+    /// What the start's answer held.
+    pub state: ByteString<1, MAX_LOGIN_STATE>,
+}
+
+/// Answer to `login/finish`. A deleted room answers 410 with its tombstone instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Bearer token, bound to room, credential and generation.
+    pub token: Token,
+    /// Seconds until the token expires unless it is used.
+    pub expires_in_s: u32,
+    /// The capsule of the credential: `admin` gets the admin capsule.
+    pub capsule: ByteString<1, MAX_CAPSULE>,
+    /// The server's copy of the policy's numbers.
+    pub policy: Policy,
+    /// Who is there, for the `room` credential; empty for `admin`.
+    #[serde(flatten)]
+    pub introductions: Introductions,
+}
