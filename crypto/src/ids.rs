@@ -2,10 +2,6 @@
 //!
 //! docs/PROTOCOL.md, "Identifiers". All are public values; `Debug` and `Display` print lower-case hex.
 
-use core::fmt;
-
-use data_encoding::HEXLOWER;
-
 use crate::{kdf, label};
 
 macro_rules! id {
@@ -49,19 +45,22 @@ macro_rules! id {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&HEXLOWER.encode(&self.0))
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 write!(f, concat!(stringify!($name), "({})"), self)
             }
         }
     };
 }
+
+#[cfg(feature = "credential")]
+pub(crate) use id;
 
 id! {
     /// A room's name at the rendezvous: `H("handle", room_id)`. Whoever can guess the Room ID can compute it.

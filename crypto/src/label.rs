@@ -79,6 +79,8 @@ labels! {
     FRAME = "frame", Hash, "epoch_id, hdr, padded contents";
     /// Message id.
     MESSAGE = "message", Hash, "frame_hash, index";
+    /// Name of an OPAQUE registration record.
+    CREDENTIAL_RECORD = "credential record", Hash, "upload";
     /// Digest of a tombstone, which the admin signs.
     TOMBSTONE = "tombstone", Hash, "handle, genesis_hash";
 
@@ -112,6 +114,14 @@ labels! {
     SENDER = "sender", Key, "leaf_id; k is snd";
     /// Key of a box.
     BOX = "box", Key, "ctx, leaf_id; k is Extract(psk, ss)";
+    /// Half of a rendezvous' OPRF seed.
+    SERVER_OPRF = "server oprf", Key, "which half, one byte; k is server_key";
+    /// Seed of a rendezvous' static OPAQUE key.
+    SERVER_DH = "server dh", Key, "none; k is server_key";
+    /// Seed of the client key that a rendezvous shows for unknown rooms.
+    SERVER_FAKE = "server fake", Key, "none; k is server_key";
+    /// Key that seals a rendezvous' login state.
+    LOGIN_STATE = "login state", Key, "none; k is server_key";
     /// mDNS service name of a day.
     MDNS = "mdns", Key, "day; k is mesh";
 
@@ -119,6 +129,11 @@ labels! {
     ADMISSION = "admission", Mac, "genesis_hash, body up to the admission; k is join";
     /// Proof of the mesh key on a link.
     LINK = "link", Mac, "role, dialer, listener, dialer's nonce, listener's nonce; k is mesh";
+
+    /// What a rendezvous' store calls a room.
+    KEYED_HANDLE = "keyed handle", Mac, "handle; k is server_key";
+    /// What a rendezvous' store calls a token.
+    TOKEN = "token", Mac, "token; k is server_key";
 
     /// Signature of a genesis, by the admin key.
     SIGN_GENESIS = "sign genesis", Signature, "genesis_hash, genesis_hash";

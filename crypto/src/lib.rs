@@ -15,7 +15,7 @@ pub mod export_key;
 pub mod ids;
 pub mod kdf;
 pub mod label;
-#[cfg(feature = "room")]
+#[cfg(feature = "credential")]
 mod secret;
 pub mod sign;
 pub mod wire;

@@ -1,0 +1,316 @@
+//! The server's side: everything it needs derives from one 32-byte key that never rests in its store.
+//!
+//! ```text
+//! oprf_seed     = X(server_key, "server oprf", 00) ‖ X(server_key, "server oprf", 01)          64 bytes
+//! server_sk     = DeriveDiffieHellmanKeyPair(X(server_key, "server dh"))                       RFC 9807, 6.4.1.1
+//! fake_pk       = public key of DeriveDiffieHellmanKeyPair(X(server_key, "server fake"))       for unknown rooms
+//! keyed_handle  = MAC(server_key, "keyed handle", handle)                                      what the store is keyed by
+//! token_hash    = MAC(server_key, "token", token)                                              what the store holds of a token
+//! record_id     = H("credential record", upload)
+//! credential_identifier = keyed_handle ‖ kind                                                  RFC 9807, 5.1.1
+//! ```
+
+use core::fmt;
+
+use opaque_ke::key_exchange::group::Group;
+use opaque_ke::{
+    CredentialFinalization, CredentialRequest, RegistrationRequest, RegistrationUpload, Ristretto255, ServerLogin,
+    ServerLoginParameters, ServerRegistration,
+};
+use rand_core::CryptoRng;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::state::{KE2_STATE_LEN, LoginState, StateKey};
+use super::suite::{CONTEXT, Rng06, Suite, client_identity, fixed, identifiers};
+use super::{
+    Argon2id, KE1_LEN, KE2_LEN, KE3_LEN, Kind, REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN,
+    REGISTRATION_UPLOAD_LEN,
+};
+use crate::ids::id;
+use crate::secret::secret;
+use crate::{RoomHandle, kdf, label};
+
+pub use super::state::LOGIN_STATE_LEN;
+
+/// The suite as the server sees it. It never stretches, so which function the clients use is nothing to it.
+type ServerSuite = Suite<Argon2id>;
+
+/// Milliseconds between a login's start and its finish.
+pub const LOGIN_STATE_TTL_MS: u64 = 60_000;
+
+secret! {
+    /// The server's one secret: 32 bytes in a file of its own, shared by all instances. Lost, every room is lost;
+    /// stolen together with the store, weak Room Keys can be guessed offline.
+    pub ServerKey
+}
+
+id! {
+    /// How the store names a room: useless for guessing Room IDs without the server key.
+    KeyedHandle[32]
+}
+id! {
+    /// How the store names a token.
+    TokenHash[32]
+}
+id! {
+    /// Names one login attempt, so that it is counted until it finishes, and finishes once.
+    AttemptId[16]
+}
+id! {
+    /// Names one registration, so that a login started on it can't finish on another.
+    RecordId[32]
+}
+
+/// An uploaded registration that was checked to be well-formed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record([u8; REGISTRATION_UPLOAD_LEN]);
+
+/// Why a message of the client's is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// It is no OPAQUE message: the client is at fault.
+    #[error("not an OPAQUE message")]
+    Malformed,
+    /// Wrong secret, no such room, or a login state that is altered, of another room or credential, or expired.
+    #[error("wrong credentials or no such room")]
+    Refused,
+    /// Something that can't happen did.
+    #[error("OPAQUE failed inside")]
+    Internal,
+}
+
+/// The answer to a login's start.
+pub struct LoginStarted {
+    /// KE2, for the client.
+    pub ke2: [u8; KE2_LEN],
+    /// The sealed state, for the client to hand back.
+    pub state: [u8; LOGIN_STATE_LEN],
+}
+
+/// A login that proved the secret. It still has to be the attempt's first finish, and on the room's present record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoginFinished {
+    /// The attempt, to be struck from the count.
+    pub attempt: AttemptId,
+    /// The registration that was proven.
+    pub record: RecordId,
+}
+
+/// The server's part of OPAQUE.
+pub struct ServerSetup {
+    opaque: opaque_ke::ServerSetup<ServerSuite>,
+    state: StateKey,
+    key: ServerKey,
+}
+
+impl ServerKey {
+    /// A new key.
+    #[must_use]
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        let key = Self::from_bytes(bytes);
+        bytes.zeroize();
+        key
+    }
+}
+
+impl Record {
+    /// Checks that an upload is well-formed: a record that can't be read back must not enter the store.
+    ///
+    /// # Errors
+    /// [`ServerError::Malformed`].
+    pub fn from_upload(upload: &[u8; REGISTRATION_UPLOAD_LEN]) -> Result<Self, ServerError> {
+        RegistrationUpload::<ServerSuite>::deserialize(upload).map_err(|_| ServerError::Malformed)?;
+        Ok(Self(*upload))
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; REGISTRATION_UPLOAD_LEN] {
+        &self.0
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        RecordId::from_bytes(kdf::hash(label::CREDENTIAL_RECORD, &[&self.0]))
+    }
+}
+
+impl ServerSetup {
+    /// Derives everything from the key.
+    ///
+    /// # Errors
+    /// [`ServerError::Internal`] with a probability below 2^-250.
+    pub fn new(key: ServerKey) -> Result<Self, ServerError> {
+        let mut setup = Zeroizing::new(Vec::with_capacity(128));
+        setup.extend_from_slice(&*kdf::expand(key.expose(), label::SERVER_OPRF, &[&[0]]));
+        setup.extend_from_slice(&*kdf::expand(key.expose(), label::SERVER_OPRF, &[&[1]]));
+        let secret = derive_secret(&key, label::SERVER_DH)?;
+        setup.extend_from_slice(&Ristretto255::serialize_sk(&secret));
+        let fake = derive_secret(&key, label::SERVER_FAKE)?;
+        setup.extend_from_slice(&Ristretto255::serialize_pk(&Ristretto255::public_key(&fake)));
+        Ok(Self {
+            opaque: opaque_ke::ServerSetup::deserialize(&setup).map_err(|_| ServerError::Internal)?,
+            state: StateKey::new(&kdf::expand(key.expose(), label::LOGIN_STATE, &[])),
+            key,
+        })
+    }
+
+    /// How the store names the room.
+    #[must_use]
+    pub fn keyed_handle(&self, handle: &RoomHandle) -> KeyedHandle {
+        KeyedHandle::from_bytes(kdf::mac(self.key.expose(), label::KEYED_HANDLE, &[handle.as_bytes()]))
+    }
+
+    /// How the store names the token.
+    #[must_use]
+    pub fn token_hash(&self, token: &[u8; 32]) -> TokenHash {
+        TokenHash::from_bytes(kdf::mac(self.key.expose(), label::TOKEN, &[token]))
+    }
+
+    /// Answers a registration request. The answer is the same whether the room exists or not.
+    ///
+    /// # Errors
+    /// [`ServerError::Malformed`].
+    pub fn register(
+        &self,
+        handle: &RoomHandle,
+        kind: Kind,
+        request: &[u8; REGISTRATION_REQUEST_LEN],
+    ) -> Result<[u8; REGISTRATION_RESPONSE_LEN], ServerError> {
+        let request = RegistrationRequest::deserialize(request).map_err(|_| ServerError::Malformed)?;
+        let identifier = credential_identifier(&self.keyed_handle(handle), kind);
+        let started =
+            ServerRegistration::start(&self.opaque, request, &identifier).map_err(|_| ServerError::Malformed)?;
+        fixed(&started.message.serialize()).ok_or(ServerError::Internal)
+    }
+
+    /// Answers KE1. Without a record the answer is RFC 9807's fake: the same size, the same work, and as random to
+    /// whoever does not know the secret (section 10.9).
+    ///
+    /// # Errors
+    /// [`ServerError::Malformed`], [`ServerError::Internal`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn start_login(
+        &self,
+        rng: &mut impl CryptoRng,
+        handle: &RoomHandle,
+        kind: Kind,
+        record: Option<&Record>,
+        ke1: &[u8; KE1_LEN],
+        attempt: AttemptId,
+        unix_ms: u64,
+    ) -> Result<LoginStarted, ServerError> {
+        let request = CredentialRequest::deserialize(ke1).map_err(|_| ServerError::Malformed)?;
+        let registration = record
+            .map(|record| ServerRegistration::deserialize(record.as_bytes()))
+            .transpose()
+            .map_err(|_| ServerError::Internal)?;
+        // The fake's name is computed like a real one's, and belongs to no record.
+        let record_id = match record {
+            Some(record) => record.id(),
+            None => RecordId::from_bytes(kdf::hash(label::CREDENTIAL_RECORD, &[&[0; REGISTRATION_UPLOAD_LEN]])),
+        };
+        let room = self.keyed_handle(handle);
+        let client = client_identity(handle, kind);
+        let started = ServerLogin::start(
+            &mut Rng06(rng),
+            &self.opaque,
+            registration,
+            request,
+            &credential_identifier(&room, kind),
+            ServerLoginParameters {
+                context: Some(CONTEXT),
+                identifiers: identifiers(&client),
+            },
+        )
+        .map_err(|_| ServerError::Malformed)?;
+        let mut serialized = started.state.serialize();
+        let ke2_state = Zeroizing::<[u8; KE2_STATE_LEN]>::new(fixed(&serialized).ok_or(ServerError::Internal)?);
+        serialized.as_mut_slice().zeroize();
+        let state = LoginState {
+            expires_at_ms: unix_ms.saturating_add(LOGIN_STATE_TTL_MS),
+            attempt,
+            record: record_id,
+            ke2_state,
+        };
+        Ok(LoginStarted {
+            ke2: fixed(&started.message.serialize()).ok_or(ServerError::Internal)?,
+            state: self.state.seal(rng, &room, kind, &state).ok_or(ServerError::Internal)?,
+        })
+    }
+
+    /// Checks KE3 against the state that [`Self::start_login`] sealed. What it refuses, it refuses in one way.
+    ///
+    /// # Errors
+    /// [`ServerError::Refused`].
+    pub fn finish_login(
+        &self,
+        handle: &RoomHandle,
+        kind: Kind,
+        state: &[u8],
+        ke3: &[u8; KE3_LEN],
+        unix_ms: u64,
+    ) -> Result<LoginFinished, ServerError> {
+        let room = self.keyed_handle(handle);
+        let state = self.state.open(&room, kind, state).ok_or(ServerError::Refused)?;
+        if unix_ms >= state.expires_at_ms {
+            return Err(ServerError::Refused);
+        }
+        let login = ServerLogin::<ServerSuite>::deserialize(&*state.ke2_state).map_err(|_| ServerError::Internal)?;
+        let ke3 = CredentialFinalization::deserialize(ke3).map_err(|_| ServerError::Refused)?;
+        let client = client_identity(handle, kind);
+        login
+            .finish(
+                ke3,
+                ServerLoginParameters {
+                    context: Some(CONTEXT),
+                    identifiers: identifiers(&client),
+                },
+            )
+            .map_err(|_| ServerError::Refused)?;
+        Ok(LoginFinished {
+            attempt: state.attempt,
+            record: state.record,
+        })
+    }
+}
+
+fn derive_secret(key: &ServerKey, label: label::Label) -> Result<<Ristretto255 as Group>::Sk, ServerError> {
+    let seed = kdf::expand(key.expose(), label, &[]);
+    Ristretto255::derive_scalar((*seed).into()).map_err(|_| ServerError::Internal)
+}
+
+fn credential_identifier(room: &KeyedHandle, kind: Kind) -> [u8; 33] {
+    let mut identifier = [0; 33];
+    identifier[..32].copy_from_slice(room.as_bytes());
+    identifier[32] = kind.byte();
+    identifier
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(_) = self;
+        f.write_str("Record(redacted)")
+    }
+}
+
+impl fmt::Debug for ServerSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            opaque: _,
+            state: _,
+            key: _,
+        } = self;
+        f.write_str("ServerSetup(redacted)")
+    }
+}
+
+impl fmt::Debug for LoginStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ke2: _, state: _ } = self;
+        f.write_str("LoginStarted(redacted)")
+    }
+}

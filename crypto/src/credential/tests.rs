@@ -1,0 +1,278 @@
+//! Client and server against each other, and against whoever lies. All but one test leave Argon2id out.
+
+use opaque_ke::ksf::Identity;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_core::Rng;
+
+use super::client::{ClientError, LoggedIn, Login, Registered, Registration};
+use super::server::{
+    AttemptId, LOGIN_STATE_LEN, LOGIN_STATE_TTL_MS, LoginFinished, LoginStarted, Record, ServerError, ServerKey,
+    ServerSetup,
+};
+use super::*;
+use crate::{AdminKey, GenesisHash, RoomHandle};
+
+const NOW: u64 = 1_800_000_000_000;
+const HANDLE: RoomHandle = RoomHandle::from_bytes([7; 32]);
+const ATTEMPT: AttemptId = AttemptId::from_bytes([5; 16]);
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(1)
+}
+
+fn setup() -> ServerSetup {
+    ServerSetup::new(ServerKey::from_bytes([1; 32])).unwrap()
+}
+
+fn register(server: &ServerSetup, kind: Kind, secret: &[u8]) -> (Record, Registered) {
+    let (state, request) = Registration::<Identity>::start(&mut rng(), &HANDLE, kind, secret).unwrap();
+    let response = server.register(&HANDLE, kind, &request).unwrap();
+    let registered = state.finish(&mut rng(), &response).unwrap();
+    (Record::from_upload(&registered.upload).unwrap(), registered)
+}
+
+fn start(server: &ServerSetup, record: Option<&Record>, kind: Kind, secret: &[u8]) -> (Login<Identity>, LoginStarted) {
+    let (login, ke1) = Login::start(&mut rng(), &HANDLE, kind, secret).unwrap();
+    let started = server
+        .start_login(&mut rng(), &HANDLE, kind, record, &ke1, ATTEMPT, NOW)
+        .unwrap();
+    (login, started)
+}
+
+fn log_in(server: &ServerSetup, record: &Record, secret: &[u8]) -> (LoggedIn, LoginStarted) {
+    let (login, started) = start(server, Some(record), Kind::Room, secret);
+    (login.finish(&mut rng(), &started.ke2).unwrap(), started)
+}
+
+#[test]
+fn registered_secret_logs_in_and_finds_its_export_key_again() {
+    let server = setup();
+    for kind in [Kind::Room, Kind::Admin] {
+        let (record, registered) = register(&server, kind, b"correct horse");
+        let (login, started) = start(&server, Some(&record), kind, b"correct horse");
+        let logged_in = login.finish(&mut rng(), &started.ke2).unwrap();
+        assert_eq!(logged_in.export_key.expose(), registered.export_key.expose());
+        // A second server with the same key stands in for a restart, or for another instance.
+        let finished = setup()
+            .finish_login(&HANDLE, kind, &started.state, &logged_in.ke3, NOW + 59_999)
+            .unwrap();
+        assert_eq!(
+            finished,
+            LoginFinished {
+                attempt: ATTEMPT,
+                record: record.id()
+            }
+        );
+    }
+}
+
+#[test]
+fn argon2id_is_what_stretches_by_default() {
+    let server = setup();
+    let (state, request) = Registration::<Argon2id>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
+    let response = server.register(&HANDLE, Kind::Room, &request).unwrap();
+    let registered = state.finish(&mut rng(), &response).unwrap();
+    let record = Record::from_upload(&registered.upload).unwrap();
+
+    let (login, ke1) = Login::<Argon2id>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
+    let started = server
+        .start_login(&mut rng(), &HANDLE, Kind::Room, Some(&record), &ke1, ATTEMPT, NOW)
+        .unwrap();
+    assert_eq!(
+        login.finish(&mut rng(), &started.ke2).unwrap().export_key.expose(),
+        registered.export_key.expose()
+    );
+
+    let (unstretched, started) = start(&server, Some(&record), Kind::Room, b"correct horse");
+    assert_eq!(
+        unstretched.finish(&mut rng(), &started.ke2).unwrap_err(),
+        ClientError::Refused
+    );
+}
+
+#[test]
+fn wrong_secret_unknown_room_and_other_kind_are_refused_alike() {
+    let server = setup();
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    for (record, kind, secret) in [
+        (Some(&record), Kind::Room, &b"wrong horse"[..]),
+        (None, Kind::Room, b"correct horse"),
+        (Some(&record), Kind::Admin, b"correct horse"),
+    ] {
+        let (login, started) = start(&server, record, kind, secret);
+        assert_eq!(
+            login.finish(&mut rng(), &started.ke2).unwrap_err(),
+            ClientError::Refused
+        );
+        let guess = [3; KE3_LEN];
+        assert_eq!(
+            server
+                .finish_login(&HANDLE, kind, &started.state, &guess, NOW)
+                .unwrap_err(),
+            ServerError::Refused
+        );
+    }
+}
+
+#[test]
+fn another_servers_key_opens_nothing() {
+    let server = setup();
+    let other = ServerSetup::new(ServerKey::from_bytes([2; 32])).unwrap();
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    let (login, started) = start(&other, Some(&record), Kind::Room, b"correct horse");
+    assert_eq!(
+        login.finish(&mut rng(), &started.ke2).unwrap_err(),
+        ClientError::Refused
+    );
+    let (logged_in, started) = log_in(&server, &record, b"correct horse");
+    assert!(
+        other
+            .finish_login(&HANDLE, Kind::Room, &started.state, &logged_in.ke3, NOW)
+            .is_err()
+    );
+    assert_ne!(server.keyed_handle(&HANDLE), other.keyed_handle(&HANDLE));
+    assert_ne!(server.token_hash(&[0; 32]), other.token_hash(&[0; 32]));
+}
+
+#[test]
+fn state_expires_and_is_bound_to_room_and_kind() {
+    let server = setup();
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    let (logged_in, started) = log_in(&server, &record, b"correct horse");
+    let finish = |handle, kind, now| server.finish_login(&handle, kind, &started.state, &logged_in.ke3, now);
+    assert!(finish(HANDLE, Kind::Room, NOW).is_ok());
+    assert!(finish(HANDLE, Kind::Room, NOW + LOGIN_STATE_TTL_MS - 1).is_ok());
+    assert_eq!(
+        finish(HANDLE, Kind::Room, NOW + LOGIN_STATE_TTL_MS),
+        Err(ServerError::Refused)
+    );
+    assert_eq!(finish(HANDLE, Kind::Admin, NOW), Err(ServerError::Refused));
+    assert_eq!(
+        finish(RoomHandle::from_bytes([8; 32]), Kind::Room, NOW),
+        Err(ServerError::Refused)
+    );
+}
+
+#[test]
+fn any_flipped_bit_of_state_or_ke3_is_refused() {
+    let server = setup();
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    let (logged_in, started) = log_in(&server, &record, b"correct horse");
+    for bit in 0..LOGIN_STATE_LEN * 8 {
+        let mut state = started.state;
+        state[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            server
+                .finish_login(&HANDLE, Kind::Room, &state, &logged_in.ke3, NOW)
+                .is_err(),
+            "bit {bit}"
+        );
+    }
+    for bit in 0..KE3_LEN * 8 {
+        let mut ke3 = logged_in.ke3;
+        ke3[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            server
+                .finish_login(&HANDLE, Kind::Room, &started.state, &ke3, NOW)
+                .is_err(),
+            "bit {bit}"
+        );
+    }
+    for len in [0, 1, LOGIN_STATE_LEN - 1] {
+        assert!(
+            server
+                .finish_login(&HANDLE, Kind::Room, &started.state[..len], &logged_in.ke3, NOW)
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn any_flipped_bit_of_ke2_is_refused_by_the_client() {
+    let server = setup();
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    for bit in 0..KE2_LEN * 8 {
+        let (login, mut started) = start(&server, Some(&record), Kind::Room, b"correct horse");
+        started.ke2[bit / 8] ^= 1 << (bit % 8);
+        assert!(login.finish(&mut rng(), &started.ke2).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn garbage_is_malformed_on_both_sides() {
+    let server = setup();
+    let mut rng = rng();
+    for _ in 0..200 {
+        let (mut ke1, mut ke2, mut upload) = ([0; KE1_LEN], [0; KE2_LEN], [0; REGISTRATION_UPLOAD_LEN]);
+        rng.fill_bytes(&mut ke1);
+        rng.fill_bytes(&mut ke2);
+        rng.fill_bytes(&mut upload);
+        // Almost no 32 random bytes are a canonical ristretto255 element; the high bit makes sure.
+        ke1[31] |= 0x80;
+        ke2[31] |= 0x80;
+        upload[31] |= 0x80;
+        let answer = server.start_login(&mut rng, &HANDLE, Kind::Room, None, &ke1, ATTEMPT, NOW);
+        assert_eq!(answer.unwrap_err(), ServerError::Malformed);
+        let (login, _) = Login::<Identity>::start(&mut rng, &HANDLE, Kind::Room, b"correct horse").unwrap();
+        assert_eq!(login.finish(&mut rng, &ke2).unwrap_err(), ClientError::Malformed);
+        assert_eq!(Record::from_upload(&upload).unwrap_err(), ServerError::Malformed);
+    }
+    // The identity element would make every OPRF output the same.
+    assert_eq!(
+        server.register(&HANDLE, Kind::Room, &[0; 32]).unwrap_err(),
+        ServerError::Malformed
+    );
+}
+
+#[test]
+fn a_server_that_mirrors_the_request_is_caught() {
+    let (state, request) = Registration::<Identity>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
+    let mut mirrored = [0; REGISTRATION_RESPONSE_LEN];
+    mirrored[..32].copy_from_slice(&request);
+    mirrored[32..].copy_from_slice(&setup().register(&HANDLE, Kind::Room, &request).unwrap()[32..]);
+    assert_eq!(state.finish(&mut rng(), &mirrored).unwrap_err(), ClientError::Malformed);
+}
+
+#[test]
+fn tombstones_verify_only_as_signed() {
+    let admin = AdminKey::generate(&mut rng());
+    let tombstone = Tombstone {
+        handle: HANDLE,
+        genesis_hash: GenesisHash::from_bytes([9; 32]),
+    };
+    let bytes = tombstone.sign(&admin).to_bytes();
+    assert_eq!(SignedTombstone::from_bytes(&bytes).to_bytes(), bytes);
+    assert_eq!(
+        SignedTombstone::from_bytes(&bytes).verify(&admin.public()),
+        Ok(tombstone)
+    );
+    let other = AdminKey::from_seed(&[4; 32]);
+    assert_eq!(
+        SignedTombstone::from_bytes(&bytes).verify(&other.public()),
+        Err(TombstoneError)
+    );
+    for bit in 0..TOMBSTONE_LEN * 8 {
+        let mut forged = bytes;
+        forged[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            SignedTombstone::from_bytes(&forged).verify(&admin.public()).is_err(),
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
+fn secrets_do_not_show_in_debug_output() {
+    let server = setup();
+    let (login, started) = start(&server, None, Kind::Room, b"correct horse");
+    let (_, registered) = register(&server, Kind::Room, b"correct horse");
+    let shown = format!(
+        "{server:?} {login:?} {started:?} {registered:?} {:?}",
+        ServerKey::from_bytes([1; 32])
+    );
+    assert_eq!(
+        shown,
+        "ServerSetup(redacted) Login(redacted) LoginStarted(redacted) Registered(redacted) ServerKey(redacted)"
+    );
+}
