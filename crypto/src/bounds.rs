@@ -30,6 +30,11 @@ bounds! {
     /// Longest room description.
     MAX_DESCRIPTION_BYTES: usize = 512, "bytes";
 
+    /// Extensions of one object…
+    MAX_EXTENSIONS: usize = 8, "extensions";
+    /// …and the size of each.
+    MAX_EXTENSION_BYTES: usize = 1_536, "bytes";
+
     /// Largest frame or control message: what gossip carries, well under its transmit limit.
     MAX_GOSSIP_BYTES: usize = 32 * 1024, "bytes";
     /// Largest padded contents of a frame: the gossip limit less a frame's own fields.
@@ -82,6 +87,10 @@ bounds! {
     MAX_DIRECT_BYTES: usize = 1024 * 1024, "bytes";
     /// Entries of one list in a sync request.
     MAX_SYNC_ENTRIES: usize = 8_192, "entries";
+    /// Epochs of one request for frames.
+    MAX_SYNC_EPOCHS: usize = 64, "epochs";
+    /// Counters beyond the contiguous ones that a request names for one sender.
+    MAX_EXTRA_COUNTERS: usize = 64, "counters";
     /// Days that a round may lie ahead of a receiver's clock.
     MAX_ROUND_AHEAD_DAYS: u32 = 1, "days";
 }

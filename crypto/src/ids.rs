@@ -83,6 +83,10 @@ id! {
     EpochId[32]
 }
 id! {
+    /// What frames of one epoch begin with, so that a receiver finds the epoch without trial decryption.
+    FrameTag[8]
+}
+id! {
     /// Names a frame: the hash of what its sender signed (docs/PROTOCOL.md, "Frames").
     FrameHash[32]
 }

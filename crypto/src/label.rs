@@ -66,7 +66,7 @@ labels! {
     /// Hash of an epoch's members.
     MEMBERS = "members", Hash, "encoded members";
     /// An epoch's context.
-    CONTEXT = "context", Hash, "genesis_hash, members_hash, member_count, generation, round, issuer, custodians";
+    CONTEXT = "context", Hash, "genesis_hash, encoded head of the announcement";
     /// Epoch id.
     EPOCH = "epoch", Hash, "ctx, commit";
     /// Digest of an announcement, which its issuer signs.
@@ -91,15 +91,15 @@ labels! {
     /// Root of a generation's keys.
     PSK = "psk", Key, "handle, count; k is Extract(r, room_key)";
     /// Gossip topic.
-    TOPIC = "topic", Key, "generation; k is psk";
+    TOPIC = "topic", Key, "none; k is psk";
     /// Key that authenticates links.
-    MESH = "mesh", Key, "generation; k is psk";
+    MESH = "mesh", Key, "none; k is psk";
     /// Key that authenticates admissions.
-    JOIN = "join", Key, "generation; k is psk";
+    JOIN = "join", Key, "none; k is psk";
     /// Key that seals presence records.
-    INTRO = "intro", Key, "generation; k is psk";
+    INTRO = "intro", Key, "none; k is psk";
     /// Key that seals control messages.
-    CONTROL = "control", Key, "generation; k is psk";
+    CONTROL = "control", Key, "none; k is psk";
     /// Key of a frame's envelope.
     ENVELOPE = "env", Key, "ctx; k is Extract(psk, es)";
     /// Tag of an epoch's frames, first 8 bytes.
@@ -127,6 +127,8 @@ labels! {
 
     /// Admission of a leaf.
     ADMISSION = "admission", Mac, "genesis_hash, body up to the admission; k is join";
+    /// Nonce of a control message, first 24 bytes.
+    CONTROL_NONCE = "control nonce", Mac, "type ‖ body; k is control";
     /// Proof of the mesh key on a link.
     LINK = "link", Mac, "role, dialer, listener, dialer's nonce, listener's nonce; k is mesh";
 

@@ -30,6 +30,12 @@ pub enum DecodeError {
         /// The field.
         what: &'static str,
     },
+    /// Something of a later version of the protocol: not the sender's fault.
+    #[error("{what} of a later version")]
+    Unsupported {
+        /// What isn't understood.
+        what: &'static str,
+    },
 }
 
 /// Writes values one after the other.
@@ -304,7 +310,9 @@ mod tests {
             .lp(b"five")
             .bool(true)
             .option(None::<&u8>, |_, _| ());
-        writer.list(&[7u16, 8], |w, item| drop(w.u16(*item)));
+        writer.list(&[7u16, 8], |w, item| {
+            w.u16(*item);
+        });
         let bytes = writer.finish();
         let mut reader = Reader::new(&bytes);
         assert_eq!(

@@ -1,0 +1,424 @@
+//! What members ask of each other over an authenticated link: docs/PROTOCOL.md, "Direct requests".
+//!
+//! One request, one reply, each `kind(1) ‖ fields` and at most 1 MiB. The link keeps them from others; what is in them is
+//! verified as if it had come by gossip.
+
+use thiserror::Error;
+
+use crate::{
+    EpochId, IdentityKey, LeafId, OperationHash, bounds,
+    epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
+    leaf::UnverifiedRecord,
+    operation::UnverifiedOperation,
+    wire::{DecodeError, Reader, Writer},
+};
+
+/// What is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DirectRequest {
+    /// 01: tell me what I lack. Carries what the asker has.
+    Sync {
+        /// Its newest record of each identity.
+        records: Vec<(IdentityKey, u64)>,
+        /// Its operations.
+        operations: Vec<OperationHash>,
+        /// The epochs whose announcements it has.
+        epochs: Vec<EpochId>,
+    },
+    /// 02: is your state mine? A digest of records, operations and epochs, as the room computes it.
+    Compare {
+        /// The asker's digest.
+        digest: [u8; 32],
+    },
+    /// 03: what you lacked.
+    Push(Bundle),
+    /// 04: one member's box of an epoch.
+    Box {
+        /// The epoch.
+        epoch: EpochId,
+        /// The member.
+        leaf: LeafId,
+    },
+    /// 05: an epoch's boxes, from the `skip`th member on, as many as fit.
+    Boxes {
+        /// The epoch.
+        epoch: EpochId,
+        /// How many the asker has already.
+        skip: u32,
+    },
+    /// 06: an epoch's members.
+    Members {
+        /// The epoch.
+        epoch: EpochId,
+    },
+    /// 07: frames that I lack, of epochs that we are both in.
+    Frames {
+        /// What the asker has.
+        have: Vec<EpochVector>,
+    },
+}
+
+/// What is answered, each to the request with the same number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DirectReply {
+    /// 01.
+    Sync {
+        /// What the asker lacks.
+        bundle: Bundle,
+        /// What the answerer lacks in turn.
+        wants: Wants,
+        /// There is more than fits: ask again.
+        more: bool,
+    },
+    /// 02.
+    Compare {
+        /// Whether the digests are equal.
+        same: bool,
+    },
+    /// 03.
+    Done,
+    /// 04: `None` if the answerer hasn't got it.
+    Box(Option<SealedBox>),
+    /// 05: in the members' order; empty at the end, or if the answerer has none.
+    Boxes(Vec<SealedBox>),
+    /// 06: empty if the answerer hasn't got them.
+    Members(Vec<MemberEntry>),
+    /// 07: sealed frames as they came, earliest first.
+    Frames(Vec<Vec<u8>>),
+}
+
+/// Records, operations and announcements on their way.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Bundle {
+    /// Leaves and leaves' ends.
+    pub records: Vec<UnverifiedRecord>,
+    /// Operations.
+    pub operations: Vec<UnverifiedOperation>,
+    /// Announcements.
+    pub announcements: Vec<UnverifiedAnnouncement>,
+}
+
+/// What the answerer of a sync lacks itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wants {
+    /// Identities whose newer records it wants.
+    pub records: Vec<IdentityKey>,
+    /// Operations that it wants.
+    pub operations: Vec<OperationHash>,
+    /// Epochs whose announcements it wants.
+    pub epochs: Vec<EpochId>,
+}
+
+/// What somebody has of an epoch's frames.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EpochVector {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// One for each sender of whom it has any.
+    pub senders: Vec<SenderVector>,
+}
+
+/// What somebody has of a sender's frames.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SenderVector {
+    /// The sender.
+    pub leaf: LeafId,
+    /// It has all counters below this one…
+    pub next: u64,
+    /// …and these above, ascending: at most [`bounds::MAX_EXTRA_COUNTERS`].
+    pub extra: Vec<u64>,
+}
+
+/// The message is above [`bounds::MAX_DIRECT_BYTES`], or a list in it above its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a direct message is above {} bytes, or holds too much", bounds::MAX_DIRECT_BYTES)]
+pub struct DirectTooLarge;
+
+impl DirectRequest {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`DirectTooLarge`], when no receiver would take it.
+    pub fn encode(&self) -> Result<Vec<u8>, DirectTooLarge> {
+        let mut w = Writer::new();
+        match self {
+            Self::Sync {
+                records,
+                operations,
+                epochs,
+            } => {
+                w.u8(1).list(records, |w, (identity, seq)| {
+                    w.raw(identity.as_bytes()).u64(*seq);
+                });
+                ids(&mut w, operations);
+                ids(&mut w, epochs);
+            }
+            Self::Compare { digest } => {
+                w.u8(2).raw(digest);
+            }
+            Self::Push(bundle) => bundle.write(w.u8(3)),
+            Self::Box { epoch, leaf } => {
+                w.u8(4).raw(epoch.as_bytes()).raw(leaf.as_bytes());
+            }
+            Self::Boxes { epoch, skip } => {
+                w.u8(5).raw(epoch.as_bytes()).u32(*skip);
+            }
+            Self::Members { epoch } => {
+                w.u8(6).raw(epoch.as_bytes());
+            }
+            Self::Frames { have } => {
+                w.u8(7).list(have, |w, vector| vector.write(w));
+            }
+        }
+        checked(w, self.is_bounded())
+    }
+
+    fn is_bounded(&self) -> bool {
+        const MAX: usize = bounds::MAX_SYNC_ENTRIES;
+        match self {
+            Self::Sync {
+                records,
+                operations,
+                epochs,
+            } => records.len() <= MAX && operations.len() <= MAX && epochs.len() <= MAX,
+            Self::Push(bundle) => bundle.is_bounded(),
+            Self::Frames { have } => have.len() <= bounds::MAX_SYNC_EPOCHS && have.iter().all(EpochVector::is_valid),
+            Self::Compare { .. } | Self::Box { .. } | Self::Boxes { .. } | Self::Members { .. } => true,
+        }
+    }
+
+    /// Decodes.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; [`DecodeError::Unsupported`] for a kind of a later version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = sized(bytes)?;
+        let request = match r.u8()? {
+            1 => Self::Sync {
+                records: r.list("records", bounds::MAX_SYNC_ENTRIES, |r| {
+                    Ok((IdentityKey::from_bytes(r.array()?), r.u64()?))
+                })?,
+                operations: read_ids(&mut r, OperationHash::from_bytes)?,
+                epochs: read_ids(&mut r, EpochId::from_bytes)?,
+            },
+            2 => Self::Compare { digest: r.array()? },
+            3 => Self::Push(Bundle::read(&mut r)?),
+            4 => Self::Box {
+                epoch: EpochId::from_bytes(r.array()?),
+                leaf: LeafId::from_bytes(r.array()?),
+            },
+            5 => Self::Boxes {
+                epoch: EpochId::from_bytes(r.array()?),
+                skip: r.u32()?,
+            },
+            6 => Self::Members {
+                epoch: EpochId::from_bytes(r.array()?),
+            },
+            7 => Self::Frames {
+                have: r.list("epochs", bounds::MAX_SYNC_EPOCHS, EpochVector::read)?,
+            },
+            _ => return Err(DecodeError::Unsupported { what: "request" }),
+        };
+        r.finish()?;
+        Ok(request)
+    }
+}
+
+impl DirectReply {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// [`DirectTooLarge`], when no receiver would take it: put less in.
+    pub fn encode(&self) -> Result<Vec<u8>, DirectTooLarge> {
+        let mut w = Writer::new();
+        match self {
+            Self::Sync { bundle, wants, more } => {
+                bundle.write(w.u8(1));
+                ids(&mut w, &wants.records);
+                ids(&mut w, &wants.operations);
+                ids(&mut w, &wants.epochs);
+                w.bool(*more);
+            }
+            Self::Compare { same } => {
+                w.u8(2).bool(*same);
+            }
+            Self::Done => {
+                w.u8(3);
+            }
+            Self::Box(sealed) => {
+                w.u8(4).option(sealed.as_ref(), |w, sealed| sealed.write(w));
+            }
+            Self::Boxes(boxes) => {
+                w.u8(5).list(boxes, |w, sealed| sealed.write(w));
+            }
+            Self::Members(members) => {
+                w.u8(6).list(members, |w, member| member.write(w));
+            }
+            Self::Frames(frames) => {
+                w.u8(7).list(frames, |w, frame| {
+                    w.lp(frame);
+                });
+            }
+        }
+        checked(w, self.is_bounded())
+    }
+
+    fn is_bounded(&self) -> bool {
+        const MAX: usize = bounds::MAX_SYNC_ENTRIES;
+        match self {
+            Self::Sync { bundle, wants, more: _ } => {
+                bundle.is_bounded()
+                    && wants.records.len() <= MAX
+                    && wants.operations.len() <= MAX
+                    && wants.epochs.len() <= MAX
+            }
+            Self::Boxes(boxes) => boxes.len() <= bounds::MAX_MEMBERS,
+            Self::Members(members) => members.len() <= bounds::MAX_MEMBERS,
+            Self::Frames(frames) => {
+                frames.len() <= MAX && frames.iter().all(|frame| frame.len() <= bounds::MAX_GOSSIP_BYTES)
+            }
+            Self::Compare { .. } | Self::Done | Self::Box(_) => true,
+        }
+    }
+
+    /// Decodes.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; [`DecodeError::Unsupported`] for a kind of a later version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = sized(bytes)?;
+        let reply = match r.u8()? {
+            1 => Self::Sync {
+                bundle: Bundle::read(&mut r)?,
+                wants: Wants {
+                    records: read_ids(&mut r, IdentityKey::from_bytes)?,
+                    operations: read_ids(&mut r, OperationHash::from_bytes)?,
+                    epochs: read_ids(&mut r, EpochId::from_bytes)?,
+                },
+                more: r.bool("more")?,
+            },
+            2 => Self::Compare { same: r.bool("same")? },
+            3 => Self::Done,
+            4 => Self::Box(r.option("box", SealedBox::read)?),
+            5 => Self::Boxes(r.list("boxes", bounds::MAX_MEMBERS, SealedBox::read)?),
+            6 => Self::Members(r.list("members", bounds::MAX_MEMBERS, MemberEntry::read)?),
+            7 => Self::Frames(r.list("frames", bounds::MAX_SYNC_ENTRIES, |r| {
+                r.lp("frame", bounds::MAX_GOSSIP_BYTES).map(<[u8]>::to_vec)
+            })?),
+            _ => return Err(DecodeError::Unsupported { what: "reply" }),
+        };
+        r.finish()?;
+        Ok(reply)
+    }
+}
+
+impl Bundle {
+    /// How many bytes it takes: for filling a reply up to its bound.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let mut writer = Writer::new();
+        self.write(&mut writer);
+        writer.as_slice().len()
+    }
+
+    fn is_bounded(&self) -> bool {
+        const MAX: usize = bounds::MAX_SYNC_ENTRIES;
+        self.records.len() <= MAX && self.operations.len() <= MAX && self.announcements.len() <= MAX
+    }
+
+    fn write(&self, w: &mut Writer) {
+        w.list(&self.records, |w, record| {
+            w.lp(record.encode());
+        });
+        w.list(&self.operations, |w, operation| {
+            w.lp(&operation.encode());
+        });
+        w.list(&self.announcements, |w, announcement| {
+            w.lp(&announcement.encode());
+        });
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        const ITEM: usize = bounds::MAX_GOSSIP_BYTES;
+        Ok(Self {
+            records: r.list("records", bounds::MAX_SYNC_ENTRIES, |r| {
+                UnverifiedRecord::decode(r.lp("record", ITEM)?)
+            })?,
+            operations: r.list("operations", bounds::MAX_SYNC_ENTRIES, |r| {
+                UnverifiedOperation::decode(r.lp("operation", ITEM)?)
+            })?,
+            announcements: r.list("announcements", bounds::MAX_SYNC_ENTRIES, |r| {
+                UnverifiedAnnouncement::decode(r.lp("announcement", ITEM)?)
+            })?,
+        })
+    }
+}
+
+impl EpochVector {
+    fn is_valid(&self) -> bool {
+        self.senders.len() <= bounds::MAX_MEMBERS && self.senders.iter().all(SenderVector::is_valid)
+    }
+
+    fn write(&self, w: &mut Writer) {
+        w.raw(self.epoch.as_bytes()).list(&self.senders, |w, sender| {
+            w.raw(sender.leaf.as_bytes())
+                .u64(sender.next)
+                .list(&sender.extra, |w, counter| {
+                    w.u64(*counter);
+                });
+        });
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let epoch = EpochId::from_bytes(r.array()?);
+        let senders = r.list("senders", bounds::MAX_MEMBERS, |r| {
+            let leaf = LeafId::from_bytes(r.array()?);
+            let next = r.u64()?;
+            let extra = r.list("counters", bounds::MAX_EXTRA_COUNTERS, Reader::u64)?;
+            let sender = SenderVector { leaf, next, extra };
+            sender
+                .is_valid()
+                .then_some(sender)
+                .ok_or(DecodeError::Invalid { what: "counters" })
+        })?;
+        Ok(Self { epoch, senders })
+    }
+}
+
+impl SenderVector {
+    fn is_valid(&self) -> bool {
+        self.extra.len() <= bounds::MAX_EXTRA_COUNTERS
+            && self.extra.is_sorted_by(|a, b| a < b)
+            && self.extra.first().is_none_or(|first| *first > self.next)
+    }
+}
+
+fn ids<T: AsRef<[u8]>>(w: &mut Writer, items: &[T]) {
+    w.list(items, |w, item| {
+        w.raw(item.as_ref());
+    });
+}
+
+fn read_ids<T>(r: &mut Reader<'_>, from: impl Fn([u8; 32]) -> T) -> Result<Vec<T>, DecodeError> {
+    r.list("ids", bounds::MAX_SYNC_ENTRIES, |r| r.array().map(&from))
+}
+
+fn sized(bytes: &[u8]) -> Result<Reader<'_>, DecodeError> {
+    if bytes.len() > bounds::MAX_DIRECT_BYTES {
+        return Err(DecodeError::TooLong {
+            what: "direct message",
+            max: bounds::MAX_DIRECT_BYTES,
+        });
+    }
+    Ok(Reader::new(bytes))
+}
+
+/// A limit that receivers check, senders check too.
+fn checked(writer: Writer, bounded: bool) -> Result<Vec<u8>, DirectTooLarge> {
+    let bytes = writer.finish();
+    if bounded && bytes.len() <= bounds::MAX_DIRECT_BYTES {
+        Ok(bytes)
+    } else {
+        Err(DirectTooLarge)
+    }
+}

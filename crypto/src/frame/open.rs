@@ -1,0 +1,71 @@
+//! Opening: the cheapest check first, and nothing changes before the last one passed.
+
+use zeroize::Zeroizing;
+
+use super::{AD, Epoch, FrameError, HEAD, MIN_HEADER, OpenedFrame, ParentRef, SIGNATURE, chain::ChainError, tag_of};
+use crate::{
+    LeafId, aead, bounds, content, label,
+    sign::BadSignature,
+    wire::{DecodeError, Reader},
+};
+
+/// No frame is smaller: no parents, and contents padded to 256 bytes.
+const MIN_FRAME: usize = HEAD + MIN_HEADER + 256 + SIGNATURE + 2 * aead::TAG;
+
+impl Epoch {
+    /// Opens a frame: size, tag, envelope, header, replay window and chain bound, inner seal, signature, contents. Only
+    /// then does the sender's chain move.
+    ///
+    /// # Errors
+    /// [`FrameError`]; its [`FrameError::blame`] says what to do with the frame.
+    pub fn open(&mut self, bytes: &[u8]) -> Result<OpenedFrame, FrameError> {
+        let tag = tag_of(bytes).ok_or(FrameError::NotAFrame)?;
+        if bytes.len() < MIN_FRAME || bytes.len() > bounds::MAX_GOSSIP_BYTES {
+            return Err(FrameError::NotAFrame);
+        }
+        if tag != self.tag() {
+            return Err(FrameError::OtherEpoch);
+        }
+        let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or(FrameError::NotAFrame)?;
+        let (sealed, outer) = rest.split_last_chunk::<{ aead::TAG }>().ok_or(FrameError::NotAFrame)?;
+        let mut nonce = [0; aead::NONCE];
+        nonce.copy_from_slice(&head[AD..]);
+        let mut text = Zeroizing::new(sealed.to_vec());
+        aead::xopen(self.keys.envelope.expose(), &nonce, &head[..AD], &mut text, outer)
+            .map_err(|aead::Forged| FrameError::Forged)?;
+
+        let mut reader = Reader::new(&text);
+        let sender = LeafId::from_bytes(reader.array()?);
+        let counter = reader.u64()?;
+        let parents = reader.list("parents", bounds::MAX_PARENTS, ParentRef::read)?;
+        let header = text.len() - reader.remaining();
+        let member = self.members.get_mut(&sender).ok_or(FrameError::NotAMember)?;
+        let step = member.chain.prepare(counter).map_err(|error| match error {
+            ChainError::Used => FrameError::Duplicate,
+            ChainError::TooFar { ahead } => FrameError::TooFarAhead { ahead },
+        })?;
+
+        let (header, inner) = text.split_at_mut(header);
+        let (inner, tag) = inner
+            .split_last_chunk_mut::<{ aead::TAG }>()
+            .ok_or(DecodeError::Truncated)?;
+        let mut short = [0; 12];
+        short.copy_from_slice(&nonce[..12]);
+        aead::copen(step.message_key(), &short, header, inner, tag).map_err(|aead::Forged| FrameError::WrongChain)?;
+        let (padded, signature) = inner.split_last_chunk::<SIGNATURE>().ok_or(DecodeError::Truncated)?;
+        let hash = super::frame_hash(&self.id, header, padded);
+        member
+            .key
+            .verify(label::SIGN_FRAME, &self.genesis, hash.as_bytes(), signature)
+            .map_err(|BadSignature| FrameError::BadSignature)?;
+        let contents = content::read_padded(padded)?;
+        member.chain.commit(step);
+        Ok(OpenedFrame {
+            sender,
+            counter,
+            parents,
+            hash,
+            contents,
+        })
+    }
+}
