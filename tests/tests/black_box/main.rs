@@ -1,0 +1,19 @@
+//! Snug as people and programs meet it: the real binaries as processes, driven through their front ends only.
+
+// A step that fails has to fail its test on the spot.
+#![allow(clippy::expect_used)]
+
+mod bad_input;
+mod crash;
+mod deletion;
+mod empty_room;
+mod five_members;
+mod garbage;
+mod host_and_two;
+mod injection;
+mod refusals;
+mod screen;
+mod secrets;
+mod stores;
+mod tui;
+mod wiretap;

@@ -1,0 +1,244 @@
+//! A terminal that a program draws on: a pseudo-terminal, with an emulator that knows what a person would see.
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use snug_tests::PATIENCE;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use vt100::{Callbacks, Parser};
+
+/// What the program asked of the terminal besides drawing: anything of it that text from others caused is an attack that worked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Titles, clipboard contents and sequences that the emulator doesn't know.
+    pub requests: Vec<String>,
+}
+
+impl Callbacks for Asked {
+    fn audible_bell(&mut self, _: &mut vt100::Screen) {
+        self.requests.push("bell".into());
+    }
+    fn set_window_title(&mut self, _: &mut vt100::Screen, title: &[u8]) {
+        self.requests.push(format!("title {}", String::from_utf8_lossy(title)));
+    }
+    fn set_window_icon_name(&mut self, _: &mut vt100::Screen, name: &[u8]) {
+        self.requests.push(format!("icon {}", String::from_utf8_lossy(name)));
+    }
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, _: &[u8], data: &[u8]) {
+        self.requests
+            .push(format!("clipboard {}", String::from_utf8_lossy(data)));
+    }
+    fn paste_from_clipboard(&mut self, _: &mut vt100::Screen, _: &[u8]) {
+        self.requests.push("paste".into());
+    }
+    fn resize(&mut self, _: &mut vt100::Screen, size: (u16, u16)) {
+        self.requests.push(format!("resize {size:?}"));
+    }
+    fn unhandled_osc(&mut self, _: &mut vt100::Screen, params: &[&[u8]]) {
+        self.requests.push(format!("OSC {params:?}"));
+    }
+}
+
+struct Inner {
+    parser: Parser<Asked>,
+    raw: Vec<u8>,
+    ended: bool,
+}
+
+#[derive(Clone)]
+struct Shared(Arc<(Mutex<Inner>, Condvar)>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A program on a terminal.
+pub struct Terminal {
+    name: String,
+    master: Box<dyn MasterPty + Send>,
+    keyboard: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    shared: Shared,
+}
+
+impl Terminal {
+    /// Starts a program on a terminal of so many rows and columns.
+    pub fn start(name: &str, command: &Command, rows: u16, cols: u16) -> Self {
+        let pair = native_pty_system()
+            .openpty(size(rows, cols))
+            .expect("a pseudo-terminal");
+        let mut builder = CommandBuilder::new(command.get_program());
+        builder.args(command.get_args());
+        builder.env_clear();
+        for (key, value) in command.get_envs() {
+            builder.env(key, value.expect("a test only sets variables"));
+        }
+        builder.env("TERM", "xterm-256color");
+        if let Some(folder) = command.get_current_dir() {
+            builder.cwd(folder);
+        }
+        let child = pair
+            .slave
+            .spawn_command(builder)
+            .unwrap_or_else(|error| panic!("{name}: can't start: {error}"));
+        let mut reader = pair.master.try_clone_reader().expect("a terminal can be read");
+        let keyboard = pair.master.take_writer().expect("a terminal can be written to");
+        let parser = Parser::new_with_callbacks(rows, cols, 0, Asked::default());
+        let shared = Shared(Arc::new((
+            Mutex::new(Inner {
+                parser,
+                raw: Vec::new(),
+                ended: false,
+            }),
+            Condvar::new(),
+        )));
+        let sink = shared.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            // On Linux reading fails once the program has closed its side.
+            while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                let mut inner = sink.lock();
+                inner.parser.process(&buffer[..read]);
+                inner.raw.extend_from_slice(&buffer[..read]);
+                sink.0.1.notify_all();
+            }
+            sink.lock().ended = true;
+            sink.0.1.notify_all();
+        });
+        Self {
+            name: name.to_owned(),
+            master: pair.master,
+            keyboard,
+            child,
+            shared,
+        }
+    }
+
+    /// Types text, as a keyboard sends it.
+    pub fn type_text(&mut self, text: &str) {
+        self.keyboard
+            .write_all(text.as_bytes())
+            .and_then(|()| self.keyboard.flush())
+            .expect("a terminal takes keys");
+    }
+
+    /// Types a line and the Enter key.
+    pub fn enter(&mut self, text: &str) {
+        self.type_text(&format!("{text}\r"));
+    }
+
+    /// Pastes, as a terminal does where the program asked for bracketed paste.
+    pub fn paste(&mut self, text: &str) {
+        assert!(
+            self.shared.lock().parser.screen().bracketed_paste(),
+            "{}: no bracketed paste",
+            self.name
+        );
+        self.type_text(&format!("\u{1b}[200~{text}\u{1b}[201~"));
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&mut self, rows: u16, cols: u16) {
+        self.shared.lock().parser.screen_mut().set_size(rows, cols);
+        self.master.resize(size(rows, cols)).expect("a terminal can be resized");
+    }
+
+    /// Waits until the screen is one that `test` takes; `what` names it in the failure.
+    pub fn wait(&self, what: &str, mut test: impl FnMut(&vt100::Screen) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        let mut inner = self.shared.lock();
+        while !test(inner.parser.screen()) {
+            let left = end.saturating_duration_since(Instant::now());
+            if inner.ended || left.is_zero() {
+                drop(inner);
+                panic!("{}: {what} never showed:\n{}", self.name, self.picture());
+            }
+            inner = self
+                .shared
+                .0
+                .1
+                .wait_timeout(inner, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Waits until this text stands on the screen, in one row.
+    pub fn shows(&self, text: &str) {
+        self.wait(&format!("{text:?}"), |screen| {
+            rows(screen).iter().any(|row| row.contains(text))
+        });
+    }
+
+    /// The screen's rows, as text.
+    pub fn rows(&self) -> Vec<String> {
+        rows(self.shared.lock().parser.screen())
+    }
+
+    /// Looks at the screen as it is.
+    pub fn look<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
+        look(self.shared.lock().parser.screen())
+    }
+
+    /// All bytes that the program sent to the terminal.
+    pub fn raw(&self) -> Vec<u8> {
+        self.shared.lock().raw.clone()
+    }
+
+    /// What it asked of the terminal besides drawing.
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.lock().parser.callbacks().requests.clone()
+    }
+
+    /// Waits for the program's end, and gives its exit status.
+    pub fn exit_code(&mut self) -> u32 {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status.exit_code();
+            }
+            assert!(Instant::now() < end, "{}: still runs:\n{}", self.name, self.picture());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The screen, for a failure's text.
+    pub fn picture(&self) -> String {
+        let mut picture = String::new();
+        for row in self.rows() {
+            let _ = writeln!(picture, "|{row}");
+        }
+        picture
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("--- {}'s screen:\n{}", self.name, self.picture());
+        }
+    }
+}
+
+fn rows(screen: &vt100::Screen) -> Vec<String> {
+    let (_, cols) = screen.size();
+    screen.rows(0, cols).collect()
+}
+
+fn size(rows: u16, cols: u16) -> PtySize {
+    PtySize {
+        rows,
+        cols,
+        pixel_width: 0,
+        pixel_height: 0,
+    }
+}
