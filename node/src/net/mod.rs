@@ -1,1 +1,370 @@
-//! The libp2p mesh of one room: behaviour, link authentication, event loop.
+//! The mesh: one libp2p swarm per room and run.
+//!
+//! [`Net`] carries frames (gossipsub) and requests (one stream each) between peers that have proven to be of the room;
+//! it understands neither. Whoever owns it drives it through [`Net::next`]; there is no task of its own and no queue
+//! that grows: what isn't asked for waits in the sockets. docs/PROTOCOL.md, "Links", is the normative text.
+//!
+//! - `gate`: not a byte of the room's protocols before a peer has proven itself.
+//! - `gossip`, `scoring`, `watch`: gossipsub, and what keeps it from falling silent.
+//! - `direct`: one request, one reply.
+//! - `dialer`: whom to dial, and when again.
+
+mod behaviour;
+mod config;
+mod dialer;
+mod direct;
+mod event;
+mod gate;
+mod gossip;
+mod links;
+mod peer;
+mod pump;
+mod scoring;
+mod swarm;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    core::transport::ListenerId,
+    gossipsub::{self, MessageAcceptance, MessageId, TopicHash},
+    request_response::{InboundRequestId, OutboundRequestId, ResponseChannel},
+    swarm::dial_opts::{DialOpts, PeerCondition},
+};
+use rand::{TryRng, rngs::SysRng};
+use snug_crypto::{
+    PeerKey,
+    bounds::{MAX_DIRECT_BYTES, MAX_GOSSIP_BYTES},
+};
+
+use self::{behaviour::Node, dialer::Dialer, gossip::Gossip, links::Links};
+use crate::room::{GossipId, QueryId, RequestId, Verdict};
+
+pub use self::{
+    config::{NetConfig, NetLimits},
+    event::{NetError, NetEvent, NetStats, PublishError},
+};
+
+/// Frames that wait for their verdict at once; the oldest goes without. A frame is at most 32 KiB, but kept by gossipsub
+/// anyway; this is about the ids.
+const MAX_UNJUDGED: usize = 4096;
+
+/// What is still on its way to peers when [`Net::shutdown`] is called gets this long to leave.
+const LINGER: Duration = Duration::from_millis(150);
+
+/// How long [`Net::shutdown`] waits for connections to close.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// One room's mesh, as seen from this peer. See the [module](self).
+pub struct Net {
+    swarm: Swarm<Node>,
+    local: PeerKey,
+    topic: TopicHash,
+    limits: NetLimits,
+    listeners: HashMap<ListenerId, Vec<Multiaddr>>,
+    links: Links,
+    dialer: Dialer,
+    /// What one event of the swarm turned into: a handful at most, handed out before the swarm is asked for more.
+    ready: VecDeque<NetEvent>,
+    unjudged: BTreeMap<GossipId, (MessageId, PeerId)>,
+    queries: HashMap<OutboundRequestId, (PeerId, QueryId)>,
+    requests: HashMap<RequestId, ResponseChannel<Vec<u8>>>,
+    request_ids: HashMap<InboundRequestId, RequestId>,
+    last_id: u64,
+    last_publish: Option<Instant>,
+    stats: NetStats,
+}
+
+impl Net {
+    /// Starts to listen. Must be called inside a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError`], if the key is no key, or nothing can be listened on though something should be.
+    pub fn new(mut config: NetConfig) -> Result<Self, NetError> {
+        let (mut swarm, local) = swarm::build(&mut config)?;
+        let mut listeners = HashMap::new();
+        let mut reason = None;
+        for address in &config.listen {
+            match swarm.listen_on(address.clone()) {
+                Ok(id) => drop(listeners.insert(id, Vec::new())),
+                // A host without IPv6, say: one way in is enough.
+                Err(error) => reason = Some(error.to_string()),
+            }
+        }
+        if let (Some(reason), true) = (reason, listeners.is_empty()) {
+            return Err(NetError::Listen { reason });
+        }
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).map_err(|error| NetError::Setup {
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            swarm,
+            local,
+            topic: gossip::topic(&config.topic).hash(),
+            dialer: Dialer::new(config.limits.dials, seed),
+            limits: config.limits,
+            listeners,
+            links: Links::default(),
+            ready: VecDeque::new(),
+            unjudged: BTreeMap::new(),
+            queries: HashMap::new(),
+            requests: HashMap::new(),
+            request_ids: HashMap::new(),
+            last_id: 0,
+            last_publish: None,
+            stats: NetStats::default(),
+        })
+    }
+
+    /// The next thing that happens. Nothing moves unless this is awaited. Cancel-safe: dropping the future loses
+    /// nothing.
+    pub async fn next(&mut self) -> NetEvent {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return event;
+            }
+            self.start_dials();
+            self.close_mute_links();
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let wake = [self.dialer.wake(), self.links.wake(self.limits.patience)]
+                .into_iter()
+                .flatten()
+                .min();
+            tokio::select! {
+                biased;
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Our own key.
+    #[must_use]
+    pub fn local(&self) -> PeerKey {
+        self.local
+    }
+
+    /// Hands a frame to the mesh.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]: nothing was sent. A frame that not all peers could take counts as sent; what was dropped shows
+    /// in [`NetStats::dropped`].
+    pub fn publish(&mut self, bytes: Vec<u8>) -> Result<(), PublishError> {
+        let size = bytes.len();
+        if size > MAX_GOSSIP_BYTES {
+            return Err(PublishError::TooLarge { size });
+        }
+        let topic = self.topic.clone();
+        self.gossip().publish(topic, bytes).map_err(|error| match error {
+            gossipsub::PublishError::NoPeersSubscribedToTopic => PublishError::NoPeers,
+            gossipsub::PublishError::Duplicate => PublishError::Duplicate,
+            gossipsub::PublishError::MessageTooLarge => PublishError::TooLarge { size },
+            // Nothing is signed or transformed here, so the others can't be.
+            gossipsub::PublishError::AllQueuesFull(_)
+            | gossipsub::PublishError::SigningError(_)
+            | gossipsub::PublishError::TransformFailed(_) => PublishError::QueueFull,
+        })?;
+        self.last_publish = Some(Instant::now());
+        self.stats.published += 1;
+        self.stats.published_bytes += size as u64;
+        Ok(())
+    }
+
+    /// Says what became of a frame. Unknown ids, and second verdicts, mean nothing.
+    pub fn verdict(&mut self, id: GossipId, verdict: Verdict) {
+        let Some((message, from)) = self.unjudged.remove(&id) else {
+            return;
+        };
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => {
+                self.stats.rejected += 1;
+                MessageAcceptance::Reject
+            }
+        };
+        self.gossip()
+            .report_message_validation_result(&message, &from, acceptance);
+    }
+
+    /// Asks a linked peer something, at most [`MAX_DIRECT_BYTES`]. There will be one [`NetEvent::Response`].
+    pub fn query(&mut self, to: PeerKey, id: QueryId, bytes: Vec<u8>) {
+        let peer = peer::id_of(&to).filter(|peer| self.links.is_up(peer));
+        let under_way = |peer| self.queries.values().filter(|(to, _)| *to == peer).count();
+        match peer {
+            Some(peer) if bytes.len() <= MAX_DIRECT_BYTES && under_way(peer) < self.limits.direct_streams => {
+                let request = self
+                    .swarm
+                    .behaviour_mut()
+                    .gate
+                    .inner_mut()
+                    .direct
+                    .send_request(&peer, bytes);
+                self.queries.insert(request, (peer, id));
+            }
+            _ => self.query_failed(id),
+        }
+    }
+
+    /// Answers a request, with at most [`MAX_DIRECT_BYTES`]; more is as good as no answer. Requests that nobody waits
+    /// for any more are passed over.
+    pub fn respond(&mut self, id: RequestId, bytes: Vec<u8>) {
+        if let Some(channel) = self.requests.remove(&id)
+            && bytes.len() <= MAX_DIRECT_BYTES
+        {
+            // An error means that the peer has gone, and the bytes come back; nobody waits for either.
+            drop(
+                self.swarm
+                    .behaviour_mut()
+                    .gate
+                    .inner_mut()
+                    .direct
+                    .send_response(channel, bytes),
+            );
+        }
+    }
+
+    /// Wants a link to a peer, at any of these addresses (`/ip…/tcp/…` or `/ip…/udp/…/quic-v1`, with or without its id).
+    /// Ourselves, and peers that are linked already, are passed over. [`NetEvent::DialFailed`] follows if the first try
+    /// fails; there are some more after it, and after a lost link.
+    pub fn dial(&mut self, to: PeerKey, addresses: Vec<Multiaddr>) {
+        if to == self.local {
+            return;
+        }
+        let now = Instant::now();
+        let wanted = match peer::id_of(&to) {
+            Some(peer) if self.swarm.is_connected(&peer) => {
+                self.dialer.learn_connected(peer, addresses, now);
+                true
+            }
+            Some(peer) => self.dialer.want(peer, addresses, now),
+            None => false,
+        };
+        if !wanted {
+            self.ready.push_back(NetEvent::DialFailed { peer: to });
+        }
+    }
+
+    /// Closes all connections to a peer and dials it no more.
+    pub fn disconnect(&mut self, from: PeerKey) {
+        if let Some(peer) = peer::id_of(&from) {
+            self.drop_peer(&peer);
+        }
+    }
+
+    /// Where this peer listens, without its id: loopback last.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        let mut addresses: Vec<_> = self.listeners.values().flatten().cloned().collect();
+        addresses.sort_by_key(|address| (is_loopback(address), address.clone()));
+        addresses.dedup();
+        addresses
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> NetStats {
+        let gate = &self.swarm.behaviour().gate;
+        NetStats {
+            links: self.links.up(),
+            unproven: gate.unproven(),
+            wedged: gate.inner().gossip.closed(),
+            ..self.stats
+        }
+    }
+
+    /// Lets what was just published leave, says goodbye to all peers, and ends: after 0.65 seconds at the latest.
+    pub async fn shutdown(mut self) {
+        let linger = self
+            .last_publish
+            .map(|last| LINGER.saturating_sub(last.elapsed()))
+            .unwrap_or_default();
+        if !linger.is_zero() {
+            drop(tokio::time::timeout(linger, self.drain(|_| false)).await);
+        }
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            self.drop_peer(&peer);
+        }
+        drop(tokio::time::timeout(FAREWELL, self.drain(|swarm| swarm.connected_peers().next().is_none())).await);
+    }
+
+    /// Moves the swarm on and throws away what happens.
+    async fn drain(&mut self, done: impl Fn(&Swarm<Node>) -> bool) {
+        while !done(&self.swarm) {
+            let event = self.swarm.select_next_some().await;
+            self.on_swarm_event(event);
+            self.ready.clear();
+        }
+    }
+
+    fn gossip(&mut self) -> &mut Gossip {
+        self.swarm.behaviour_mut().gate.inner_mut().gossip.inner_mut()
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn query_failed(&mut self, id: QueryId) {
+        self.stats.queries_failed += 1;
+        self.ready.push_back(NetEvent::Response { id, bytes: None });
+    }
+
+    fn drop_peer(&mut self, peer: &PeerId) {
+        self.dialer.forget(peer);
+        // An error means that it isn't connected, which is what was wanted.
+        let _ = self.swarm.disconnect_peer_id(*peer);
+    }
+
+    fn start_dials(&mut self) {
+        while let Some((peer, addresses)) = self.dialer.next(Instant::now()) {
+            self.stats.dials += 1;
+            let dial = DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build();
+            if self.swarm.dial(dial).is_err() && !self.swarm.is_connected(&peer) {
+                self.dial_failed(&peer);
+            }
+        }
+    }
+
+    /// A peer that is of the room but doesn't take its gossip is of no use, and might only be listening.
+    fn close_mute_links(&mut self) {
+        for peer in self.links.mute(self.limits.patience) {
+            self.drop_peer(&peer);
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    use libp2p::multiaddr::Protocol;
+
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
+}

@@ -1,0 +1,57 @@
+//! The protocols of a node, and how they are nested.
+//!
+//! ```text
+//! Node ─ limits, memory            see every connection
+//!      └ Gate ─ Mesh ─ gossip      see only connections whose peer has proven to be of the room
+//!                    ├ direct
+//!                    └ identify
+//! ```
+
+use libp2p::{
+    connection_limits::{self, ConnectionLimits},
+    identify,
+    identity::PublicKey,
+    memory_connection_limits,
+    swarm::NetworkBehaviour,
+};
+
+use super::{config::NetLimits, direct::Direct, gate::Gate, gossip::Gossip, watch::Watch};
+
+/// Everything that a peer of the room may speak with us.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Mesh {
+    pub(crate) gossip: Watch<Gossip>,
+    pub(crate) direct: Direct,
+    pub(crate) identify: identify::Behaviour,
+}
+
+/// The whole node.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Node {
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    pub(crate) gate: Gate<Mesh>,
+}
+
+impl Node {
+    pub(crate) fn new(gate: Gate<Mesh>, limits: &NetLimits) -> Self {
+        let connections = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(limits.handshakes))
+            .with_max_established(Some(limits.connections))
+            .with_max_established_per_peer(Some(limits.connections_per_peer));
+        Self {
+            limits: connection_limits::Behaviour::new(connections),
+            memory: memory_connection_limits::Behaviour::with_max_bytes(limits.memory_bytes),
+            gate,
+        }
+    }
+}
+
+/// Tells room members, and nobody else, where this peer listens and how we see them; not what program this is.
+pub(crate) fn identify(key: PublicKey) -> identify::Behaviour {
+    let config = identify::Config::new("/snug/1".to_owned(), key)
+        .with_agent_version(String::new())
+        .with_push_listen_addr_updates(true)
+        .with_cache_size(0);
+    identify::Behaviour::new(config)
+}

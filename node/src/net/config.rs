@@ -1,0 +1,93 @@
+//! What a [`Net`](super::Net) is started with, and every limit it keeps.
+
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use snug_crypto::{
+    generation::{MeshKey, Topic},
+    identity::TransportKey,
+};
+
+/// Rooms up to this many members hand each message to every link at once; larger ones leave it to the mesh.
+pub(crate) const SMALL_ROOM: u16 = 20;
+
+/// What a [`Net`](super::Net) is started with.
+pub struct NetConfig {
+    /// The key that is this peer: fresh for each room and run.
+    pub transport: TransportKey,
+    /// Proves to other peers that this one is of the room, and they to it.
+    pub mesh: MeshKey,
+    /// Names the room on the mesh.
+    pub topic: Topic,
+    /// Where to listen; see [`NetConfig::default_listen`].
+    pub listen: Vec<Multiaddr>,
+    /// The room's policy: it decides how gossip spreads, so all members must go by the same number.
+    pub max_participants: u16,
+    /// Everything that is bounded.
+    pub limits: NetLimits,
+}
+
+impl NetConfig {
+    /// TCP and QUIC on any free port of all interfaces, IPv4 and IPv6.
+    #[must_use]
+    pub fn default_listen() -> Vec<Multiaddr> {
+        use libp2p::multiaddr::Protocol;
+        use std::net::{Ipv4Addr, Ipv6Addr};
+
+        let hosts = [
+            Multiaddr::from(Ipv4Addr::UNSPECIFIED),
+            Multiaddr::from(Ipv6Addr::UNSPECIFIED),
+        ];
+        let tcp = hosts.iter().cloned().map(|host| host.with(Protocol::Tcp(0)));
+        let quic = hosts
+            .iter()
+            .cloned()
+            .map(|host| host.with(Protocol::Udp(0)).with(Protocol::QuicV1));
+        tcp.chain(quic).collect()
+    }
+}
+
+/// Everything that is bounded, with the values that suit a person's own computer.
+#[derive(Clone, Debug)]
+pub struct NetLimits {
+    /// Connections at once, in both directions.
+    pub connections: u32,
+    /// Connections to one peer: two when both dial at once, and as many again while an old one is dying.
+    pub connections_per_peer: u32,
+    /// Inbound connections in the transport's handshake at once.
+    pub handshakes: u32,
+    /// Inbound connections at once that haven't proven to be of the room.
+    pub unproven: usize,
+    /// Time for a new connection to prove itself, both ways.
+    pub patience: Duration,
+    /// How long a peer that failed its proof is refused.
+    pub ban: Duration,
+    /// Between two signs of life on a link; three that fail to come end it.
+    pub beat: Duration,
+    /// Dials under way at once.
+    pub dials: usize,
+    /// Requests under way at once with one peer, in each direction; what is more is refused.
+    pub direct_streams: usize,
+    /// Time for a request and its reply.
+    pub direct_timeout: Duration,
+    /// This process's memory, in bytes, past which no further connection is taken.
+    pub memory_bytes: usize,
+}
+
+impl Default for NetLimits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            connections_per_peer: 4,
+            handshakes: 128,
+            unproven: 64,
+            patience: Duration::from_secs(5),
+            ban: Duration::from_secs(30),
+            beat: Duration::from_secs(5),
+            dials: 16,
+            direct_streams: 16,
+            direct_timeout: Duration::from_secs(10),
+            memory_bytes: 1 << 30,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The half of a connection's handler that speaks `/snug/link/1` and nothing else.
+//!
+//! Until the peer has proven itself this is the only protocol that the connection offers. The dialer opens the stream;
+//! the listener takes one, and no second one.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use either::Either;
+use futures::{FutureExt, future::BoxFuture};
+use libp2p::{
+    Stream, StreamProtocol,
+    core::upgrade::{DeniedUpgrade, ReadyUpgrade},
+    swarm::{
+        ConnectionHandler, ConnectionHandlerEvent, SubstreamProtocol,
+        handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+    },
+};
+use snug_crypto::link::LinkRole;
+use tokio::time::Sleep;
+
+use super::protocol::{self, Failure, PROTOCOL, Proof};
+
+/// Proves one connection, opens it, and beats on it.
+pub(crate) struct LinkHandler {
+    state: State,
+    role: LinkRole,
+    patience: Pin<Box<Sleep>>,
+    beat: Duration,
+}
+
+enum State {
+    /// The dialer hasn't asked for its stream yet.
+    Fresh(Proof),
+    /// The stream isn't there yet.
+    Waiting(Proof),
+    Proving(BoxFuture<'static, Result<Stream, Failure>>),
+    /// The behaviour was told and makes the protocols' handlers.
+    Proven(Stream),
+    Opening(BoxFuture<'static, Result<Stream, Failure>>),
+    Beating(BoxFuture<'static, Failure>),
+    Over,
+}
+
+/// What the handler tells the behaviour, in this order.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// The peer holds the mesh key.
+    Proven,
+    /// Both sides' protocols stand ready.
+    Open,
+    /// Close this connection.
+    Failed(Failure),
+}
+
+/// What the behaviour tells the handler: this side's protocols stand ready.
+#[derive(Debug)]
+pub(crate) struct Ready;
+
+impl LinkHandler {
+    /// `patience` is for the whole way to [`Progress::Open`].
+    pub(crate) fn new(proof: Proof, patience: Duration, beat: Duration) -> Self {
+        let role = proof.role;
+        let state = match role {
+            LinkRole::Dialer => State::Fresh(proof),
+            LinkRole::Listener => State::Waiting(proof),
+        };
+        Self {
+            state,
+            role,
+            patience: Box::pin(tokio::time::sleep(patience)),
+            beat,
+        }
+    }
+
+    fn on_stream(&mut self, stream: Stream) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(proof) => self.state = State::Proving(proof.run(stream).boxed()),
+            // A second stream: not for us, and no reason to give up the first.
+            state => self.state = state,
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Progress {
+        self.state = State::Over;
+        Progress::Failed(failure)
+    }
+
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Progress> {
+        match &mut self.state {
+            State::Proving(proving) => match proving.poll_unpin(cx) {
+                Poll::Ready(Ok(stream)) => {
+                    self.state = State::Proven(stream);
+                    return Poll::Ready(Progress::Proven);
+                }
+                Poll::Ready(Err(failure)) => return Poll::Ready(self.fail(failure)),
+                Poll::Pending => {}
+            },
+            State::Opening(opening) => match opening.poll_unpin(cx) {
+                Poll::Ready(Ok(stream)) => {
+                    self.state = State::Beating(protocol::beat(stream, self.beat).boxed());
+                    // The beats' timers start when they are first polled.
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(Progress::Open);
+                }
+                Poll::Ready(Err(failure)) => return Poll::Ready(self.fail(failure)),
+                Poll::Pending => {}
+            },
+            State::Beating(beating) => return beating.poll_unpin(cx).map(|failure| self.fail(failure)),
+            State::Over => return Poll::Pending,
+            State::Fresh(_) | State::Waiting(_) | State::Proven(_) => {}
+        }
+        self.patience.poll_unpin(cx).map(|()| self.fail(Failure::TimedOut))
+    }
+}
+
+impl ConnectionHandler for LinkHandler {
+    type FromBehaviour = Ready;
+    type ToBehaviour = Progress;
+    type InboundProtocol = Either<ReadyUpgrade<StreamProtocol>, DeniedUpgrade>;
+    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        let upgrade = match (&self.state, self.role) {
+            (State::Waiting(_), LinkRole::Listener) => Either::Left(ReadyUpgrade::new(PROTOCOL)),
+            _ => Either::Right(DeniedUpgrade),
+        };
+        SubstreamProtocol::new(upgrade, ())
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        !matches!(self.state, State::Over)
+    }
+
+    fn on_behaviour_event(&mut self, Ready: Ready) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Proven(stream) => self.state = State::Opening(protocol::open(stream).boxed()),
+            state => self.state = state,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
+        if let State::Fresh(_) = self.state {
+            if let State::Fresh(proof) = std::mem::replace(&mut self.state, State::Over) {
+                self.state = State::Waiting(proof);
+            }
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                protocol: SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ()),
+            });
+        }
+        self.poll_state(cx).map(ConnectionHandlerEvent::NotifyBehaviour)
+    }
+
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: futures::future::Either::Left(stream),
+                ..
+            })
+            | ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+                self.on_stream(stream);
+            }
+            ConnectionEvent::DialUpgradeError(_) => {
+                // Not even the protocol: told as a failed proof's future, so that `poll` reports it.
+                self.state = State::Proving(futures::future::ready(Err(Failure::Unsupported)).boxed());
+            }
+            _ => {}
+        }
+    }
+}

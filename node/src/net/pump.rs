@@ -1,0 +1,231 @@
+//! Turns what the swarm reports into what a [`Net`]'s owner hears.
+
+use std::time::Instant;
+
+use libp2p::{
+    PeerId, gossipsub, identify,
+    request_response::{self, Message},
+    swarm::SwarmEvent,
+};
+use snug_crypto::bounds::MAX_GOSSIP_BYTES;
+
+use super::{
+    MAX_UNJUDGED, Net, NetEvent,
+    behaviour::{MeshEvent, NodeEvent},
+    gate::{self, Failure},
+    peer, scoring,
+};
+use crate::room::{GossipId, RequestId, Verdict};
+
+impl Net {
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<NodeEvent>) {
+        match event {
+            SwarmEvent::Behaviour(NodeEvent::Gate(event)) => self.on_gate_event(event),
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                self.listeners.entry(listener_id).or_default().push(address.clone());
+                self.ready.push_back(NetEvent::Listening(address));
+            }
+            SwarmEvent::ExpiredListenAddr { listener_id, address } => {
+                if let Some(addresses) = self.listeners.get_mut(&listener_id) {
+                    addresses.retain(|other| *other != address);
+                }
+                self.ready.push_back(NetEvent::NotListening(address));
+            }
+            SwarmEvent::ListenerClosed { listener_id, .. } => {
+                let addresses = self.listeners.remove(&listener_id).unwrap_or_default();
+                self.ready.extend(addresses.into_iter().map(NetEvent::NotListening));
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.dialer.connected(&peer_id),
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                cause,
+                ..
+            } => {
+                tracing::debug!(peer = %peer_id, ?cause, "disconnected");
+                self.dial_failed(&peer_id);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "cannot connect");
+                if !self.swarm.is_connected(&peer) {
+                    self.stats.dials_failed += 1;
+                    self.dial_failed(&peer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A dial failed, or the last connection is gone.
+    pub(super) fn dial_failed(&mut self, peer: &PeerId) {
+        if self.dialer.lost(peer, Instant::now()) {
+            self.report_dial_failed(peer);
+        }
+    }
+
+    fn report_dial_failed(&mut self, peer: &PeerId) {
+        if let Some(peer) = peer::key_of(peer) {
+            self.ready.push_back(NetEvent::DialFailed { peer });
+        }
+    }
+
+    fn on_gate_event(&mut self, event: gate::Event<MeshEvent>) {
+        match event {
+            gate::Event::Up { peer } => {
+                self.links.opened(peer);
+                self.gossip().set_application_score(&peer, scoring::MEMBER);
+                // With a second connection at hand, gossipsub may have heard of the subscription before.
+                if self.takes_gossip(&peer) {
+                    self.on_subscribed(&peer);
+                }
+            }
+            gate::Event::Down { peer } => {
+                if self.links.closed(&peer)
+                    && let Some(key) = peer::key_of(&peer)
+                {
+                    self.ready.push_back(NetEvent::LinkDown { peer: key });
+                }
+            }
+            gate::Event::Failed { peer, failure, proven } => self.on_failure(&peer, failure, proven),
+            gate::Event::Inner(MeshEvent::Gossip(event)) => self.on_gossip(event),
+            gate::Event::Inner(MeshEvent::Direct(event)) => self.on_direct(event),
+            gate::Event::Inner(MeshEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+                self.dialer.learn_connected(peer_id, info.listen_addrs, Instant::now());
+            }
+            gate::Event::Inner(MeshEvent::Identify(_)) => {}
+        }
+    }
+
+    fn on_failure(&mut self, peer: &PeerId, failure: Failure, proven: bool) {
+        tracing::debug!(%peer, %failure, "closing a connection");
+        match failure {
+            Failure::WrongProof => self.stats.wrong_proofs += 1,
+            Failure::Silent => self.stats.silent += 1,
+            _ => {}
+        }
+        if !proven {
+            self.stats.unproven_closed += 1;
+        }
+        // Of another room, or no peer of ours at all: dialing it again would change nothing.
+        if matches!(failure, Failure::WrongProof | Failure::Unsupported) && self.dialer.forget(peer) {
+            self.report_dial_failed(peer);
+        }
+    }
+
+    fn takes_gossip(&mut self, peer: &PeerId) -> bool {
+        let topic = self.topic.clone();
+        self.gossip()
+            .all_peers()
+            .any(|(other, topics)| other == peer && topics.contains(&&topic))
+    }
+
+    fn on_subscribed(&mut self, peer: &PeerId) {
+        let (Some(key), Some(early)) = (peer::key_of(peer), self.links.subscribed(peer)) else {
+            return;
+        };
+        self.dialer.linked(peer);
+        self.ready.push_back(NetEvent::LinkUp { peer: key });
+        self.ready.extend(early);
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            } => {
+                self.on_frame(propagation_source, message_id, message.data);
+            }
+            gossipsub::Event::Subscribed { peer_id, .. } => self.on_subscribed(&peer_id),
+            // It leaves, or plays a game of its own; either way it is no member of this mesh any more.
+            gossipsub::Event::Unsubscribed { peer_id, .. } => self.drop_peer(&peer_id),
+            gossipsub::Event::SlowPeer { failed_messages, .. } => {
+                self.stats.slow_peers += 1;
+                self.stats.dropped += (failed_messages.priority + failed_messages.non_priority) as u64;
+            }
+            // The watch closes the connection.
+            gossipsub::Event::GossipsubNotSupported { .. } => {}
+        }
+    }
+
+    fn on_frame(&mut self, from: PeerId, message: gossipsub::MessageId, bytes: Vec<u8>) {
+        let Some(key) = peer::key_of(&from) else { return };
+        let id = GossipId(self.next_id());
+        self.unjudged.insert(id, (message, from));
+        if bytes.len() > MAX_GOSSIP_BYTES {
+            return self.verdict(id, Verdict::Reject);
+        }
+        if self.unjudged.len() > MAX_UNJUDGED
+            && let Some((&oldest, _)) = self.unjudged.first_key_value()
+        {
+            self.stats.unjudged += 1;
+            self.verdict(oldest, Verdict::Ignore);
+        }
+        self.stats.received += 1;
+        self.stats.received_bytes += bytes.len() as u64;
+        self.ready
+            .extend(self.links.in_order(&from, NetEvent::Gossip { from: key, id, bytes }));
+    }
+
+    fn on_direct(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
+        match event {
+            request_response::Event::Message {
+                peer,
+                message:
+                    Message::Request {
+                        request_id,
+                        request,
+                        channel,
+                    },
+                ..
+            } => {
+                let Some(from) = peer::key_of(&peer) else { return };
+                let id = RequestId(self.next_id());
+                self.requests.insert(id, channel);
+                self.request_ids.insert(request_id, id);
+                self.stats.requests += 1;
+                self.ready.extend(self.links.in_order(
+                    &peer,
+                    NetEvent::Request {
+                        from,
+                        id,
+                        bytes: request,
+                    },
+                ));
+            }
+            request_response::Event::Message {
+                message: Message::Response { request_id, response },
+                ..
+            } => {
+                if let Some((_, id)) = self.queries.remove(&request_id) {
+                    self.ready.push_back(NetEvent::Response {
+                        id,
+                        bytes: Some(response),
+                    });
+                }
+            }
+            request_response::Event::OutboundFailure {
+                request_id,
+                error,
+                peer,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "no reply");
+                if let Some((_, id)) = self.queries.remove(&request_id) {
+                    self.query_failed(id);
+                }
+            }
+            request_response::Event::InboundFailure { request_id, .. }
+            | request_response::Event::ResponseSent { request_id, .. } => {
+                if let Some(id) = self.request_ids.remove(&request_id) {
+                    self.requests.remove(&id);
+                }
+            }
+        }
+    }
+}
