@@ -12,6 +12,7 @@ mod garbage;
 mod host_and_two;
 mod injection;
 mod refusals;
+mod rpc_input;
 mod screen;
 mod secrets;
 mod stores;
