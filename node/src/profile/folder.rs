@@ -1,0 +1,188 @@
+//! One profile's folder: its format version, its lock, and files that are replaced whole or not at all.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::ProfileError;
+
+/// The newest format this build reads, and the one it writes.
+const FORMAT: u32 = 1;
+const VERSION_FILE: &str = "version";
+const LOCK_FILE: &str = "lock";
+const MAX_NAME: usize = 32;
+/// A version file is a number and a line end.
+const MAX_VERSION_BYTES: u64 = 16;
+
+/// An open, locked folder. The lock ends with the process or with this value, whichever is first.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Version first, so that a folder of another format isn't touched at all; then the lock; then, in a new folder, the version.
+    pub fn open(data_dir: &Path, name: &str) -> Result<Self, ProfileError> {
+        check_name(name)?;
+        let path = data_dir.join("profiles").join(name);
+        let version = path.join(VERSION_FILE);
+        check_version(&path, &version)?;
+        make_private_dir(data_dir)?;
+        make_private_dir(&path)?;
+        let lock = lock(&path, name)?;
+        let folder = Self { path, _lock: lock };
+        // Under the lock the answer is final.
+        if !check_version(&folder.path, &version)? {
+            folder.refuse_unversioned_content()?;
+            folder.replace(VERSION_FILE, format!("{FORMAT}\n").as_bytes())?;
+        }
+        Ok(folder)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads a whole file of at most `limit` bytes; `None` if it isn't there.
+    pub fn read(&self, name: &str, limit: u64) -> Result<Option<Zeroizing<Vec<u8>>>, ProfileError> {
+        let path = self.file(name);
+        match read_limited(&path, limit) {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) => Err(ProfileError::Damaged {
+                path,
+                what: "it is far too large",
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(ProfileError::io("read", &path, e)),
+        }
+    }
+
+    /// Replaces a file: temporary file of mode 0600, sync, rename, sync of the folder. On any error the old file stands.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ProfileError> {
+        let path = self.file(name);
+        // The profile is locked, so a fixed name can't clash; a crash leaves at most this one file behind.
+        let temporary = self.file(&format!(".{name}.new"));
+        let written = write_synced(&temporary, bytes)
+            .and_then(|()| fs::rename(&temporary, &path))
+            .and_then(|()| sync_dir(&self.path));
+        written.map_err(|e| {
+            // Best effort: on a full or read-only disk the leftover is overwritten by the next attempt.
+            let _ = fs::remove_file(&temporary);
+            ProfileError::io("write", &path, e)
+        })
+    }
+
+    /// An identity without a version file is a folder that something else tampered with: taking it over could lose it.
+    fn refuse_unversioned_content(&self) -> Result<(), ProfileError> {
+        if self.file("identity").exists() {
+            return Err(ProfileError::Damaged {
+                path: self.file(VERSION_FILE),
+                what: "it is missing, while the folder is in use",
+            });
+        }
+        Ok(())
+    }
+}
+
+fn check_name(name: &str) -> Result<(), ProfileError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
+        return Err(ProfileError::BadName);
+    }
+    Ok(())
+}
+
+/// True if the folder is of our format, false if it has none yet.
+fn check_version(folder: &Path, version: &Path) -> Result<bool, ProfileError> {
+    let damaged = || ProfileError::Damaged {
+        path: version.to_owned(),
+        what: "it holds no format number",
+    };
+    let bytes = match read_limited(version, MAX_VERSION_BYTES) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(damaged()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(ProfileError::io("read", version, e)),
+    };
+    let found = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.strip_suffix('\n').unwrap_or(text).parse::<u32>().ok())
+        .filter(|found| *found > 0)
+        .ok_or_else(damaged)?;
+    if found > FORMAT {
+        return Err(ProfileError::Newer {
+            path: folder.to_owned(),
+            found,
+            supported: FORMAT,
+        });
+    }
+    Ok(true)
+}
+
+/// Makes a folder, and its parents, that only this account can enter; one that exists keeps its mode.
+fn make_private_dir(path: &Path) -> Result<(), ProfileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|e| ProfileError::io("make the folder", path, e))
+}
+
+fn lock(folder: &Path, name: &str) -> Result<File, ProfileError> {
+    let path = folder.join(LOCK_FILE);
+    let file = private()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| ProfileError::io("open", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ProfileError::InUse {
+            name: name.to_owned(),
+            path: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(e)) => Err(ProfileError::io("lock", &path, e)),
+    }
+}
+
+/// The content, or `None` if there are more than `limit` bytes of it.
+fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    // Sized up front: a buffer that grows would leave copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(limit).unwrap_or(0).saturating_add(1),
+    ));
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = private().create_new(true).write(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A rename is durable only once the folder is synced. Where folders can't be opened (Windows) the system does it.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

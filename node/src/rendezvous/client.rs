@@ -1,0 +1,242 @@
+//! Rooms at a rendezvous: made, entered, deleted.
+
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use reqwest::Method;
+use snug_crypto::capsule::{AdminCapsule, Capsule};
+use snug_crypto::credential::{Kind, Tombstone};
+use snug_crypto::generation::{Generation, RoomRandom};
+use snug_crypto::genesis::{Genesis, Policy};
+use snug_crypto::names::{Password, RoomId, RoomKey};
+use snug_crypto::{AdminKey, GenesisHash};
+use snug_rendezvous_api::{self as api, ByteString, Exact, ProblemType};
+use zeroize::Zeroizing;
+
+use super::http::{Http, Refusal};
+use super::opaque::{self, Secret};
+use super::session::records;
+use super::{CreateError, DeleteError, LoginError, ServerError, ServerUrl, Session};
+use crate::engine::clock::unix_ms;
+
+/// A client of one rendezvous; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: Http,
+}
+
+/// How a room shall be.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// What it is for, in a line.
+    pub description: String,
+    /// Its rules.
+    pub policy: Policy,
+    /// Registers even over plain http to another host (`--insecure-registration`).
+    pub insecure_registration: bool,
+}
+
+/// A room that was made.
+#[derive(Debug)]
+pub struct Created {
+    /// Its founding record.
+    pub genesis: Genesis,
+    /// Names the founding record: goes into invites.
+    pub genesis_hash: GenesisHash,
+    /// The admin's power over it.
+    pub admin: AdminKey,
+}
+
+/// A login with the Room Key.
+#[derive(Debug)]
+pub struct MemberLogin {
+    /// The room, as its members sealed it.
+    pub capsule: Capsule,
+    /// Sealed presence records of those who are there.
+    pub introductions: Vec<Vec<u8>>,
+    /// For presence.
+    pub session: Session,
+}
+
+/// A login with the Password.
+#[derive(Debug)]
+pub struct AdminLogin {
+    /// The admin's key.
+    pub admin: AdminKey,
+    /// The room's founding record.
+    pub genesis: Genesis,
+    session: Session,
+}
+
+impl Client {
+    /// A client that has not connected yet. For https it loads the system's root certificates.
+    ///
+    /// # Errors
+    /// [`ServerError::Unreachable`] if they can't be loaded.
+    pub fn new(server: ServerUrl) -> Result<Self, ServerError> {
+        Ok(Self {
+            http: Http::new(server)?,
+        })
+    }
+
+    /// Whose client this is.
+    pub fn server(&self) -> &ServerUrl {
+        self.http.server()
+    }
+
+    /// Makes a room: registers both credentials and leaves its capsules, sealed. Takes about 0.2 s, mostly on other threads.
+    ///
+    /// # Errors
+    /// [`CreateError`]; then there is no such room, or it is somebody else's.
+    pub async fn create(
+        &self,
+        room_id: &RoomId,
+        room_key: &RoomKey,
+        password: &Password,
+        options: CreateOptions,
+    ) -> Result<Created, CreateError> {
+        if self.server().is_plain_to_other_host() && !options.insecure_registration {
+            return Err(CreateError::PlainHttp {
+                server: self.server().clone(),
+            });
+        }
+        let rng = &mut UnwrapErr(SysRng);
+        let admin = AdminKey::generate(rng);
+        let policy = wire_policy(&options.policy);
+        let genesis = Genesis::create(&admin, room_id, &options.description, unix_ms(), options.policy)?;
+        let genesis_hash = genesis.hash();
+        let registered = opaque::register(
+            &self.http,
+            &room_id.handle(),
+            secret(room_key.reveal()),
+            secret(password.reveal()),
+        )
+        .await
+        .map_err(|refusal| self.create_refusal(refusal))?;
+        let capsule = Capsule {
+            genesis: genesis.clone(),
+            generation: Generation::first(&genesis_hash),
+            random: RoomRandom::generate(rng),
+            log: Vec::new(),
+        };
+        let admin_capsule = AdminCapsule {
+            admin_key: admin.clone(),
+            genesis: genesis.clone(),
+        };
+        let capsule = capsule
+            .seal(&registered.room.export_key, rng)
+            .map_err(|_| CreateError::TooLarge)?;
+        let admin_capsule = admin_capsule.seal(&registered.admin.export_key, rng);
+        let body = api::RegisterFinish {
+            room: Exact::new(registered.room.upload),
+            admin: Exact::new(registered.admin.upload),
+            admin_key: Exact::new(*admin.public().as_bytes()),
+            capsule: ByteString::new(capsule).map_err(|_| CreateError::TooLarge)?,
+            admin_capsule: ByteString::new(admin_capsule).map_err(|_| CreateError::TooLarge)?,
+            policy,
+        };
+        let path = api::register_finish(&opaque::path_handle(&room_id.handle()));
+        let _: api::Registered = self
+            .http
+            .call(Method::POST, &path, None, Some(&body))
+            .await
+            .map_err(|refusal| self.create_refusal(refusal))?;
+        Ok(Created {
+            genesis,
+            genesis_hash,
+            admin,
+        })
+    }
+
+    /// Logs in as a member. Takes about 0.1 s, mostly on another thread.
+    ///
+    /// # Errors
+    /// [`LoginError`]
+    pub async fn login(&self, room_id: &RoomId, room_key: &RoomKey) -> Result<MemberLogin, LoginError> {
+        let handle = room_id.handle();
+        let (export_key, answer) = opaque::log_in(&self.http, &handle, Kind::Room, secret(room_key.reveal())).await?;
+        let capsule = Capsule::open(&export_key, answer.capsule.as_slice()).map_err(|_| LoginError::BadCapsule {
+            what: "its capsule can't be opened",
+        })?;
+        check_room(&capsule.genesis, room_id)?;
+        Ok(MemberLogin {
+            capsule,
+            introductions: records(answer.introductions),
+            session: Session::new(self.http.clone(), &handle, answer.token),
+        })
+    }
+
+    /// Logs in as the room's admin. Takes about 0.1 s, mostly on another thread.
+    ///
+    /// # Errors
+    /// [`LoginError`]
+    pub async fn login_admin(&self, room_id: &RoomId, password: &Password) -> Result<AdminLogin, LoginError> {
+        let handle = room_id.handle();
+        let (export_key, answer) = opaque::log_in(&self.http, &handle, Kind::Admin, secret(password.reveal())).await?;
+        let capsule =
+            AdminCapsule::open(&export_key, answer.capsule.as_slice()).map_err(|_| LoginError::BadCapsule {
+                what: "the admin's capsule can't be opened",
+            })?;
+        check_room(&capsule.genesis, room_id)?;
+        Ok(AdminLogin {
+            admin: capsule.admin_key,
+            genesis: capsule.genesis,
+            session: Session::new(self.http.clone(), &handle, answer.token),
+        })
+    }
+
+    /// Deletes a room for everybody: leaves a signed tombstone, which members get with their next heartbeat.
+    ///
+    /// # Errors
+    /// [`DeleteError`]
+    pub async fn delete(&self, room_id: &RoomId, password: &Password) -> Result<(), DeleteError> {
+        let login = self.login_admin(room_id, password).await?;
+        let tombstone = Tombstone {
+            handle: room_id.handle(),
+            genesis_hash: login.genesis.hash(),
+        };
+        let signed = tombstone.sign(&login.admin).to_bytes();
+        match login.session.delete_room(signed).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Exchange(error)) => Err(error.into()),
+            Err(Refusal::Problem(problem)) => Err(match problem.problem_type {
+                ProblemType::RoomGone => DeleteError::Login(LoginError::Gone {
+                    tombstone: opaque::tombstone_of(&problem),
+                }),
+                ProblemType::TokenRefused | ProblemType::WrongCredential | ProblemType::TombstoneRefused => {
+                    DeleteError::Refused
+                }
+                _ => self.http.unexpected(&problem).into(),
+            }),
+        }
+    }
+
+    fn create_refusal(&self, refusal: Refusal) -> CreateError {
+        match refusal {
+            Refusal::Exchange(error) => error.into(),
+            Refusal::Problem(problem) if problem.problem_type == ProblemType::RoomExists => CreateError::RoomExists,
+            Refusal::Problem(problem) => self.http.unexpected(&problem).into(),
+        }
+    }
+}
+
+/// A capsule is sealed under its room's credential, so only an admin who seals another room's genesis gets here.
+fn check_room(genesis: &Genesis, room_id: &RoomId) -> Result<(), LoginError> {
+    if genesis.room_id() != room_id {
+        return Err(LoginError::BadCapsule {
+            what: "it is another room's",
+        });
+    }
+    Ok(())
+}
+
+fn wire_policy(policy: &Policy) -> api::Policy {
+    api::Policy {
+        max_participants: policy.max_participants,
+        retention_s: policy.retention_s,
+        grace_s: policy.grace_s,
+    }
+}
+
+fn secret(text: &str) -> Secret {
+    Zeroizing::new(text.as_bytes().to_vec())
+}

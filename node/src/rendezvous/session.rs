@@ -1,0 +1,82 @@
+//! What a login earns: being introduced to those who are there, until the token lapses.
+
+use reqwest::Method;
+use snug_crypto::RoomHandle;
+use snug_rendezvous_api::{self as api, Introductions, ProblemType, PutPresence, Token};
+
+use super::PresenceError;
+use super::http::{Http, Refusal};
+use super::opaque::{path_handle, tombstone_of};
+
+/// A member's session at a rendezvous: a token of one hour, renewed by each use, which holds one presence record.
+#[derive(Clone, Debug)]
+pub struct Session {
+    http: Http,
+    handle: api::Handle,
+    token: Token,
+}
+
+impl Session {
+    pub(super) fn new(http: Http, handle: &RoomHandle, token: Token) -> Self {
+        Self {
+            http,
+            handle: path_handle(handle),
+            token,
+        }
+    }
+
+    /// Puts our sealed presence record (at most 1 KiB) in place for 90 s; up to 32 records of others come back.
+    ///
+    /// # Errors
+    /// [`PresenceError`]
+    pub async fn heartbeat(&self, record: Vec<u8>) -> Result<Vec<Vec<u8>>, PresenceError> {
+        let record = api::PresenceRecord::new(record).map_err(|_| PresenceError::RecordLength)?;
+        let path = api::presence(&self.handle);
+        let answer = self
+            .http
+            .call(Method::PUT, &path, Some(&self.token), Some(&PutPresence { record }))
+            .await;
+        Ok(records(answer.map_err(|refusal| self.refusal(refusal))?))
+    }
+
+    /// Takes our presence record away: nobody is introduced to us any more.
+    ///
+    /// # Errors
+    /// [`PresenceError`]
+    pub async fn withdraw(&self) -> Result<(), PresenceError> {
+        let path = api::presence(&self.handle);
+        self.http
+            .call_for_nothing(Method::DELETE, &path, Some(&self.token), None::<&()>)
+            .await
+            .map_err(|refusal| self.refusal(refusal))
+    }
+
+    pub(super) async fn delete_room(&self, tombstone: [u8; api::TOMBSTONE_LEN]) -> Result<(), Refusal> {
+        let body = api::DeleteRoom {
+            tombstone: tombstone.into(),
+        };
+        let path = api::room(&self.handle);
+        self.http
+            .call_for_nothing(Method::DELETE, &path, Some(&self.token), Some(&body))
+            .await
+    }
+
+    fn refusal(&self, refusal: Refusal) -> PresenceError {
+        let problem = match refusal {
+            Refusal::Exchange(error) => return error.into(),
+            Refusal::Problem(problem) => problem,
+        };
+        match problem.problem_type {
+            ProblemType::TokenRefused | ProblemType::WrongCredential => PresenceError::TokenRefused,
+            ProblemType::RoomGone => PresenceError::Gone {
+                tombstone: tombstone_of(&problem),
+            },
+            _ => self.http.unexpected(&problem).into(),
+        }
+    }
+}
+
+pub(super) fn records(introductions: Introductions) -> Vec<Vec<u8>> {
+    let records = introductions.introductions.into_iter();
+    records.map(api::PresenceRecord::into_vec).collect()
+}
