@@ -39,6 +39,8 @@ bounds! {
     MAX_GOSSIP_BYTES: usize = 32 * 1024, "bytes";
     /// Largest padded contents of a frame: the gossip limit less a frame's own fields.
     MAX_PADDED_BYTES: usize = 31 * 1024, "bytes";
+    /// Text of one message: it fits a frame with every field at its largest, and leaves room for others.
+    MAX_TEXT_BYTES: usize = 16 * 1024, "bytes";
     /// Contents in one frame.
     MAX_CONTENTS: usize = 123, "contents";
     /// Parents that a frame names.

@@ -55,6 +55,10 @@ labels! {
     GENESIS = "genesis", Hash, "body";
     /// Operation hash.
     OPERATION = "operation", Hash, "genesis_hash, body";
+    /// Digest of what a member knows, for comparison with another's.
+    STATE = "state", Hash, "encoded state";
+    /// Order in which members issue.
+    RANK = "rank", Hash, "identity_vk, epoch_id of the best epoch or zeros";
     /// Digest of a leaf or leave record, which its identity signs.
     RECORD = "record", Hash, "genesis_hash, body";
     /// Leaf id, first 16 bytes.

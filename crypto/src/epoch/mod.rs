@@ -24,7 +24,7 @@ pub(crate) use secrets::FrameKeys;
 pub use secrets::{EpochSecrets, ExportSecret};
 
 use crate::{
-    Generation, GenesisHash, LeafId, bounds,
+    EpochId, Generation, GenesisHash, IdentityKey, LeafId, bounds,
     extensions::Extensions,
     kdf, label,
     leaf::Leaf,
@@ -181,6 +181,14 @@ impl EpochHeader {
             box_root: reader.array()?,
         })
     }
+}
+
+/// A member's place in the order of issuing, lowest first: `H("rank", identity_vk, best epoch)`, so that the burden moves on
+/// with each epoch. docs/PROTOCOL.md, "Epochs".
+#[must_use]
+pub fn issue_rank(identity: &IdentityKey, best: Option<&EpochId>) -> [u8; 32] {
+    let best = best.map_or(&[0; 32], EpochId::as_bytes);
+    kdf::hash(label::RANK, &[identity.as_bytes(), best])
 }
 
 /// The hash of members that are sorted by leaf id.

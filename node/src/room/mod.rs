@@ -1,5 +1,291 @@
-//! The room as a state machine without I/O.
+//! The room as a state machine without I/O: [`Room::handle`] takes what happened and the time, and says what to do.
+//!
+//! It starts no task, reads no clock and opens no socket, so that a simulator can run a thousand of it in virtual time and a bug can be
+//! replayed from its seed. docs/PROTOCOL.md is the normative text; each file here names its section.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `members` | registers, roster, presence |
+//! | `authority` | operations and the roles that follow |
+//! | `epochs`, `judgement`, `issue`, `keys` | which epoch counts, when to issue one, how to get one's box |
+//! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
+//! | `delivery`, `exchange` | what is missing, and what members ask of each other |
+//! | `own` | our own leaf: made, renewed, rotated, ended |
+//! | `notices` | what people are told |
 
+mod authority;
+mod delivery;
+mod epochs;
+mod event;
+mod exchange;
+mod frames;
 mod ids;
+mod io;
+mod issue;
+mod judgement;
+mod keys;
+mod members;
+mod notices;
+mod outbox;
+mod own;
+mod timeline;
+mod timing;
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use snug_crypto::AdminKey;
+use snug_crypto::control::{self, ControlMessage};
+use snug_crypto::generation::GenerationKeys;
+use snug_crypto::genesis::Genesis;
+use snug_crypto::identity::{Identity, TransportKey};
+use snug_crypto::ids::{EpochId, Fingerprint, GenesisHash, IdentityKey};
+use snug_crypto::operation::SignedOperation;
+
+use authority::Authority;
+use delivery::Delivery;
+use epochs::Epochs;
+use exchange::Questions;
+use frames::Unopened;
+use issue::Issuing;
+use judgement::Judgement;
+use keys::Recovery;
+use members::Members;
+use notices::Shown;
+use outbox::Outbox;
+use own::Own;
+use timeline::Timeline;
+
+pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
 pub use ids::{GossipId, QueryId, RequestId, Ticket, Verdict};
+pub use io::{Input, Now, Output, SendRefused};
+pub use snug_crypto::operation::Role;
+
+/// What a room is made from, after the capsule was opened.
+pub struct RoomConfig {
+    /// The room's signed beginning.
+    pub genesis: Genesis,
+    /// The keys of the current Room Key.
+    pub keys: GenerationKeys,
+    /// The authority log as the capsule holds it.
+    pub log: Vec<SignedOperation>,
+    /// Who we are.
+    pub identity: Identity,
+    /// The transport key of this run: the leaf vouches for it.
+    pub transport: TransportKey,
+    /// What we are called in this room.
+    pub name: String,
+    /// The admin's key, if the Password was given: we appoint ourselves.
+    pub admin: Option<AdminKey>,
+    /// How long our leaf outlives our last renewal, in seconds; at most the policy's grace counts.
+    pub grace_s: u32,
+}
+
+/// One member's side of one room.
+pub struct Room {
+    genesis: Genesis,
+    genesis_hash: GenesisHash,
+    keys: GenerationKeys,
+    identity: Identity,
+    me: IdentityKey,
+    transport: TransportKey,
+    own: Own,
+    members: Members,
+    authority: Authority,
+    epochs: Epochs,
+    issuing: Issuing,
+    recovery: Recovery,
+    delivery: Delivery,
+    timeline: Timeline,
+    outbox: Outbox,
+    unopened: Unopened,
+    questions: Questions,
+    shown: Shown,
+    judgement: Option<Judgement>,
+    next_prune: Duration,
+    /// What is to be done, until `handle` hands it over.
+    out: VecDeque<Output>,
+    rng: StdRng,
+    phase: Phase,
+}
+
+/// How far along our membership is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Our leaf is not published yet.
+    Joining,
+    /// It is.
+    In,
+    /// We left, or the room was deleted: nothing more is done.
+    Over,
+}
+
+/// Facts about the room, for people.
+#[derive(Clone, Debug)]
+pub struct RoomFacts {
+    /// The generation of the Room Key, counted from 0.
+    pub generation: u64,
+    /// The epoch that messages are sent under.
+    pub epoch: Option<EpochId>,
+    /// Whether the best epoch known holds exactly the roster.
+    pub exact: bool,
+    /// Members on the roster.
+    pub members: usize,
+    /// Authenticated links.
+    pub links: usize,
+}
+
+impl Room {
+    /// A room that has not begun: feed it [`Input::Introduced`] and links.
+    pub fn new(config: RoomConfig, now: Now, rng: StdRng) -> Self {
+        let genesis_hash = config.genesis.hash();
+        let grace_ms = u64::from(config.genesis.policy().grace_s) * 1_000;
+        let mut rng = rng;
+        let own = Own::new(
+            config.name,
+            config.admin,
+            Duration::from_secs(config.grace_s.into()),
+            now,
+            &mut rng,
+        );
+        let mut room = Self {
+            genesis_hash,
+            genesis: config.genesis,
+            keys: config.keys,
+            me: config.identity.key(),
+            identity: config.identity,
+            transport: config.transport,
+            own,
+            members: Members::new(grace_ms),
+            authority: Authority::new(),
+            epochs: Epochs::default(),
+            issuing: Issuing::default(),
+            recovery: Recovery::default(),
+            delivery: Delivery::default(),
+            timeline: Timeline::default(),
+            outbox: Outbox::default(),
+            unopened: Unopened::default(),
+            questions: Questions::new(now.elapsed),
+            shown: Shown::default(),
+            judgement: None,
+            next_prune: now.elapsed,
+            out: VecDeque::new(),
+            rng,
+            phase: Phase::Joining,
+        };
+        for operation in config.log {
+            room.authority.insert_verified(operation, &room.genesis);
+        }
+        room
+    }
+
+    /// Takes what happened; appends what is to be done to `out`.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::Gossip { id, .. } if self.phase == Phase::Over => {
+                self.out.push_back(Output::Verdict {
+                    id,
+                    verdict: Verdict::Ignore,
+                });
+            }
+            Input::Send { ticket, .. } if self.phase == Phase::Over => {
+                self.out.push_back(Output::Sent {
+                    ticket,
+                    result: Err(SendRefused::Closed),
+                });
+            }
+            _ if self.phase == Phase::Over => {}
+            Input::LinkUp { peer } => self.on_link_up(peer, now),
+            Input::LinkDown { peer } => self.on_link_down(peer, now),
+            Input::Gossip { from, id, bytes } => self.on_gossip(from, id, bytes, now),
+            Input::Request { from, id, bytes } => self.on_request(from, id, &bytes, now),
+            Input::Response { id, bytes } => self.on_response(id, bytes, now),
+            Input::Introduced { links_expected } => self.own.introduced(links_expected, now.elapsed),
+            Input::Tombstone { bytes } => self.on_tombstone(&bytes),
+            Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
+            Input::Leave => self.leave(now),
+            Input::Tick => {}
+        }
+        if self.phase != Phase::Over {
+            self.settle(now);
+        }
+        out.extend(self.out.drain(..));
+    }
+
+    /// What follows from the state and the time, whatever the input was.
+    fn settle(&mut self, now: Now) {
+        self.tend_leaf(now);
+        self.tend_epochs(now);
+        self.flush_outbox(now);
+        self.tend_timeline(now);
+        self.tend_exchange(now);
+        self.tell(now);
+    }
+
+    /// When [`Input::Tick`] is due, on the monotonic clock; earlier ticks do no harm.
+    pub fn next_wake(&self, now: Now) -> Option<Duration> {
+        if self.phase == Phase::Over {
+            return None;
+        }
+        [
+            self.own.next_wake(now),
+            self.issue_due(now),
+            self.recovery.next_wake(),
+            self.outbox.next_wake(),
+            self.timeline.next_release(),
+            self.questions.next_wake(),
+            self.members.next_presence_change(now.elapsed),
+            self.members
+                .next_expiry(now.unix_ms)
+                .map(|at| now.elapsed + Duration::from_millis(at.saturating_sub(now.unix_ms).saturating_add(1))),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Everybody on the roster.
+    pub fn members(&self, now: Now) -> Vec<MemberView> {
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        roster.values().map(|leaf| self.view_of(leaf, now)).collect()
+    }
+
+    /// Facts for people.
+    pub fn facts(&self, now: Now) -> RoomFacts {
+        RoomFacts {
+            generation: self.keys.generation().count,
+            epoch: self.judge(now).send,
+            exact: self.judge(now).exact,
+            members: self.judge(now).roster,
+            links: self.members.links().count(),
+        }
+    }
+
+    /// Our own fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.identity.fingerprint()
+    }
+
+    /// The room's signed beginning.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Seals under the control key and publishes.
+    fn publish_control(&mut self, message: &ControlMessage) {
+        match control::seal(self.keys.control(), message) {
+            Ok(bytes) => self.out.push_back(Output::Publish { bytes }),
+            Err(error) => tracing::debug!(%error, "a control message is too large for gossip; links will fetch it"),
+        }
+    }
+
+    fn event(&mut self, event: RoomEvent) {
+        self.out.push_back(Output::Event(event));
+    }
+}
+
+/// Days since 1970.
+fn day(unix_ms: u64) -> u32 {
+    u32::try_from(unix_ms / timing::DAY_MS).unwrap_or(u32::MAX)
+}

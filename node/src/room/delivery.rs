@@ -1,0 +1,204 @@
+//! What has arrived, what is missing, and the ciphertext kept for those who missed it (docs/PROTOCOL.md, "Delivery").
+//!
+//! Gossip loses frames silently, so each member counts: for every epoch and sender, the highest counter below which nothing is
+//! missing, and what came beyond it. Members compare these vectors and pull what they lack.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use snug_crypto::direct::{EpochVector, SenderVector};
+use snug_crypto::ids::{EpochId, LeafId};
+
+use super::timing::{KEPT_BYTES, KEPT_FRAMES, REPLY_BYTES};
+
+/// The most counters beyond the contiguous ones that a vector spells out; what is not spelled out is sent again, and ignored.
+const MAX_EXTRA: usize = 64;
+
+/// Counters of one sender in one epoch.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// Everything below has arrived.
+    next: u64,
+    /// What has arrived at `next` or beyond.
+    extra: BTreeSet<u64>,
+}
+
+impl Seen {
+    fn insert(&mut self, counter: u64) {
+        if counter >= self.next {
+            self.extra.insert(counter);
+            while self.extra.remove(&self.next) {
+                self.next += 1;
+            }
+        }
+    }
+}
+
+/// Vectors and kept ciphertext of all epochs held.
+#[derive(Default)]
+pub(super) struct Delivery {
+    seen: BTreeMap<EpochId, BTreeMap<LeafId, Seen>>,
+    kept: BTreeMap<(EpochId, LeafId, u64), Kept>,
+    order: VecDeque<(EpochId, LeafId, u64)>,
+    bytes: usize,
+}
+
+struct Kept {
+    bytes: Vec<u8>,
+    at: Duration,
+}
+
+impl Delivery {
+    /// Notes a frame that was opened (or is our own), and keeps its ciphertext.
+    pub(super) fn record(&mut self, epoch: EpochId, sender: LeafId, counter: u64, bytes: Vec<u8>, elapsed: Duration) {
+        self.seen
+            .entry(epoch)
+            .or_default()
+            .entry(sender)
+            .or_default()
+            .insert(counter);
+        let key = (epoch, sender, counter);
+        self.bytes += bytes.len();
+        if let Some(old) = self.kept.insert(key, Kept { bytes, at: elapsed }) {
+            self.bytes -= old.bytes.len();
+            return;
+        }
+        self.order.push_back(key);
+        while self.order.len() > KEPT_FRAMES || self.bytes > KEPT_BYTES {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets ciphertext older than `age`, and all of epochs that `keep` refuses.
+    pub(super) fn prune(&mut self, elapsed: Duration, age: Duration, keep: impl Fn(&EpochId) -> bool) {
+        while let Some(front) = self.order.front() {
+            match self.kept.get(front) {
+                Some(kept) if elapsed.saturating_sub(kept.at) <= age => break,
+                _ => self.drop_oldest(),
+            }
+        }
+        self.seen.retain(|epoch, _| keep(epoch));
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(kept) = self.order.pop_front().and_then(|key| self.kept.remove(&key)) {
+            self.bytes -= kept.bytes.len();
+        }
+    }
+
+    /// Whether something is known to be missing in an epoch.
+    pub(super) fn has_gap(&self, epoch: &EpochId) -> bool {
+        self.seen
+            .get(epoch)
+            .is_some_and(|senders| senders.values().any(|seen| !seen.extra.is_empty()))
+    }
+
+    /// What we have of an epoch, for a peer to compare with.
+    pub(super) fn vector(&self, epoch: EpochId) -> EpochVector {
+        let senders = self.seen.get(&epoch).map_or_else(Vec::new, |senders| {
+            senders
+                .iter()
+                .map(|(leaf, seen)| SenderVector {
+                    leaf: *leaf,
+                    next: seen.next,
+                    extra: seen.extra.iter().take(MAX_EXTRA).copied().collect(),
+                })
+                .collect()
+        });
+        EpochVector { epoch, senders }
+    }
+
+    /// Frames that the owner of a vector lacks, in order of arrival, at most [`REPLY_BYTES`].
+    pub(super) fn missing(&self, vectors: &[EpochVector]) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut size = 0;
+        for vector in vectors {
+            let have: BTreeMap<LeafId, &SenderVector> =
+                vector.senders.iter().map(|sender| (sender.leaf, sender)).collect();
+            let from = (vector.epoch, LeafId::from_bytes([0; 16]), 0);
+            let until = (vector.epoch, LeafId::from_bytes([0xff; 16]), u64::MAX);
+            let mut lacking: Vec<(Duration, u64, &Kept)> = self
+                .kept
+                .range(from..=until)
+                .filter(|((_, leaf, counter), _)| {
+                    have.get(leaf)
+                        .is_none_or(|sender| *counter >= sender.next && !sender.extra.contains(counter))
+                })
+                .map(|((_, _, counter), kept)| (kept.at, *counter, kept))
+                .collect();
+            lacking.sort_by_key(|(at, counter, _)| (*at, *counter));
+            for (_, _, kept) in lacking {
+                if size + kept.bytes.len() > REPLY_BYTES {
+                    return frames;
+                }
+                size += kept.bytes.len();
+                frames.push(kept.bytes.clone());
+            }
+        }
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(byte: u8) -> LeafId {
+        LeafId::from_bytes([byte; 16])
+    }
+
+    #[test]
+    fn what_one_lacks_is_what_the_other_sends() {
+        let epoch = EpochId::from_bytes([7; 32]);
+        let (mut a, mut b) = (Delivery::default(), Delivery::default());
+        for counter in 0..10 {
+            a.record(
+                epoch,
+                leaf(1),
+                counter,
+                vec![counter as u8; 300],
+                Duration::from_secs(counter),
+            );
+            if counter % 3 != 0 {
+                b.record(epoch, leaf(1), counter, vec![counter as u8; 300], Duration::ZERO);
+            }
+        }
+        assert!(b.has_gap(&epoch));
+        let frames = a.missing(&[b.vector(epoch)]);
+        assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0, 3, 6, 9]);
+        assert!(b.missing(&[a.vector(epoch)]).is_empty());
+        for counter in [0, 3, 6, 9] {
+            b.record(epoch, leaf(1), counter, vec![0; 300], Duration::ZERO);
+        }
+        assert!(!b.has_gap(&epoch));
+        assert!(a.missing(&[b.vector(epoch)]).is_empty());
+    }
+
+    #[test]
+    fn a_reply_stays_within_its_bound() {
+        let epoch = EpochId::from_bytes([7; 32]);
+        let mut log = Delivery::default();
+        for counter in 0..40 {
+            log.record(epoch, leaf(1), counter, vec![0; 32 << 10], Duration::ZERO);
+        }
+        let size: usize = log
+            .missing(&[EpochVector { epoch, senders: vec![] }])
+            .iter()
+            .map(Vec::len)
+            .sum();
+        assert!(size <= REPLY_BYTES && size > REPLY_BYTES / 2);
+    }
+
+    #[test]
+    fn kept_ciphertext_is_bounded_by_bytes_and_age() {
+        let epoch = EpochId::from_bytes([7; 32]);
+        let mut log = Delivery::default();
+        for counter in 0..2_000 {
+            log.record(epoch, leaf(1), counter, vec![0; 32 << 10], Duration::from_secs(counter));
+        }
+        assert!(log.bytes <= KEPT_BYTES);
+        log.prune(Duration::from_secs(2_100), Duration::from_secs(110), |_| true);
+        assert_eq!(log.kept.len(), 10);
+        assert_eq!(log.bytes, 10 * (32 << 10));
+    }
+}

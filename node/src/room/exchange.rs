@@ -1,0 +1,431 @@
+//! What members ask of each other over links: what the other knows, boxes, frames that were missed (docs/PROTOCOL.md, "Direct exchange").
+//!
+//! Gossip is quick and forgets; this is slower and does not. Each new link exchanges everything, each few seconds one link is compared
+//! with, and a gap is pulled when it shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::RngExt;
+use snug_crypto::control::ControlMessage;
+use snug_crypto::direct::{Bundle, DirectReply, DirectRequest, Wants};
+use snug_crypto::epoch::{Announcement, SealedBox, UnverifiedAnnouncement};
+use snug_crypto::ids::{EpochId, IdentityKey, OperationHash, PeerKey};
+use snug_crypto::leaf::Record;
+use snug_crypto::operation::SignedOperation;
+use snug_crypto::wire::Writer;
+use snug_crypto::{kdf, label};
+
+use super::frames::Way;
+use super::timing::{COMPARE_INTERVAL, GAP_PATIENCE, MAX_QUERIES, REPLY_BYTES, SYNC_EPOCHS};
+use super::{Now, Output, QueryId, RequestId, Room, Verdict};
+
+/// What a question was about, until its reply is here.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    Sync {
+        to: PeerKey,
+    },
+    Push,
+    Compare {
+        to: PeerKey,
+    },
+    Frames {
+        to: PeerKey,
+    },
+    Box {
+        epoch: EpochId,
+        to: PeerKey,
+    },
+    Boxes {
+        epoch: EpochId,
+    },
+    Members {
+        announcement: Box<UnverifiedAnnouncement>,
+        to: PeerKey,
+    },
+}
+
+/// Questions under way, and when the next ones are due.
+pub(super) struct Questions {
+    next_id: u64,
+    open: BTreeMap<QueryId, Question>,
+    next_compare: Duration,
+    gap_since: Option<Duration>,
+}
+
+impl Questions {
+    pub(super) fn new(elapsed: Duration) -> Self {
+        Self {
+            next_id: 0,
+            open: BTreeMap::new(),
+            next_compare: elapsed + COMPARE_INTERVAL,
+            gap_since: None,
+        }
+    }
+
+    pub(super) fn asking_boxes(&self, id: &EpochId) -> bool {
+        self.open
+            .values()
+            .any(|question| matches!(question, Question::Boxes { epoch } if epoch == id))
+    }
+
+    fn asking_sync(&self, peer: &PeerKey) -> bool {
+        self.open
+            .values()
+            .any(|question| matches!(question, Question::Sync { to } if to == peer))
+    }
+
+    /// Something is missing: pull it soon, unless gossip brings it.
+    pub(super) fn gap(&mut self, elapsed: Duration) {
+        self.gap_since.get_or_insert(elapsed);
+    }
+
+    /// We seem to lag behind: compare soon.
+    pub(super) fn hurry(&mut self, elapsed: Duration) {
+        self.next_compare = self.next_compare.min(elapsed + GAP_PATIENCE);
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Duration> {
+        let gap = self.gap_since.map(|since| since + GAP_PATIENCE);
+        Some(gap.map_or(self.next_compare, |gap| gap.min(self.next_compare)))
+    }
+}
+
+impl Room {
+    pub(super) fn ask(&mut self, to: PeerKey, request: DirectRequest, question: Question) {
+        if self.questions.open.len() >= MAX_QUERIES {
+            tracing::debug!("too many questions are open; this one waits for its next turn");
+            return;
+        }
+        let Ok(bytes) = request.encode() else {
+            tracing::debug!("a question is too large to ask");
+            return;
+        };
+        let id = QueryId(self.questions.next_id);
+        self.questions.next_id += 1;
+        self.questions.open.insert(id, question);
+        self.out.push_back(Output::Query { to, id, bytes });
+    }
+
+    pub(super) fn on_link_up(&mut self, peer: PeerKey, now: Now) {
+        self.members.link_up(peer);
+        self.own.linked(now.elapsed);
+        self.ask_sync(peer);
+    }
+
+    pub(super) fn on_link_down(&mut self, peer: PeerKey, now: Now) {
+        self.members.link_down(&peer, now.elapsed);
+    }
+
+    /// Asks a link for all that we lack.
+    pub(super) fn ask_sync(&mut self, to: PeerKey) {
+        if self.questions.asking_sync(&to) || !self.members.linked(&to) {
+            return;
+        }
+        let request = DirectRequest::Sync {
+            records: self
+                .members
+                .records()
+                .map(|record| (record.identity(), record.seq()))
+                .collect(),
+            operations: self.authority.hashes().copied().collect(),
+            epochs: self.epochs.announcements().map(|(id, _)| *id).collect(),
+        };
+        self.ask(to, request, Question::Sync { to });
+    }
+
+    /// Tells every link something new, whatever gossip does.
+    pub(super) fn push_to_links(
+        &mut self,
+        records: &[Record],
+        operations: &[SignedOperation],
+        announcements: &[Announcement],
+    ) {
+        let links: Vec<PeerKey> = self.members.links().copied().collect();
+        let request = DirectRequest::Push(Bundle {
+            records: records.iter().map(Record::to_unverified).collect(),
+            operations: operations.iter().map(SignedOperation::to_unverified).collect(),
+            announcements: announcements.iter().map(Announcement::to_unverified).collect(),
+        });
+        for to in links {
+            self.ask(to, request.clone(), Question::Push);
+        }
+    }
+
+    /// Compares with a random link now and then, and pulls what a gap shows to be missing.
+    pub(super) fn tend_exchange(&mut self, now: Now) {
+        let sending = self.epochs.newest_held(1).first().copied();
+        let gap = sending.is_some_and(|id| self.delivery.has_gap(&id)) || self.timeline.waits();
+        if !gap {
+            self.questions.gap_since = None;
+        } else if self
+            .questions
+            .gap_since
+            .is_some_and(|since| now.elapsed.saturating_sub(since) >= GAP_PATIENCE)
+        {
+            self.questions.gap_since = Some(now.elapsed);
+            if let Some(to) = self.random_link() {
+                self.ask_frames(to);
+            }
+        }
+        if now.elapsed >= self.questions.next_compare {
+            let base = COMPARE_INTERVAL.as_millis() as u64;
+            let wait = self.rng.random_range(base / 2..base * 3 / 2);
+            self.questions.next_compare = now.elapsed + Duration::from_millis(wait);
+            if let Some(to) = self.random_link() {
+                let digest = self.digest(now);
+                self.ask(to, DirectRequest::Compare { digest }, Question::Compare { to });
+            }
+        }
+    }
+
+    fn ask_frames(&mut self, to: PeerKey) {
+        let have = self
+            .epochs
+            .newest_held(SYNC_EPOCHS)
+            .into_iter()
+            .map(|id| self.delivery.vector(id))
+            .collect();
+        self.ask(to, DirectRequest::Frames { have }, Question::Frames { to });
+    }
+
+    /// Asks for the members of an epoch too large to carry them in its announcement.
+    pub(super) fn ask_members(&mut self, to: PeerKey, announcement: UnverifiedAnnouncement) {
+        let epoch = announcement.epoch_id(&self.genesis_hash);
+        let asked = |question: &Question| matches!(question, Question::Members { announcement, .. } if announcement.epoch_id(&self.genesis_hash) == epoch);
+        if !self.questions.open.values().any(asked) {
+            let announcement = Box::new(announcement);
+            self.ask(
+                to,
+                DirectRequest::Members { epoch },
+                Question::Members { announcement, to },
+            );
+        }
+    }
+
+    fn random_link(&mut self) -> Option<PeerKey> {
+        let links: Vec<PeerKey> = self.members.links().copied().collect();
+        (!links.is_empty()).then(|| links[self.rng.random_range(0..links.len())])
+    }
+
+    /// What two members that know the same agree on: registers, operations, the best epoch, and its frames.
+    fn digest(&self, now: Now) -> [u8; 32] {
+        let mut state = Writer::new();
+        state.count(self.members.records().count());
+        for record in self.members.records() {
+            state.raw(record.identity().as_bytes()).u64(record.seq());
+        }
+        state.count(self.authority.hashes().count());
+        for hash in self.authority.hashes() {
+            state.raw(hash.as_bytes());
+        }
+        if let Some(best) = self.judge(now).best {
+            state.raw(best.as_bytes());
+            for sender in self.delivery.vector(best).senders {
+                state
+                    .raw(sender.leaf.as_bytes())
+                    .u64(sender.next)
+                    .count(sender.extra.len());
+            }
+        }
+        kdf::hash(label::STATE, &[state.as_slice()])
+    }
+
+    pub(super) fn on_request(&mut self, from: PeerKey, id: RequestId, bytes: &[u8], now: Now) {
+        let Ok(request) = DirectRequest::decode(bytes) else {
+            tracing::debug!("a peer asked something malformed");
+            return self.out.push_back(Output::Disconnect { peer: from });
+        };
+        let reply = match request {
+            DirectRequest::Sync {
+                records,
+                operations,
+                epochs,
+            } => self.answer_sync(&records, &operations, &epochs),
+            DirectRequest::Push(bundle) => {
+                self.take_all(from, bundle, now);
+                DirectReply::Done
+            }
+            DirectRequest::Compare { digest } => DirectReply::Compare {
+                same: digest == self.digest(now),
+            },
+            DirectRequest::Frames { have } => DirectReply::Frames(self.delivery.missing(&have)),
+            DirectRequest::Box { epoch, leaf } => DirectReply::Box(
+                self.epochs
+                    .known(&epoch)
+                    .and_then(|known| known.boxes.get(&leaf))
+                    .cloned(),
+            ),
+            DirectRequest::Boxes { epoch, skip } => DirectReply::Boxes(self.answer_boxes(&epoch, skip)),
+            DirectRequest::Members { epoch } => {
+                let members = self
+                    .epochs
+                    .known(&epoch)
+                    .map(|known| known.announcement.members().to_vec());
+                DirectReply::Members(members.unwrap_or_default())
+            }
+        };
+        match reply.encode() {
+            Ok(bytes) => self.out.push_back(Output::Respond { id, bytes }),
+            Err(error) => tracing::debug!(%error, "a reply is too large to give"),
+        }
+    }
+
+    fn answer_sync(
+        &self,
+        records: &[(IdentityKey, u64)],
+        operations: &[OperationHash],
+        epochs: &[EpochId],
+    ) -> DirectReply {
+        let theirs: BTreeMap<&IdentityKey, u64> = records.iter().map(|(identity, seq)| (identity, *seq)).collect();
+        let known: BTreeSet<&OperationHash> = operations.iter().collect();
+        let (bundle, more) = self.bundle(
+            |record| theirs.get(&record.identity()).is_none_or(|seq| record.seq() > *seq),
+            |hash| !known.contains(hash),
+            |id| !epochs.contains(id),
+        );
+        let mine: BTreeSet<&OperationHash> = self.authority.hashes().collect();
+        let wants = Wants {
+            records: records
+                .iter()
+                .filter(|(identity, seq)| self.members.record(identity).is_none_or(|record| record.seq() < *seq))
+                .map(|(identity, _)| *identity)
+                .collect(),
+            operations: operations.iter().filter(|hash| !mine.contains(hash)).copied().collect(),
+            epochs: epochs.iter().filter(|id| !self.epochs.is_known(id)).copied().collect(),
+        };
+        DirectReply::Sync { bundle, wants, more }
+    }
+
+    /// What a peer lacks, as much as one message carries; and whether there is more. Leaves go first: without them an announcement
+    /// can't be checked.
+    fn bundle(
+        &self,
+        record: impl Fn(&Record) -> bool,
+        operation: impl Fn(&OperationHash) -> bool,
+        epoch: impl Fn(&EpochId) -> bool,
+    ) -> (Bundle, bool) {
+        let mut bundle = Bundle::default();
+        let mut room = REPLY_BYTES;
+        let mut fits = |size: usize| {
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        };
+        for wanted in self.members.records().filter(|known| record(known)) {
+            let wanted = wanted.to_unverified();
+            if !fits(wanted.encode().len()) {
+                return (bundle, true);
+            }
+            bundle.records.push(wanted);
+        }
+        for (_, wanted) in self.authority.iter().filter(|(hash, _)| operation(hash)) {
+            let wanted = wanted.to_unverified();
+            if !fits(wanted.encode().len()) {
+                return (bundle, true);
+            }
+            bundle.operations.push(wanted);
+        }
+        for (_, wanted) in self.epochs.announcements().filter(|(id, _)| epoch(id)) {
+            let wanted = wanted.announcement.to_unverified();
+            if !fits(wanted.encode().len()) {
+                return (bundle, true);
+            }
+            bundle.announcements.push(wanted);
+        }
+        (bundle, false)
+    }
+
+    fn answer_boxes(&self, epoch: &EpochId, skip: u32) -> Vec<SealedBox> {
+        let Some(known) = self.epochs.known(epoch) else {
+            return Vec::new();
+        };
+        let mut size = 0;
+        known
+            .boxes
+            .values()
+            .skip(usize::try_from(skip).unwrap_or(usize::MAX))
+            .take_while(|sealed| {
+                size += sealed.encode().len();
+                size <= REPLY_BYTES
+            })
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn on_response(&mut self, id: QueryId, bytes: Option<Vec<u8>>, now: Now) {
+        let Some(question) = self.questions.open.remove(&id) else {
+            return;
+        };
+        let reply = bytes.and_then(|bytes| DirectReply::decode(&bytes).ok());
+        match (question, reply) {
+            (Question::Sync { to }, Some(DirectReply::Sync { bundle, wants, more })) => {
+                let progress = !bundle.records.is_empty() || !bundle.operations.is_empty();
+                self.take_all(to, bundle, now);
+                self.own.synced();
+                self.give(to, &wants);
+                if more && progress {
+                    self.ask_sync(to);
+                }
+                self.ask_frames(to);
+            }
+            (Question::Compare { to }, Some(DirectReply::Compare { same: false })) => {
+                self.ask_sync(to);
+            }
+            (Question::Frames { to }, Some(DirectReply::Frames(frames))) => {
+                let full = frames.iter().map(Vec::len).sum::<usize>() > REPLY_BYTES / 2;
+                let mut taken = 0;
+                for frame in frames {
+                    if self.take_frame(frame, now) == Verdict::Accept {
+                        taken += 1;
+                    }
+                }
+                if full && taken > 0 {
+                    self.ask_frames(to);
+                }
+            }
+            (Question::Box { epoch, to }, reply) => {
+                let sealed = match reply {
+                    Some(DirectReply::Box(sealed)) => sealed,
+                    _ => None,
+                };
+                self.on_box(epoch, to, sealed, now);
+            }
+            (Question::Members { announcement, to }, Some(DirectReply::Members(members))) => {
+                match announcement.with_members(members) {
+                    Ok(announcement) => {
+                        self.take_control(to, ControlMessage::Announcement(announcement), Way::Direct, now);
+                    }
+                    Err(error) => tracing::debug!(%error, "a peer gave other members than the announcement's"),
+                }
+            }
+            (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes),
+            _ => {}
+        }
+    }
+
+    /// Gives a peer what it said it lacks.
+    fn give(&mut self, to: PeerKey, wants: &Wants) {
+        let (bundle, _) = self.bundle(
+            |record| wants.records.contains(&record.identity()),
+            |hash| wants.operations.contains(hash),
+            |id| wants.epochs.contains(id),
+        );
+        if bundle != Bundle::default() {
+            self.ask(to, DirectRequest::Push(bundle), Question::Push);
+        }
+    }
+
+    fn take_all(&mut self, from: PeerKey, bundle: Bundle, now: Now) {
+        let messages = (bundle.records.into_iter().map(ControlMessage::Record))
+            .chain(bundle.operations.into_iter().map(ControlMessage::Operation))
+            .chain(bundle.announcements.into_iter().map(ControlMessage::Announcement));
+        for message in messages {
+            if self.take_control(from, message, Way::Direct, now) == Verdict::Reject {
+                tracing::debug!("a peer told something that does not verify");
+                return self.out.push_back(Output::Disconnect { peer: from });
+            }
+        }
+    }
+}

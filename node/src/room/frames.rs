@@ -1,0 +1,277 @@
+//! Gossip in: frames and control messages, checked cheapest first; a verdict for each (docs/PROTOCOL.md, "Checks on a frame").
+//!
+//! What fails at its carrier's fault is rejected, which costs the carrier score. What may be our own lag is ignored and held.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use snug_crypto::bounds::MAX_GOSSIP_BYTES;
+use snug_crypto::content::Content;
+use snug_crypto::control::{self, ControlError, ControlMessage};
+use snug_crypto::credential::{SignedTombstone, TOMBSTONE_LEN, Tombstone};
+use snug_crypto::frame::{self, Blame, OpenedFrame, ParentRef};
+use snug_crypto::ids::{MessageId, PeerKey};
+use snug_crypto::leaf::{Record, RecordError, UnverifiedRecord};
+use snug_crypto::operation::{Author, Operation, SignedOperation, UnverifiedOperation};
+
+use super::keys::Announced;
+use super::members::Merged;
+use super::timeline::Arrived;
+use super::timing::{UNKNOWN_BYTES, UNKNOWN_FRAMES, UNKNOWN_HOLD};
+use super::{GossipId, Message, Now, Output, Phase, Room, RoomEvent, Verdict, Warning};
+
+/// Frames of epochs that are not here yet: the newest, for a while.
+#[derive(Default)]
+pub(super) struct Unopened {
+    frames: VecDeque<(Duration, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Unopened {
+    fn push(&mut self, bytes: Vec<u8>, elapsed: Duration) {
+        self.bytes += bytes.len();
+        self.frames.push_back((elapsed, bytes));
+        while self.frames.len() > UNKNOWN_FRAMES || self.bytes > UNKNOWN_BYTES {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let (_, bytes) = self.frames.pop_front()?;
+        self.bytes -= bytes.len();
+        Some(bytes)
+    }
+}
+
+/// How something new reached us: gossip spreads by itself, what a link told us has to be spread by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Gossip,
+    Direct,
+}
+
+impl Room {
+    pub(super) fn on_gossip(&mut self, from: PeerKey, id: GossipId, bytes: Vec<u8>, now: Now) {
+        let verdict = if control::is_control(&bytes) {
+            match control::open(self.keys.control(), &bytes) {
+                Ok(message) => self.take_control(from, message, Way::Gossip, now),
+                // A later version's message is worth carrying, even where it can't be understood.
+                Err(ControlError::UnknownType(_)) => Verdict::Accept,
+                Err(ControlError::Forged | ControlError::Malformed(_)) => Verdict::Reject,
+            }
+        } else {
+            self.take_frame(bytes, now)
+        };
+        self.out.push_back(Output::Verdict { id, verdict });
+    }
+
+    /// A frame: known tag, then everything that [`snug_crypto::frame::Epoch::open`] checks.
+    pub(super) fn take_frame(&mut self, bytes: Vec<u8>, now: Now) -> Verdict {
+        let Some(tag) = frame::tag_of(&bytes).filter(|_| bytes.len() <= MAX_GOSSIP_BYTES) else {
+            return Verdict::Reject;
+        };
+        let Some(id) = self.epochs.by_tag(&tag) else {
+            self.unopened.push(bytes, now.elapsed);
+            self.questions.hurry(now.elapsed);
+            return Verdict::Ignore;
+        };
+        let Some(epoch) = self.epochs.held_mut(&id) else {
+            return Verdict::Ignore;
+        };
+        match epoch.open(&bytes) {
+            Ok(opened) => {
+                self.delivery
+                    .record(id, opened.sender, opened.counter, bytes, now.elapsed);
+                if let Some(leaf) = self.members.leaf(&opened.sender) {
+                    let identity = leaf.identity();
+                    self.members.heard(&identity, now.elapsed);
+                }
+                let tip = ParentRef { tag, hash: opened.hash };
+                self.timeline.tip(tip, &opened.parents);
+                let epochs = &self.epochs;
+                let mine = |parent: &ParentRef| epochs.by_tag(&parent.tag).is_some();
+                let ready = self.timeline.insert(
+                    Arrived {
+                        epoch: id,
+                        frame: opened,
+                    },
+                    mine,
+                    now.elapsed,
+                );
+                if self.delivery.has_gap(&id) || self.timeline.waits() {
+                    self.questions.gap(now.elapsed);
+                }
+                self.show(ready, now);
+                Verdict::Accept
+            }
+            Err(error) => match error.blame() {
+                Blame::Duplicate | Blame::Ourselves => Verdict::Ignore,
+                Blame::Sender => Verdict::Reject,
+            },
+        }
+    }
+
+    /// Tries frames again that came before their epoch's keys.
+    pub(super) fn reopen_held(&mut self, now: Now) {
+        let frames: Vec<(Duration, Vec<u8>)> = self.unopened.frames.drain(..).collect();
+        self.unopened.bytes = 0;
+        for (since, bytes) in frames {
+            let known = frame::tag_of(&bytes).is_some_and(|tag| self.epochs.by_tag(&tag).is_some());
+            if known {
+                self.take_frame(bytes, now);
+            } else if now.elapsed.saturating_sub(since) < UNKNOWN_HOLD {
+                self.unopened.bytes += bytes.len();
+                self.unopened.frames.push_back((since, bytes));
+            }
+        }
+    }
+
+    /// Shows frames that waited long enough for their parents.
+    pub(super) fn tend_timeline(&mut self, now: Now) {
+        let ready = self.timeline.release(now.elapsed);
+        self.show(ready, now);
+    }
+
+    fn show(&mut self, ready: Vec<Arrived>, now: Now) {
+        for Arrived { epoch, frame } in ready {
+            let Some(leaf) = self.members.leaf(&frame.sender).cloned() else {
+                tracing::debug!(%epoch, "a frame of a leaf that is no longer known");
+                continue;
+            };
+            let OpenedFrame {
+                parents,
+                hash,
+                contents,
+                ..
+            } = frame;
+            for (index, content) in contents.into_iter().enumerate() {
+                // Contents of kinds that this version does not know are skipped: later versions add some.
+                let Content::Text {
+                    text,
+                    reply_to,
+                    sent_at_ms,
+                } = content
+                else {
+                    continue;
+                };
+                let message = Message {
+                    id: MessageId::of(&hash, u32::try_from(index).unwrap_or(u32::MAX)),
+                    from: self.view_of(&leaf, now),
+                    text: crate::text::Untrusted::new(text),
+                    reply_to,
+                    parents: parents.iter().map(|parent| *parent.hash.as_bytes()).collect(),
+                    sent_at_ms,
+                };
+                self.event(RoomEvent::Message(message));
+            }
+        }
+    }
+
+    /// A record, operation or announcement, by gossip or from a link.
+    pub(super) fn take_control(&mut self, from: PeerKey, message: ControlMessage, way: Way, now: Now) -> Verdict {
+        match message {
+            ControlMessage::Record(record) => self.take_record(record, way, now),
+            ControlMessage::Operation(operation) => self.take_operation(operation, way),
+            ControlMessage::Announcement(announcement) => match self.accept_announcement(announcement.clone(), now) {
+                Announced::New => {
+                    if way == Way::Direct {
+                        self.publish_control(&ControlMessage::Announcement(announcement));
+                    }
+                    Verdict::Accept
+                }
+                Announced::Known => Verdict::Ignore,
+                Announced::UnknownIssuer => {
+                    self.ask_sync(from);
+                    Verdict::Ignore
+                }
+                Announced::MembersMissing => {
+                    self.ask_members(from, announcement);
+                    Verdict::Ignore
+                }
+                Announced::Bad => Verdict::Reject,
+            },
+        }
+    }
+
+    fn take_record(&mut self, record: UnverifiedRecord, way: Way, now: Now) -> Verdict {
+        let keys = &self.keys;
+        let join = |generation| (generation == keys.generation()).then(|| keys.join());
+        let record = match record.verify(&self.genesis_hash, join) {
+            Ok(record) => record,
+            Err(RecordError::UnknownGeneration) => return Verdict::Ignore,
+            Err(RecordError::NotAdmitted | RecordError::BadSignature) => return Verdict::Reject,
+        };
+        let identity = record.identity();
+        match self.members.merge(record.clone(), now.unix_ms) {
+            Merged::New => {
+                self.members.heard(&identity, now.elapsed);
+                if way == Way::Direct {
+                    self.publish_control(&ControlMessage::Record(record.to_unverified()));
+                }
+                if identity == self.me && self.phase == Phase::In {
+                    self.meet_own_record(now);
+                }
+                Verdict::Accept
+            }
+            Merged::Known | Merged::Refused => Verdict::Ignore,
+            Merged::Equivocation => {
+                if let Some(Record::Leaf(leaf)) = self.members.record(&identity).cloned() {
+                    let view = self.view_of(&leaf, now);
+                    let warning = Warning::Equivocation {
+                        name: view.name,
+                        fingerprint: view.fingerprint,
+                    };
+                    self.event(RoomEvent::Warning(warning));
+                }
+                Verdict::Ignore
+            }
+        }
+    }
+
+    fn take_operation(&mut self, operation: UnverifiedOperation, way: Way) -> Verdict {
+        match self.authority.insert(operation, &self.genesis) {
+            Ok(Some(operation)) => {
+                if way == Way::Direct {
+                    self.publish_control(&ControlMessage::Operation(operation.to_unverified()));
+                }
+                if matches!(operation.operation(), Operation::Tombstone(_)) {
+                    self.end_deleted();
+                }
+                Verdict::Accept
+            }
+            Ok(None) => Verdict::Ignore,
+            Err(_) => Verdict::Reject,
+        }
+    }
+
+    /// The rendezvous shows a proof of deletion: only the admin's signature over this very room counts.
+    pub(super) fn on_tombstone(&mut self, bytes: &[u8]) {
+        let this_room = Tombstone {
+            handle: self.genesis.handle(),
+            genesis_hash: self.genesis_hash,
+        };
+        let Some(tombstone) = <[u8; TOMBSTONE_LEN]>::try_from(bytes)
+            .ok()
+            .map(|bytes| SignedTombstone::from_bytes(&bytes))
+            .filter(|tombstone| tombstone.verify(self.genesis.admin()) == Ok(this_room))
+        else {
+            return tracing::warn!("the rendezvous claims that the room was deleted, and can't prove it; ignored");
+        };
+        let tombstone = Operation::Tombstone(tombstone);
+        let heads = self.authority.heads();
+        // Anybody may carry the admin's word into the log; the signature that counts is inside.
+        if let Ok(operation) =
+            SignedOperation::create(Author::Member(&self.identity), heads, tombstone, &self.genesis_hash)
+        {
+            self.tell_operation(operation);
+        }
+        self.end_deleted();
+    }
+
+    fn end_deleted(&mut self) {
+        let room = self.genesis.room_id().as_str().to_owned();
+        self.event(RoomEvent::System(super::Notice::RoomDeleted { room }));
+        self.event(RoomEvent::Deleted);
+        self.phase = Phase::Over;
+    }
+}

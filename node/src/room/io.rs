@@ -1,0 +1,149 @@
+//! What goes into the room and what comes out of it. The room itself does no I/O, reads no clock and starts no task.
+
+use std::time::Duration;
+
+use snug_crypto::ids::{MessageId, PeerKey};
+
+use super::{GossipId, QueryId, RequestId, RoomEvent, Ticket, Verdict};
+
+/// The two clocks, read by the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Monotonic, since a moment of the caller's choice: timers live on it.
+    pub elapsed: Duration,
+    /// Wall clock, milliseconds since 1970: rounds, expiry and what people read live on it.
+    pub unix_ms: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A link to a peer that proved the room's mesh key stands.
+    LinkUp {
+        /// The peer.
+        peer: PeerKey,
+    },
+    /// The last link to a peer went down.
+    LinkDown {
+        /// The peer.
+        peer: PeerKey,
+    },
+    /// A gossip frame arrived; it is answered by exactly one [`Output::Verdict`].
+    Gossip {
+        /// The neighbour that carried it (not its author).
+        from: PeerKey,
+        /// What the verdict names.
+        id: GossipId,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// A peer asks; it is answered by at most one [`Output::Respond`].
+    Request {
+        /// Who asks.
+        from: PeerKey,
+        /// What the reply names.
+        id: RequestId,
+        /// An encoded `DirectRequest`.
+        bytes: Vec<u8>,
+    },
+    /// The reply to a question of ours, or `None` when there will be none.
+    Response {
+        /// Which question.
+        id: QueryId,
+        /// An encoded `DirectReply`.
+        bytes: Option<Vec<u8>>,
+    },
+    /// Introductions were looked for, and this many peers are being dialled; 0: there is nobody to be found.
+    Introduced {
+        /// Dials under way.
+        links_expected: usize,
+    },
+    /// The rendezvous says that the room is deleted, and shows this proof.
+    Tombstone {
+        /// An encoded tombstone.
+        bytes: Vec<u8>,
+    },
+    /// The user sends a message; answered by exactly one [`Output::Sent`].
+    Send {
+        /// What the answer names.
+        ticket: Ticket,
+        /// The text, as typed.
+        text: String,
+        /// The message it answers.
+        reply_to: Option<MessageId>,
+    },
+    /// The user leaves for good.
+    Leave,
+    /// The time that [`super::Room::next_wake`] named has come.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Publish to the mesh.
+    Publish {
+        /// A sealed frame.
+        bytes: Vec<u8>,
+    },
+    /// The answer to one [`Input::Gossip`].
+    Verdict {
+        /// Which.
+        id: GossipId,
+        /// What.
+        verdict: Verdict,
+    },
+    /// Ask a peer.
+    Query {
+        /// Whom.
+        to: PeerKey,
+        /// What the reply will name.
+        id: QueryId,
+        /// An encoded `DirectRequest`.
+        bytes: Vec<u8>,
+    },
+    /// Answer a peer.
+    Respond {
+        /// Which request.
+        id: RequestId,
+        /// An encoded `DirectReply`.
+        bytes: Vec<u8>,
+    },
+    /// Close the links to a peer that broke the protocol.
+    Disconnect {
+        /// Whom.
+        peer: PeerKey,
+    },
+    /// The answer to one [`Input::Send`].
+    Sent {
+        /// Which.
+        ticket: Ticket,
+        /// The message's id once it is sealed and handed to the mesh.
+        result: Result<MessageId, SendRefused>,
+    },
+    /// Something for the user.
+    Event(RoomEvent),
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendRefused {
+    /// Longer than a frame can carry.
+    #[error("the message is too long: at most {max} bytes fit; send it in parts")]
+    TooLong {
+        /// The most bytes a text may have.
+        max: usize,
+    },
+    /// Nothing to send.
+    #[error("the message is empty")]
+    Empty,
+    /// Too much is waiting for the room's keys.
+    #[error("{waiting} messages wait to be sent already; wait until they are out")]
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The room is closed for us.
+    #[error("you are no longer in this room")]
+    Closed,
+}

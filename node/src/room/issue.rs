@@ -1,0 +1,97 @@
+//! When to issue an epoch: by rank and timer, so that usually one member does, and any member can (docs/PROTOCOL.md, "Epochs", `issue`).
+
+use std::time::Duration;
+
+use snug_crypto::ids::EpochId;
+
+use super::timing::{
+    BUSY_WINDOW, ISSUE_WAIT_BUSY, ISSUE_WAIT_ISSUED, ISSUE_WAIT_QUIET, NEWCOMER_RANKS, NO_CANDIDATE_WAIT_FORMER,
+    NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, RANK_STEP,
+};
+
+/// The need for a new epoch, and how long it has stood.
+#[derive(Default)]
+pub(super) struct Issuing {
+    need: Option<Need>,
+    /// When the need before this one arose.
+    last_need: Option<Duration>,
+    last_issued: Option<Duration>,
+}
+
+struct Need {
+    since: Duration,
+    best: Option<EpochId>,
+    wait: Duration,
+}
+
+/// What the wait depends on, beyond time.
+pub(super) struct Situation {
+    /// The best candidate.
+    pub(super) best: Option<EpochId>,
+    /// Whether we hold it.
+    pub(super) best_held: bool,
+    /// Whether any of its members but us is present.
+    pub(super) best_present: bool,
+    /// Whether we are one of its members.
+    pub(super) in_best: bool,
+    /// Whether we ever held an epoch of this room in this run.
+    pub(super) former: bool,
+    /// Whether anybody is linked.
+    pub(super) linked: bool,
+    /// Our place among those of our kind (holders or newcomers) that are present.
+    pub(super) rank: u32,
+}
+
+impl Issuing {
+    /// Notes whether an exact epoch is missing; a changed best restarts the wait.
+    pub(super) fn update(&mut self, needed: bool, best: Option<EpochId>, elapsed: Duration) {
+        if !needed {
+            self.need = None;
+            return;
+        }
+        if let Some(need) = &mut self.need {
+            if need.best != best {
+                need.best = best;
+                need.since = elapsed;
+            }
+            return;
+        }
+        let recent = |at: Option<Duration>| at.is_some_and(|at| elapsed.saturating_sub(at) < BUSY_WINDOW);
+        let wait = if recent(self.last_issued) {
+            ISSUE_WAIT_ISSUED
+        } else if recent(self.last_need) {
+            ISSUE_WAIT_BUSY
+        } else {
+            ISSUE_WAIT_QUIET
+        };
+        self.last_need = Some(elapsed);
+        self.need = Some(Need {
+            since: elapsed,
+            best,
+            wait,
+        });
+    }
+
+    pub(super) fn issued(&mut self, elapsed: Duration) {
+        self.last_issued = Some(elapsed);
+    }
+
+    /// When our turn comes, if the need lasts; `None` when there is no need.
+    pub(super) fn due(&self, situation: &Situation) -> Option<Duration> {
+        let need = self.need.as_ref()?;
+        let rank = if situation.in_best {
+            situation.rank
+        } else {
+            situation.rank + NEWCOMER_RANKS
+        };
+        let wait = match situation.best {
+            None if !situation.linked => Duration::ZERO,
+            None if situation.former => NO_CANDIDATE_WAIT_FORMER + RANK_STEP * situation.rank,
+            None => NO_CANDIDATE_WAIT_NEW + RANK_STEP * situation.rank,
+            Some(_) if situation.best_held => need.wait + RANK_STEP * rank,
+            Some(_) if !situation.best_present => NOT_HELD_ALONE_WAIT + RANK_STEP * rank,
+            Some(_) => NOT_HELD_WAIT + RANK_STEP * rank,
+        };
+        Some(need.since + wait)
+    }
+}

@@ -1,0 +1,82 @@
+//! What follows from registers and announcements: the best epoch, the one to send under, whether it is exact. Kept until one of them changes,
+//! because a room of a thousand members can't afford it for every frame.
+
+use snug_crypto::ids::EpochId;
+
+use super::epochs::View;
+use super::{Now, Room, day};
+
+/// A verdict on all epochs known, and what it rests on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judgement {
+    members: u64,
+    epochs: u64,
+    today: u32,
+    /// Wall-clock time at which a leaf expires and this no longer holds.
+    until_ms: u64,
+    /// The greatest announced candidate.
+    pub(super) best: Option<EpochId>,
+    /// Whether it holds exactly the roster.
+    pub(super) exact: bool,
+    /// The greatest candidate that we hold and that contains us.
+    pub(super) send: Option<EpochId>,
+    /// Whether that one holds exactly the roster.
+    pub(super) send_exact: bool,
+    /// Members on the roster.
+    pub(super) roster: usize,
+}
+
+impl Room {
+    /// The judgement as of now.
+    pub(super) fn judge(&self, now: Now) -> Judgement {
+        match self.judgement {
+            Some(judgement) if self.stands(&judgement, now) => judgement,
+            _ => self.judge_afresh(now),
+        }
+    }
+
+    /// The same, kept for later; says whether it is another than before.
+    pub(super) fn rejudge(&mut self, now: Now) -> bool {
+        if self.judgement.is_some_and(|judgement| self.stands(&judgement, now)) {
+            return false;
+        }
+        self.judgement = Some(self.judge_afresh(now));
+        true
+    }
+
+    fn stands(&self, judgement: &Judgement, now: Now) -> bool {
+        judgement.members == self.members.version()
+            && judgement.epochs == self.epochs.version()
+            && judgement.today == day(now.unix_ms)
+            && now.unix_ms < judgement.until_ms
+    }
+
+    fn judge_afresh(&self, now: Now) -> Judgement {
+        self.with_view(now, |view| {
+            let best = self.epochs.best(view);
+            let send = self.own.leaf_id().and_then(|leaf| self.epochs.send(view, &leaf));
+            Judgement {
+                members: self.members.version(),
+                epochs: self.epochs.version(),
+                today: view.today,
+                until_ms: self.members.next_expiry(now.unix_ms).unwrap_or(u64::MAX),
+                best,
+                exact: best.is_some_and(|id| self.epochs.exact(&id, view)),
+                send,
+                send_exact: send.is_some_and(|id| self.epochs.exact(&id, view)),
+                roster: view.roster.len(),
+            }
+        })
+    }
+
+    /// Runs a question about epochs against the roster as of now.
+    pub(super) fn with_view<T>(&self, now: Now, ask: impl FnOnce(&View<'_>) -> T) -> T {
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        ask(&View {
+            members: &self.members,
+            roster: &roster,
+            generation: self.keys.generation(),
+            today: day(now.unix_ms),
+        })
+    }
+}

@@ -1,0 +1,409 @@
+//! Getting to an epoch that holds everybody: judging announcements, issuing when it is our turn, fetching our box, custody of others'
+//! (docs/PROTOCOL.md, "Epochs").
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::RngExt;
+use snug_crypto::control::ControlMessage;
+use snug_crypto::direct::DirectRequest;
+use snug_crypto::epoch::{
+    self, Announcement, AnnouncementError, BoxError, IssueParams, MemberEntry, Round, SealedBox, UnverifiedAnnouncement,
+};
+use snug_crypto::frame::Epoch;
+use snug_crypto::ids::{EpochId, LeafId, PeerKey};
+use snug_crypto::kem::KemKey;
+use snug_crypto::leaf::Leaf;
+
+use super::epochs::View;
+use super::exchange::Question;
+use super::issue::Situation;
+use super::timing::{
+    BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, CUSTODIANS_WANTED, KEPT_AGE, PRUNE_INTERVAL, STUCK_AFTER,
+};
+use super::{Now, Phase, Room, RoomEvent, Warning, day};
+
+/// The search for our box in the best epoch.
+#[derive(Default)]
+pub(super) struct Recovery {
+    /// The epoch whose box we look for.
+    wanted: Option<EpochId>,
+    /// Since when we hold no current box at all; not reset when the best epoch changes.
+    since: Option<Duration>,
+    next_ask: Option<Duration>,
+    /// Peers that had none, for the epoch looked for.
+    refused: BTreeSet<PeerKey>,
+}
+
+impl Recovery {
+    pub(super) fn next_wake(&self) -> Option<Duration> {
+        self.next_ask
+    }
+
+    fn stop(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What became of an announcement.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Announced {
+    New,
+    Known,
+    /// Its issuer's leaf is not here yet.
+    UnknownIssuer,
+    /// Its list of members travels apart and has to be asked for.
+    MembersMissing,
+    /// The signature or the form is wrong.
+    Bad,
+}
+
+impl Room {
+    /// Checks an announcement against its issuer's leaf and keeps it.
+    pub(super) fn accept_announcement(&mut self, announcement: UnverifiedAnnouncement, now: Now) -> Announced {
+        let id = announcement.epoch_id(&self.genesis_hash);
+        let header = announcement.unverified_header();
+        if self.epochs.is_known(&id) || header.generation != self.keys.generation() {
+            return Announced::Known;
+        }
+        let issuer = header.issuer;
+        let leaf_key = |leaf| self.members.leaf(&leaf).map(|leaf| *leaf.key());
+        match announcement.verify(&self.genesis_hash, leaf_key) {
+            Ok(announcement) => {
+                if let Some(identity) = self.members.leaf(&issuer).map(Leaf::identity) {
+                    self.members.heard(&identity, now.elapsed);
+                }
+                self.epochs.add(announcement, now.elapsed);
+                Announced::New
+            }
+            Err(AnnouncementError::UnknownIssuer) => Announced::UnknownIssuer,
+            Err(AnnouncementError::MembersMissing) => Announced::MembersMissing,
+            Err(AnnouncementError::BadSignature) => Announced::Bad,
+        }
+    }
+
+    /// Judges what is known, and acts: issue, fetch a box, take custody, erase.
+    pub(super) fn tend_epochs(&mut self, now: Now) {
+        if self.phase != Phase::In {
+            return;
+        }
+        let mut changed = self.rejudge(now);
+        let judged = self.judge(now);
+        self.issuing.update(!judged.exact, judged.best, now.elapsed);
+        if self.issue_due(now).is_some_and(|due| due <= now.elapsed) {
+            self.issue(now);
+            changed |= self.rejudge(now);
+            let judged = self.judge(now);
+            self.issuing.update(!judged.exact, judged.best, now.elapsed);
+        }
+        let best = self.judge(now).best;
+        self.recover(best, now);
+        self.take_custody(best, now);
+        if changed || now.elapsed >= self.next_prune {
+            self.next_prune = now.elapsed + PRUNE_INTERVAL;
+            self.prune(now);
+        }
+    }
+
+    /// When our turn to issue comes; `None` when nothing is needed of us.
+    pub(super) fn issue_due(&self, now: Now) -> Option<Duration> {
+        if self.phase != Phase::In {
+            return None;
+        }
+        let mine = self.own.leaf_id()?;
+        let judged = self.judge(now);
+        if judged.exact {
+            return None;
+        }
+        self.with_view(now, |view| {
+            // Only who is on its own roster may issue: an epoch without its issuer is no use to anybody.
+            if view.roster.get(&self.me).map(|leaf| leaf.id()) != Some(mine) {
+                return None;
+            }
+            let best = judged.best;
+            let known = best.and_then(|id| self.epochs.known(&id));
+            let in_best = |leaf: &Leaf| known.is_some_and(|known| known.lists(&leaf.id()));
+            let my_place = known.is_some_and(|known| known.lists(&mine));
+            let my_key = epoch::issue_rank(&self.me, best.as_ref());
+            let ahead = view
+                .roster
+                .values()
+                .filter(|leaf| leaf.identity() != self.me && self.members.present(leaf, now.elapsed))
+                .filter(|leaf| in_best(leaf) == my_place)
+                .filter(|leaf| epoch::issue_rank(&leaf.identity(), best.as_ref()) < my_key)
+                .count();
+            let situation = Situation {
+                best,
+                best_held: best.is_some_and(|id| self.epochs.holds(&id)),
+                best_present: view
+                    .roster
+                    .values()
+                    .any(|leaf| leaf.identity() != self.me && in_best(leaf) && self.members.present(leaf, now.elapsed)),
+                in_best: my_place,
+                former: !self.epochs.newest_held(1).is_empty(),
+                linked: self.members.links().next().is_some(),
+                rank: u32::try_from(ahead).unwrap_or(u32::MAX),
+            };
+            self.issuing.due(&situation)
+        })
+    }
+
+    fn issue(&mut self, now: Now) {
+        let Some(mine) = self.own.leaf_id() else { return };
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let entries: Vec<(MemberEntry, &KemKey)> = roster
+            .values()
+            .map(|leaf| (MemberEntry::of(leaf), leaf.kem()))
+            .collect();
+        let mut custodians: Vec<LeafId> = roster
+            .values()
+            .filter(|leaf| leaf.id() != mine && self.members.present(leaf, now.elapsed))
+            .map(|leaf| leaf.id())
+            .take(CUSTODIANS - 1)
+            .collect();
+        custodians.push(mine);
+        let today = Round::of_day(now.unix_ms);
+        let round = self
+            .judge(now)
+            .best
+            .and_then(|id| self.epochs.known(&id))
+            .map_or(today, |known| known.announcement.header().round.max(today));
+        let params = IssueParams {
+            generation: self.keys.generation(),
+            round,
+            issuer: mine,
+            custodians,
+            members: &entries,
+        };
+        let issued = epoch::issue(
+            &mut self.rng,
+            self.keys.psk(),
+            &self.genesis_hash,
+            params,
+            &self.own.secrets().signing,
+        );
+        let issued = match issued {
+            Ok(issued) => issued,
+            Err(error) => {
+                tracing::warn!(%error, "an epoch can't be issued");
+                self.issuing.issued(now.elapsed);
+                return;
+            }
+        };
+        let leaves = roster.values().map(|leaf| (leaf.id(), *leaf.key())).collect::<Vec<_>>();
+        let id = issued.announcement.epoch_id();
+        let epoch = match Epoch::new(issued.secrets, &issued.announcement, &leaves) {
+            Ok(epoch) => epoch,
+            Err(error) => return tracing::error!(%error, "an epoch of our own making does not fit together"),
+        };
+        tracing::debug!(epoch = %id, members = leaves.len(), "issued an epoch");
+        self.epochs.add(issued.announcement.clone(), now.elapsed);
+        if let Some(known) = self.epochs.known_mut(&id) {
+            known.boxes = issued.boxes.into_iter().map(|sealed| (sealed.leaf, sealed)).collect();
+        }
+        self.epochs.hold(epoch, now.elapsed);
+        self.issuing.issued(now.elapsed);
+        self.announce(issued.announcement);
+        self.entered(now);
+    }
+
+    /// Tells everybody of a new epoch: by gossip, and by direct stream where a link is too young for gossip.
+    fn announce(&mut self, announcement: Announcement) {
+        self.publish_control(&ControlMessage::Announcement(announcement.to_unverified()));
+        self.push_to_links(&[], &[], &[announcement]);
+    }
+
+    /// Looks for our box in the best epoch, and gives up our incarnation when it can't be had.
+    fn recover(&mut self, best: Option<EpochId>, now: Now) {
+        let Some(mine) = self.own.leaf_id() else { return };
+        let lacking = best.filter(|id| !self.epochs.holds(id) && self.epochs.known(id).is_some_and(|k| k.lists(&mine)));
+        let Some(id) = lacking else {
+            return self.recovery.stop();
+        };
+        if self.recovery.wanted != Some(id) {
+            self.recovery.wanted = Some(id);
+            self.recovery.refused.clear();
+            self.recovery.next_ask = Some(now.elapsed);
+        }
+        let since = *self.recovery.since.get_or_insert(now.elapsed);
+        if now.elapsed.saturating_sub(since) >= STUCK_AFTER {
+            self.recovery.stop();
+            return self.rebirth(now);
+        }
+        if self.recovery.next_ask.is_some_and(|at| at <= now.elapsed) {
+            if let Some(to) = self.whom_to_ask(&id) {
+                self.ask(
+                    to,
+                    DirectRequest::Box { epoch: id, leaf: mine },
+                    Question::Box { epoch: id, to },
+                );
+            }
+            let jitter = Duration::from_millis(self.rng.random_range(0..BOX_RETRY_JITTER.as_millis() as u64));
+            self.recovery.next_ask = Some(now.elapsed + BOX_RETRY + jitter);
+        }
+    }
+
+    /// Custodians first, the issuer before all; then anybody who is linked, at random.
+    fn whom_to_ask(&mut self, id: &EpochId) -> Option<PeerKey> {
+        let known = self.epochs.known(id)?;
+        let header = known.announcement.header();
+        let likely = std::iter::once(&header.issuer)
+            .chain(&header.custodians)
+            .filter_map(|leaf| Some(self.members.leaf(leaf)?.peer()))
+            .find(|peer| self.members.linked(peer) && !self.recovery.refused.contains(peer));
+        if likely.is_some() {
+            return likely;
+        }
+        let others: Vec<PeerKey> = self
+            .members
+            .links()
+            .filter(|peer| !self.recovery.refused.contains(*peer))
+            .copied()
+            .collect();
+        if others.is_empty() {
+            self.recovery.refused.clear();
+            return None;
+        }
+        Some(others[self.rng.random_range(0..others.len())])
+    }
+
+    /// A reply to our question for a box.
+    pub(super) fn on_box(&mut self, id: EpochId, from: PeerKey, sealed: Option<SealedBox>, now: Now) {
+        if self.epochs.holds(&id) {
+            return;
+        }
+        let mine = self.own.leaf_id();
+        let refused = |room: &mut Self| {
+            if room.recovery.wanted == Some(id) {
+                room.recovery.refused.insert(from);
+                room.recovery.next_ask = Some(now.elapsed);
+            }
+        };
+        let Some(sealed) = sealed.filter(|sealed| Some(sealed.leaf) == mine) else {
+            return refused(self);
+        };
+        let Some(known) = self.epochs.known(&id) else { return };
+        let announcement = &known.announcement;
+        let Some((_, entry)) = announcement.member(&sealed.leaf) else {
+            return;
+        };
+        let Some(kem) = self.own.kem(&entry.kem_hash) else {
+            // Sealed to a key that we no longer have: only a new incarnation helps.
+            self.recovery.since = Some(now.elapsed.saturating_sub(STUCK_AFTER));
+            return;
+        };
+        match epoch::open_box(announcement, &sealed, kem, self.keys.psk()) {
+            Ok(secrets) => {
+                let leaves: Vec<_> = announcement
+                    .members()
+                    .iter()
+                    .filter_map(|member| self.members.leaf(&member.leaf).map(|leaf| (member.leaf, *leaf.key())))
+                    .collect();
+                match Epoch::new(secrets, announcement, &leaves) {
+                    Ok(epoch) => {
+                        self.epochs.hold(epoch, now.elapsed);
+                        self.recovery.stop();
+                        self.entered(now);
+                    }
+                    Err(error) => {
+                        // A member's leaf is not here yet; it can't be a candidate before, so this is only a race.
+                        tracing::debug!(%error, "an epoch has to wait for a leaf");
+                        self.ask_sync(from);
+                    }
+                }
+            }
+            Err(BoxError::IssuerFault) => {
+                let issuer = self.members.leaf(&announcement.header().issuer).cloned();
+                self.epochs.disqualify(id);
+                if let Some(leaf) = issuer {
+                    let view = self.view_of(&leaf, now);
+                    let warning = Warning::BadEpoch {
+                        issuer: view.name,
+                        fingerprint: view.fingerprint,
+                    };
+                    self.event(RoomEvent::Warning(warning));
+                }
+            }
+            Err(BoxError::ServerFault | BoxError::NotForUs) => refused(self),
+        }
+    }
+
+    /// Copies all boxes of the best epoch where we are a custodian, or where too few custodians are here.
+    fn take_custody(&mut self, best: Option<EpochId>, now: Now) {
+        let (Some(id), Some(mine)) = (best, self.own.leaf_id()) else {
+            return;
+        };
+        if !self.epochs.holds(&id) || self.questions.asking_boxes(&id) {
+            return;
+        }
+        let Some(known) = self.epochs.known(&id) else { return };
+        let have = known.boxes.len();
+        if have >= known.announcement.members().len() {
+            return;
+        }
+        let custodians = &known.announcement.header().custodians;
+        let seen = custodians
+            .iter()
+            .filter_map(|leaf| self.members.leaf(leaf))
+            .filter(|leaf| leaf.id() != mine && self.members.present(leaf, now.elapsed))
+            .count();
+        if !custodians.contains(&mine) && seen >= CUSTODIANS_WANTED {
+            return;
+        }
+        let source = std::iter::once(&known.announcement.header().issuer)
+            .chain(custodians)
+            .filter_map(|leaf| Some(self.members.leaf(leaf)?.peer()))
+            .find(|peer| self.members.linked(peer));
+        if let Some(to) = source {
+            let skip = u32::try_from(have).unwrap_or(u32::MAX);
+            self.ask(
+                to,
+                DirectRequest::Boxes { epoch: id, skip },
+                Question::Boxes { epoch: id },
+            );
+        }
+    }
+
+    /// Boxes for our custody; each is checked against the root that the issuer signed.
+    pub(super) fn on_boxes(&mut self, id: EpochId, boxes: Vec<SealedBox>) {
+        let Some(known) = self.epochs.known_mut(&id) else {
+            return;
+        };
+        for sealed in boxes {
+            if sealed.is_of(&known.announcement) {
+                known.boxes.insert(sealed.leaf, sealed);
+            }
+        }
+    }
+
+    /// An epoch that contains us is held now: what waited for it can go on.
+    fn entered(&mut self, now: Now) {
+        self.reopen_held(now);
+        self.erase_kems();
+    }
+
+    fn prune(&mut self, now: Now) {
+        let judged = self.judge(now);
+        let retention = self.retention();
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let view = View {
+            members: &self.members,
+            roster: &roster,
+            generation: self.keys.generation(),
+            today: day(now.unix_ms),
+        };
+        let keep = [judged.best, judged.send];
+        self.epochs.prune(&view, now.elapsed, retention, &keep);
+        let held: BTreeSet<EpochId> = self.epochs.newest_held(usize::MAX).into_iter().collect();
+        self.delivery.prune(now.elapsed, retention, |id| held.contains(id));
+        self.members.prune_leaves(&self.epochs.named_leaves());
+        self.members.prune_registers(now.unix_ms);
+    }
+
+    /// How long superseded epochs and ciphertext are kept for the absent: the room's policy, at most our own cap, and never so short
+    /// that frames in flight across a change of epoch are lost.
+    fn retention(&self) -> Duration {
+        const IN_FLIGHT: Duration = Duration::from_secs(60);
+        Duration::from_secs(u64::from(self.genesis.policy().retention_s)).clamp(IN_FLIGHT, KEPT_AGE)
+    }
+}

@@ -1,0 +1,246 @@
+//! Who is in the room: registers (each identity's newest self-signed record), the roster that follows from them, and who is here now.
+//!
+//! Two registers merge by sequence number, so members that merged the same records agree, in whatever order these came
+//! (docs/PROTOCOL.md, "Members").
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use snug_crypto::generation::Generation;
+use snug_crypto::ids::{IdentityKey, LeafId, PeerKey};
+use snug_crypto::leaf::{Leaf, Record};
+
+use super::timing::{CLOCK_SKEW_MS, HEARD_HORIZON, MAX_REGISTERS, PRESENCE_STICKY};
+
+/// What merging a record did.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// It is the identity's newest.
+    New,
+    /// We had it, or a newer one.
+    Known,
+    /// The identity signed two different records under one sequence number.
+    Equivocation,
+    /// No room for another identity, or the record expired.
+    Refused,
+}
+
+/// The registers, and every leaf that an epoch we keep may name.
+pub(super) struct Members {
+    /// The longest life a leaf may claim, in milliseconds, from its sequence number on.
+    grace_ms: u64,
+    registers: BTreeMap<IdentityKey, Register>,
+    /// Leaves by id, superseded ones included: epochs name them, frames are checked with their keys.
+    leaves: BTreeMap<LeafId, Leaf>,
+    links: BTreeSet<PeerKey>,
+    /// Rises with every change of the registers, so that judgements can be kept until then.
+    version: u64,
+    /// Rises with every change of the links.
+    link_version: u64,
+}
+
+struct Register {
+    record: Record,
+    equivocated: bool,
+    /// When something signed by this identity last arrived.
+    heard: Option<Duration>,
+    /// When its last link went down.
+    unlinked: Option<Duration>,
+}
+
+/// The members as of one moment: by identity, each one's current leaf.
+pub(super) type Roster<'a> = BTreeMap<IdentityKey, &'a Leaf>;
+
+impl Members {
+    pub(super) fn new(grace_ms: u64) -> Self {
+        Self {
+            grace_ms,
+            registers: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            links: BTreeSet::new(),
+            version: 0,
+            link_version: 0,
+        }
+    }
+
+    /// Merges a verified record: the higher sequence number wins.
+    pub(super) fn merge(&mut self, record: Record, unix_ms: u64) -> Merged {
+        let identity = record.identity();
+        if let Some(register) = self.registers.get_mut(&identity) {
+            let (known, new) = (register.record.seq(), record.seq());
+            if new < known {
+                return Merged::Known;
+            }
+            if new == known {
+                if register.record == record || register.equivocated {
+                    return Merged::Known;
+                }
+                register.equivocated = true;
+                return Merged::Equivocation;
+            }
+        } else if self.registers.len() >= MAX_REGISTERS {
+            return Merged::Refused;
+        }
+        if let Record::Leaf(leaf) = &record {
+            if self.expired(leaf, unix_ms) {
+                return Merged::Refused;
+            }
+            self.leaves.insert(leaf.id(), (**leaf).clone());
+        }
+        let heard = self.registers.get(&identity).and_then(|r| r.heard);
+        let unlinked = self.registers.get(&identity).and_then(|r| r.unlinked);
+        self.registers.insert(
+            identity,
+            Register {
+                record,
+                equivocated: false,
+                heard,
+                unlinked,
+            },
+        );
+        self.version += 1;
+        Merged::New
+    }
+
+    /// Everybody whose newest record is an unexpired leaf of this generation.
+    pub(super) fn roster(&self, generation: Generation, unix_ms: u64) -> Roster<'_> {
+        self.registers
+            .iter()
+            .filter_map(|(identity, register)| match &register.record {
+                Record::Leaf(leaf) if leaf.generation() == generation && !self.expired(leaf, unix_ms) => {
+                    Some((*identity, &**leaf))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// When the next leaf on the roster expires, in wall-clock milliseconds.
+    pub(super) fn next_expiry(&self, unix_ms: u64) -> Option<u64> {
+        self.registers
+            .values()
+            .filter_map(|register| match &register.record {
+                Record::Leaf(leaf) => Some(self.expiry(leaf)).filter(|at| *at > unix_ms),
+                Record::Leave(_) => None,
+            })
+            .min()
+    }
+
+    /// A leaf lives as long as it says, but never longer than the room's grace after it was made.
+    fn expiry(&self, leaf: &Leaf) -> u64 {
+        leaf.expires_at_ms()
+            .min(leaf.seq().saturating_add(self.grace_ms))
+            .saturating_add(CLOCK_SKEW_SLACK_MS)
+    }
+
+    fn expired(&self, leaf: &Leaf, unix_ms: u64) -> bool {
+        self.expiry(leaf) <= unix_ms
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(super) fn link_version(&self) -> u64 {
+        self.link_version
+    }
+
+    pub(super) fn leaf(&self, id: &LeafId) -> Option<&Leaf> {
+        self.leaves.get(id)
+    }
+
+    pub(super) fn record(&self, identity: &IdentityKey) -> Option<&Record> {
+        self.registers.get(identity).map(|register| &register.record)
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.registers.values().map(|register| &register.record)
+    }
+
+    /// Forgets superseded leaves that no epoch we keep names.
+    pub(super) fn prune_leaves(&mut self, named: &BTreeSet<LeafId>) {
+        let current: BTreeSet<LeafId> = self
+            .registers
+            .values()
+            .filter_map(|register| match &register.record {
+                Record::Leaf(leaf) => Some(leaf.id()),
+                Record::Leave(_) => None,
+            })
+            .collect();
+        self.leaves.retain(|id, _| named.contains(id) || current.contains(id));
+    }
+
+    /// Forgets leaves that expired, and leaves that everybody must have heard of: those older than the grace.
+    pub(super) fn prune_registers(&mut self, unix_ms: u64) {
+        let horizon = unix_ms.saturating_sub(self.grace_ms.saturating_add(2 * CLOCK_SKEW_MS));
+        let before = self.registers.len();
+        self.registers.retain(|_, register| register.record.seq() >= horizon);
+        self.version += u64::from(self.registers.len() != before);
+    }
+
+    pub(super) fn link_up(&mut self, peer: PeerKey) {
+        self.links.insert(peer);
+        self.link_version += 1;
+    }
+
+    pub(super) fn link_down(&mut self, peer: &PeerKey, elapsed: Duration) {
+        self.links.remove(peer);
+        self.link_version += 1;
+        for register in self.registers.values_mut() {
+            if matches!(&register.record, Record::Leaf(leaf) if leaf.peer() == *peer) {
+                register.unlinked = Some(elapsed);
+            }
+        }
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = &PeerKey> {
+        self.links.iter()
+    }
+
+    pub(super) fn linked(&self, peer: &PeerKey) -> bool {
+        self.links.contains(peer)
+    }
+
+    pub(super) fn heard(&mut self, identity: &IdentityKey, elapsed: Duration) {
+        if let Some(register) = self.registers.get_mut(identity) {
+            register.heard = Some(elapsed);
+        }
+    }
+
+    /// Whether a member can be reached: linked, or heard since its link went down, or down so briefly that it does not count.
+    pub(super) fn present(&self, leaf: &Leaf, elapsed: Duration) -> bool {
+        if self.links.contains(&leaf.peer()) {
+            return true;
+        }
+        let Some(register) = self.registers.get(&leaf.identity()) else {
+            return false;
+        };
+        if register
+            .unlinked
+            .is_some_and(|at| elapsed.saturating_sub(at) < PRESENCE_STICKY)
+        {
+            return true;
+        }
+        register.heard.is_some_and(|heard| {
+            elapsed.saturating_sub(heard) < HEARD_HORIZON && register.unlinked.is_none_or(|unlinked| heard > unlinked)
+        })
+    }
+
+    /// When somebody's presence may end by the mere passing of time.
+    pub(super) fn next_presence_change(&self, elapsed: Duration) -> Option<Duration> {
+        self.registers
+            .values()
+            .flat_map(|register| {
+                [
+                    register.unlinked.map(|at| at + PRESENCE_STICKY),
+                    register.heard.map(|at| at + HEARD_HORIZON),
+                ]
+            })
+            .flatten()
+            .filter(|at| *at > elapsed)
+            .min()
+    }
+}
+
+/// A leaf counts this long after it expired, so that members whose clocks differ by minutes do not disagree for long.
+const CLOCK_SKEW_SLACK_MS: u64 = 60_000;

@@ -1,0 +1,164 @@
+//! The room's bot: each member tells its own user who comes and goes, from what it can verify itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use snug_crypto::ids::IdentityKey;
+use snug_crypto::leaf::Leaf;
+
+use super::timing::PRESENCE_LOOK;
+use super::{MemberView, Notice, Now, Phase, Room, RoomEvent};
+use crate::text::Untrusted;
+
+/// Whom the user was told of, and in which state.
+#[derive(Default)]
+pub(super) struct Shown {
+    ready: bool,
+    members: BTreeMap<IdentityKey, (Leaf, bool)>,
+    /// What was looked at last: registers, epochs, links.
+    looked_at: Option<(u64, u64, u64)>,
+    next_look: Duration,
+}
+
+impl Room {
+    pub(super) fn view_of(&self, leaf: &Leaf, now: Now) -> MemberView {
+        let identity = leaf.identity();
+        let me = identity == self.me;
+        MemberView {
+            name: Untrusted::new(leaf.name()),
+            fingerprint: identity.fingerprint(),
+            role: self.authority.role(&identity),
+            verified: me,
+            online: me || self.members.present(leaf, now.elapsed),
+            me,
+        }
+    }
+
+    /// Tells what changed since the last time.
+    pub(super) fn tell(&mut self, now: Now) {
+        if self.phase != Phase::In {
+            return;
+        }
+        let state = (
+            self.members.version(),
+            self.epochs.version(),
+            self.members.link_version(),
+        );
+        if self.shown.looked_at == Some(state) && now.elapsed < self.shown.next_look {
+            return;
+        }
+        self.shown.looked_at = Some(state);
+        self.shown.next_look = now.elapsed + PRESENCE_LOOK;
+        let judged = self.judge(now);
+        if !self.shown.ready {
+            if let Some(epoch) = judged.send {
+                self.tell_ready(epoch, now);
+            }
+            return;
+        }
+        if judged.send_exact {
+            self.tell_of_the_new(now);
+        }
+        self.tell_of_the_gone(now);
+        self.tell_presence(now);
+    }
+
+    fn tell_ready(&mut self, epoch: snug_crypto::ids::EpochId, now: Now) {
+        self.shown.ready = true;
+        // Only those whom this epoch holds are there for us yet; the others join when an exact one holds them.
+        let listed = self
+            .epochs
+            .known(&epoch)
+            .map(|known| known.announcement.members().to_vec())
+            .unwrap_or_default();
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let members: Vec<Leaf> = roster
+            .values()
+            .filter(|leaf| listed.iter().any(|m| m.leaf == leaf.id()))
+            .map(|leaf| (*leaf).clone())
+            .collect();
+        for leaf in &members {
+            let online = self.members.present(leaf, now.elapsed);
+            self.shown.members.insert(leaf.identity(), (leaf.clone(), online));
+        }
+        let views = members.iter().map(|leaf| self.view_of(leaf, now)).collect();
+        let room = self.genesis.room_id().as_str().to_owned();
+        let name = Untrusted::new(self.own.name.clone());
+        self.event(RoomEvent::Ready {
+            member: self.fingerprint(),
+            members: views,
+            epoch,
+        });
+        self.event(RoomEvent::System(Notice::Welcome { room, name }));
+    }
+
+    fn tell_of_the_new(&mut self, now: Now) {
+        let room = self.genesis.room_id().as_str().to_owned();
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let new: Vec<Leaf> = roster
+            .iter()
+            .filter(|(identity, _)| **identity != self.me && !self.shown.members.contains_key(*identity))
+            .map(|(_, leaf)| (*leaf).clone())
+            .collect();
+        for leaf in new {
+            let view = self.view_of(&leaf, now);
+            // Presence is told by the join itself; a newcomer whose link is still coming up is not "offline".
+            self.shown.members.insert(leaf.identity(), (leaf, view.online));
+            let notice = Notice::Joined {
+                room: room.clone(),
+                name: view.name,
+                fingerprint: view.fingerprint,
+            };
+            self.event(RoomEvent::System(notice));
+        }
+    }
+
+    fn tell_of_the_gone(&mut self, now: Now) {
+        let room = self.genesis.room_id().as_str().to_owned();
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let gone: Vec<IdentityKey> = self
+            .shown
+            .members
+            .keys()
+            .filter(|identity| **identity != self.me && !roster.contains_key(*identity))
+            .copied()
+            .collect();
+        for identity in gone {
+            if let Some((leaf, _)) = self.shown.members.remove(&identity) {
+                let view = self.view_of(&leaf, now);
+                let notice = Notice::Left {
+                    room: room.clone(),
+                    name: view.name,
+                    fingerprint: view.fingerprint,
+                };
+                self.event(RoomEvent::System(notice));
+            }
+        }
+    }
+
+    fn tell_presence(&mut self, now: Now) {
+        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let mut changed = Vec::new();
+        for (identity, (leaf, online)) in &mut self.shown.members {
+            let Some(current) = roster.get(identity).filter(|_| *identity != self.me) else {
+                continue;
+            };
+            let present = self.members.present(current, now.elapsed);
+            *leaf = (*current).clone();
+            if present != *online {
+                *online = present;
+                changed.push((leaf.clone(), present));
+            }
+        }
+        for (leaf, present) in changed {
+            let view = self.view_of(&leaf, now);
+            let (name, fingerprint) = (view.name, view.fingerprint);
+            let notice = if present {
+                Notice::Online { name, fingerprint }
+            } else {
+                Notice::Offline { name, fingerprint }
+            };
+            self.event(RoomEvent::System(notice));
+        }
+    }
+}

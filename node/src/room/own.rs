@@ -1,0 +1,311 @@
+//! Our own leaf: made when we join, renewed before it expires, its KEM key rotated, replaced by a new incarnation when we are stuck, and
+//! ended by a Leave (docs/PROTOCOL.md, "Members").
+
+use std::time::Duration;
+
+use rand::RngExt;
+use snug_crypto::AdminKey;
+use snug_crypto::control::ControlMessage;
+use snug_crypto::ids::LeafId;
+use snug_crypto::kem::KemSecret;
+use snug_crypto::leaf::{Leaf, LeafParams, LeafSecrets, Leave, Record};
+use snug_crypto::operation::{Author, Operation, Role, SignedOperation};
+
+use super::members::Merged;
+use super::timing::{DAY_MS, JOIN_PATIENCE, RENEW_SHARE, SYNC_PATIENCE};
+use super::{Now, Phase, Room, RoomEvent, Warning};
+
+/// KEM keys are replaced this long after joining at the earliest: whoever steals the device later can't open the first boxes.
+const FIRST_ROTATION: Duration = Duration::from_secs(10);
+/// Jitter on the first rotation, so that a burst of joiners does not rotate together.
+const FIRST_ROTATION_JITTER: Duration = Duration::from_secs(50);
+/// From then on once a day, jittered by an hour.
+const ROTATION: Duration = Duration::from_millis(DAY_MS);
+const ROTATION_JITTER: Duration = Duration::from_secs(3_600);
+/// Superseded KEM keys kept: epochs in the air may still be boxed to them.
+const MAX_OLD_KEMS: usize = 8;
+/// How often another process with our identity may push us to a new incarnation before we say so and stop.
+const MAX_REBIRTHS: u32 = 5;
+
+/// Our own side of our membership.
+pub(super) struct Own {
+    pub(super) name: String,
+    admin: Option<AdminKey>,
+    grace: Duration,
+    started: Now,
+    secrets: LeafSecrets,
+    old_kems: Vec<([u8; 32], KemSecret)>,
+    incarnation: u32,
+    /// The published leaf.
+    leaf: Option<Leaf>,
+    /// Whether introductions were looked for, and how many were found.
+    introduced: Option<usize>,
+    publish_by: Duration,
+    synced: bool,
+    rotate_at: Duration,
+    rebirths: u32,
+    warned: bool,
+}
+
+impl Own {
+    pub(super) fn new(
+        name: String,
+        admin: Option<AdminKey>,
+        grace: Duration,
+        now: Now,
+        rng: &mut impl rand::CryptoRng,
+    ) -> Self {
+        let jitter = Duration::from_millis(rng.random_range(0..FIRST_ROTATION_JITTER.as_millis() as u64));
+        Self {
+            name,
+            admin,
+            grace,
+            started: now,
+            secrets: LeafSecrets::generate(rng),
+            old_kems: Vec::new(),
+            // Seconds since 1970: above that of any earlier run, unless the clock was set back, which the first sync mends.
+            incarnation: u32::try_from(now.unix_ms / 1_000).unwrap_or(u32::MAX - 1),
+            leaf: None,
+            introduced: None,
+            publish_by: now.elapsed + JOIN_PATIENCE,
+            synced: false,
+            rotate_at: now.elapsed + FIRST_ROTATION + jitter,
+            rebirths: 0,
+            warned: false,
+        }
+    }
+
+    pub(super) fn introduced(&mut self, links_expected: usize, elapsed: Duration) {
+        if self.introduced.is_none() {
+            self.publish_by = elapsed + JOIN_PATIENCE;
+        }
+        self.introduced = Some(links_expected);
+    }
+
+    /// A link stands: its sync reply is worth waiting for.
+    pub(super) fn linked(&mut self, elapsed: Duration) {
+        if self.leaf.is_none() {
+            self.publish_by = self.publish_by.max(elapsed + SYNC_PATIENCE);
+        }
+    }
+
+    /// A sync reply arrived: we know what the room knows.
+    pub(super) fn synced(&mut self) {
+        self.synced = true;
+    }
+
+    fn may_publish(&self, elapsed: Duration) -> bool {
+        self.synced || self.introduced == Some(0) || elapsed >= self.publish_by
+    }
+
+    pub(super) fn leaf_id(&self) -> Option<LeafId> {
+        self.leaf.as_ref().map(Leaf::id)
+    }
+
+    pub(super) fn secrets(&self) -> &LeafSecrets {
+        &self.secrets
+    }
+
+    /// The KEM secret that a box sealed to this key opens with, if we still have it.
+    pub(super) fn kem(&self, hash: &[u8; 32]) -> Option<&KemSecret> {
+        if self.secrets.kem.public().hash() == *hash {
+            return Some(&self.secrets.kem);
+        }
+        self.old_kems
+            .iter()
+            .find(|(known, _)| known == hash)
+            .map(|(_, secret)| secret)
+    }
+
+    pub(super) fn next_wake(&self, now: Now) -> Option<Duration> {
+        match &self.leaf {
+            None => Some(self.publish_by),
+            Some(leaf) => {
+                let renew_in = leaf.expires_at_ms().saturating_sub(self.lifetime_ms() / RENEW_SHARE);
+                Some(
+                    self.rotate_at
+                        .min(now.elapsed + Duration::from_millis(renew_in.saturating_sub(now.unix_ms))),
+                )
+            }
+        }
+    }
+
+    fn lifetime_ms(&self) -> u64 {
+        u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Room {
+    /// Publishes, renews or rotates our leaf when it is time.
+    pub(super) fn tend_leaf(&mut self, now: Now) {
+        let Some(leaf) = &self.own.leaf else {
+            if self.own.may_publish(now.elapsed) {
+                self.enter(now);
+            }
+            return;
+        };
+        let renew = leaf
+            .expires_at_ms()
+            .saturating_sub(self.own.lifetime_ms() / RENEW_SHARE)
+            <= now.unix_ms;
+        if now.elapsed >= self.own.rotate_at {
+            self.rotate(now);
+        } else if renew {
+            self.publish_leaf(now);
+        }
+    }
+
+    fn enter(&mut self, now: Now) {
+        let max = self.genesis.policy().max_participants;
+        let generation = self.keys.generation();
+        let roster = self.members.roster(generation, now.unix_ms);
+        if !roster.contains_key(&self.me) && roster.len() >= usize::from(max) {
+            self.phase = Phase::Over;
+            return self.event(RoomEvent::Full { max });
+        }
+        if let Some(old) = self.members.record(&self.me) {
+            self.own.incarnation = self.own.incarnation.max(old.incarnation().saturating_add(1));
+        }
+        self.publish_leaf(now);
+        self.appoint();
+        self.phase = Phase::In;
+    }
+
+    /// Signs our leaf anew and tells everybody.
+    pub(super) fn publish_leaf(&mut self, now: Now) {
+        let last = self.members.record(&self.me).map_or(0, Record::seq);
+        let params = LeafParams {
+            name: self.own.name.clone(),
+            seq: now.unix_ms.max(last.saturating_add(1)),
+            incarnation: self.own.incarnation,
+            expires_at_ms: now.unix_ms.saturating_add(self.own.lifetime_ms()),
+            generation: self.keys.generation(),
+        };
+        let leaf = match Leaf::create(
+            params,
+            &self.identity,
+            &self.transport,
+            &self.own.secrets,
+            self.keys.join(),
+            &self.genesis_hash,
+        ) {
+            Ok(leaf) => leaf,
+            Err(error) => {
+                // Only the name can be at fault, and front ends check it: without a leaf there is no way on.
+                tracing::error!(%error, "our own leaf can't be made");
+                self.phase = Phase::Over;
+                return self.event(RoomEvent::Left);
+            }
+        };
+        self.own.leaf = Some(leaf.clone());
+        let record = Record::Leaf(Box::new(leaf));
+        if self.members.merge(record.clone(), now.unix_ms) == Merged::New {
+            self.spread_record(record);
+        }
+    }
+
+    /// Publishes a record of our own by gossip, and by direct stream to the links, which may be too young for gossip.
+    fn spread_record(&mut self, record: Record) {
+        self.publish_control(&ControlMessage::Record(record.to_unverified()));
+        self.push_to_links(&[record], &[], &[]);
+    }
+
+    /// With the admin's key at hand, makes our identity an admin of the room, once.
+    fn appoint(&mut self) {
+        let Some(admin) = &self.own.admin else { return };
+        if self.authority.role(&self.me) == Role::Admin {
+            return;
+        }
+        let role = Operation::Role {
+            identity: self.me,
+            role: Role::Admin,
+        };
+        let heads = self.authority.heads();
+        let Ok(operation) = SignedOperation::create(Author::Admin(admin), heads, role, &self.genesis_hash) else {
+            return tracing::warn!("the role can't be signed: the authority log has too many heads");
+        };
+        self.tell_operation(operation);
+    }
+
+    /// Counts an operation of our making and tells everybody.
+    pub(super) fn tell_operation(&mut self, operation: SignedOperation) {
+        if self.authority.insert_verified(operation.clone(), &self.genesis) {
+            self.publish_control(&ControlMessage::Operation(operation.to_unverified()));
+            self.push_to_links(&[], &[operation], &[]);
+        }
+    }
+
+    /// A new KEM key under the same incarnation; the old one lives on for the boxes sealed to it.
+    fn rotate(&mut self, now: Now) {
+        let jitter = Duration::from_millis(self.rng.random_range(0..ROTATION_JITTER.as_millis() as u64));
+        self.own.rotate_at = now.elapsed + ROTATION + jitter;
+        let fresh = KemSecret::generate(&mut self.rng);
+        let old = std::mem::replace(&mut self.own.secrets.kem, fresh);
+        self.own.old_kems.push((old.public().hash(), old));
+        if self.own.old_kems.len() > MAX_OLD_KEMS {
+            self.own.old_kems.remove(0);
+        }
+        self.publish_leaf(now);
+    }
+
+    /// Forgets KEM keys that no announced epoch we lack is boxed to, once an epoch with the newer key is held.
+    pub(super) fn erase_kems(&mut self) {
+        let Some(id) = self.own.leaf_id() else { return };
+        let wanted = self.epochs.wanted_kem_hashes(&id);
+        let current = self.own.secrets.kem.public().hash();
+        if self.epochs.holds_boxed_to(&id, &current) {
+            self.own.old_kems.retain(|(hash, _)| wanted.contains(hash));
+        }
+    }
+
+    /// A new incarnation: our place in every known epoch is void, and we are boxed again.
+    pub(super) fn rebirth(&mut self, now: Now) {
+        self.own.incarnation = self.own.incarnation.saturating_add(1);
+        self.own.secrets = LeafSecrets::generate(&mut self.rng);
+        self.own.old_kems.clear();
+        self.publish_leaf(now);
+    }
+
+    /// Somebody's record of our own identity was merged, and it isn't the one we published.
+    pub(super) fn meet_own_record(&mut self, now: Now) {
+        let (Some(record), Some(mine)) = (self.members.record(&self.me), self.own.leaf_id()) else {
+            return;
+        };
+        if matches!(record, Record::Leaf(leaf) if leaf.id() == mine) {
+            return;
+        }
+        let (incarnation, seq) = (record.incarnation(), record.seq());
+        // What was signed before this run began is an earlier run's; what is younger is somebody else's doing.
+        if seq > self.own.started.unix_ms {
+            self.own.rebirths += 1;
+            if self.own.rebirths > MAX_REBIRTHS {
+                if !self.own.warned {
+                    self.own.warned = true;
+                    self.event(RoomEvent::Warning(Warning::IdentityInUse));
+                }
+                return;
+            }
+        }
+        self.own.incarnation = self.own.incarnation.max(incarnation);
+        self.rebirth(now);
+    }
+
+    /// Leaves for good: a signed Leave by every way we have.
+    pub(super) fn leave(&mut self, now: Now) {
+        if self.own.leaf.is_some() {
+            let last = self.members.record(&self.me).map_or(0, Record::seq);
+            let seq = now.unix_ms.max(last.saturating_add(1));
+            let leave = Record::Leave(Leave::create(
+                &self.identity,
+                seq,
+                self.own.incarnation,
+                &self.genesis_hash,
+            ));
+            if self.members.merge(leave.clone(), now.unix_ms) == Merged::New {
+                self.spread_record(leave);
+            }
+        }
+        self.phase = Phase::Over;
+        self.event(RoomEvent::Left);
+    }
+}

@@ -1,0 +1,116 @@
+//! The order in which messages are shown: a frame waits for the frames its author had seen, but never for long.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
+
+use snug_crypto::frame::{OpenedFrame, ParentRef};
+use snug_crypto::ids::{EpochId, FrameHash};
+
+use super::timing::{CAUSAL_HOLD, MAX_PARENTS};
+
+/// Hashes remembered of frames already shown: parents reach back a little, not for ever.
+const REMEMBERED: usize = 8_192;
+/// Frames that may wait for their parents; beyond, the oldest is shown as it stands.
+const MAX_WAITING: usize = 512;
+
+/// A frame that was opened and may have to wait.
+pub(super) struct Arrived {
+    pub(super) epoch: EpochId,
+    pub(super) frame: OpenedFrame,
+}
+
+/// Causal order by the parents that frames name.
+#[derive(Default)]
+pub(super) struct Timeline {
+    shown: HashSet<FrameHash>,
+    order: VecDeque<FrameHash>,
+    waiting: VecDeque<(Duration, BTreeSet<FrameHash>, Arrived)>,
+    /// Frames that no later one names yet: the parents of the next one we send.
+    tips: VecDeque<ParentRef>,
+}
+
+impl Timeline {
+    /// Takes a frame in. `mine` says whether a parent's epoch is one that we hold: other parents count as met.
+    /// Returns what can be shown now, in order.
+    pub(super) fn insert(
+        &mut self,
+        arrived: Arrived,
+        mine: impl Fn(&ParentRef) -> bool,
+        elapsed: Duration,
+    ) -> Vec<Arrived> {
+        let unmet: BTreeSet<FrameHash> = arrived
+            .frame
+            .parents
+            .iter()
+            .filter(|parent| !self.shown.contains(&parent.hash) && mine(parent))
+            .map(|parent| parent.hash)
+            .collect();
+        self.waiting.push_back((elapsed + CAUSAL_HOLD, unmet, arrived));
+        self.release(elapsed)
+    }
+
+    /// What can be shown at this time: frames whose parents are all shown, or that waited long enough.
+    pub(super) fn release(&mut self, elapsed: Duration) -> Vec<Arrived> {
+        let mut ready = Vec::new();
+        loop {
+            let overfull = self.waiting.len() > MAX_WAITING;
+            let Some(position) = self
+                .waiting
+                .iter()
+                .position(|(until, unmet, _)| unmet.is_empty() || *until <= elapsed || overfull)
+            else {
+                return ready;
+            };
+            let Some((_, _, arrived)) = self.waiting.remove(position) else {
+                return ready;
+            };
+            self.show(arrived.frame.hash);
+            ready.push(arrived);
+        }
+    }
+
+    /// Notes a frame of our own: shown, and the only tip.
+    pub(super) fn sent(&mut self, tip: ParentRef) {
+        self.show(tip.hash);
+        self.tips.clear();
+        self.tips.push_back(tip);
+    }
+
+    /// Notes a frame as the latest of its line.
+    pub(super) fn tip(&mut self, tip: ParentRef, parents: &[ParentRef]) {
+        self.tips.retain(|known| !parents.contains(known));
+        self.tips.push_back(tip);
+        while self.tips.len() > MAX_PARENTS {
+            self.tips.pop_front();
+        }
+    }
+
+    /// The parents of the next frame.
+    pub(super) fn tips(&self) -> Vec<ParentRef> {
+        self.tips.iter().copied().collect()
+    }
+
+    /// Whether some frame waits for a parent: something is missing.
+    pub(super) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// When the next waiting frame is shown regardless.
+    pub(super) fn next_release(&self) -> Option<Duration> {
+        self.waiting.iter().map(|(until, _, _)| *until).min()
+    }
+
+    fn show(&mut self, hash: FrameHash) {
+        for (_, unmet, _) in &mut self.waiting {
+            unmet.remove(&hash);
+        }
+        if self.shown.insert(hash) {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.shown.remove(&oldest);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Every duration and bound of the room's behaviour, each with its reason (docs/PROTOCOL.md, "Epochs" and "Delivery").
+
+use std::time::Duration;
+
+/// How long a need for a new epoch rests before the first in rank issues, when the room was quiet: long enough for two leaves that
+/// arrive together to share an epoch, short enough that a join feels immediate.
+pub(super) const ISSUE_WAIT_QUIET: Duration = Duration::from_millis(20);
+/// The same when another need arose within [`BUSY_WINDOW`]: a storm of joins is answered with few epochs.
+pub(super) const ISSUE_WAIT_BUSY: Duration = Duration::from_millis(250);
+/// The same when this member itself issued within [`BUSY_WINDOW`].
+pub(super) const ISSUE_WAIT_ISSUED: Duration = Duration::from_millis(1_500);
+/// What counts as recent for the two waits above.
+pub(super) const BUSY_WINDOW: Duration = Duration::from_secs(6);
+/// Between one rank's turn to issue and the next's.
+pub(super) const RANK_STEP: Duration = Duration::from_secs(1);
+/// Ranks that a member without the best epoch stands behind those that hold it.
+pub(super) const NEWCOMER_RANKS: u32 = 2;
+/// Base wait when there is no candidate at all, for members that once held an epoch here.
+pub(super) const NO_CANDIDATE_WAIT_FORMER: Duration = Duration::from_millis(1_500);
+/// Base wait when there is no candidate at all, for members that never held an epoch here.
+pub(super) const NO_CANDIDATE_WAIT_NEW: Duration = Duration::from_secs(6);
+/// Base wait when the best epoch is one this member does not hold.
+pub(super) const NOT_HELD_WAIT: Duration = Duration::from_secs(10);
+/// Base wait when none of the best epoch's members is here to serve a box.
+pub(super) const NOT_HELD_ALONE_WAIT: Duration = Duration::from_secs(2);
+/// A member whose link went down counts as present this long: a reconnect must not reorder ranks.
+pub(super) const PRESENCE_STICKY: Duration = Duration::from_secs(3);
+/// A member that is not linked counts as present this long after something it signed was heard.
+pub(super) const HEARD_HORIZON: Duration = Duration::from_secs(75);
+/// How long a joiner waits for a first link and its sync reply before it publishes its leaf regardless.
+pub(super) const JOIN_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a joiner that has a link waits for that link's sync reply.
+pub(super) const SYNC_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a message is held back for an epoch that includes those who just joined.
+pub(super) const SEND_HOLD: Duration = Duration::from_secs(6);
+/// Between two requests for a missing box, at least; jitter of [`BOX_RETRY_JITTER`] is added.
+pub(super) const BOX_RETRY: Duration = Duration::from_millis(500);
+/// See [`BOX_RETRY`].
+pub(super) const BOX_RETRY_JITTER: Duration = Duration::from_millis(300);
+/// A member whose box can't be had for this long takes a new incarnation and is boxed again.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(8);
+/// Between two comparisons with a random link; jittered by half.
+pub(super) const COMPARE_INTERVAL: Duration = Duration::from_secs(4);
+/// After a gap shows, how long gossip may still fill it before it is pulled.
+pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
+/// A frame waits at most this long for its parents; then it is shown, and the gap stays on record.
+pub(super) const CAUSAL_HOLD: Duration = Duration::from_secs(3);
+/// Frames of an epoch that is not here yet are held this long.
+pub(super) const UNKNOWN_HOLD: Duration = Duration::from_secs(30);
+/// At most this many frames of unknown epochs are held.
+pub(super) const UNKNOWN_FRAMES: usize = 256;
+/// At most this many bytes of them.
+pub(super) const UNKNOWN_BYTES: usize = 1 << 20;
+/// A leaf is renewed when less than this share of its lifetime is left (one over it).
+pub(super) const RENEW_SHARE: u64 = 3;
+/// Clocks may differ by this much before an expiry or a round is doubted: one hour, as people's time zones and dead batteries do.
+pub(super) const CLOCK_SKEW_MS: u64 = 3_600_000;
+/// A day, the length of a round.
+pub(super) const DAY_MS: u64 = 86_400_000;
+/// Custodians an issuer names.
+pub(super) const CUSTODIANS: usize = 8;
+/// A member that sees fewer custodians than this becomes one.
+pub(super) const CUSTODIANS_WANTED: usize = 3;
+/// Registers kept at most: twice the largest room, so that leaves do not crowd out the living.
+pub(super) const MAX_REGISTERS: usize = 2_048;
+/// Operations kept at most.
+pub(super) const MAX_OPERATIONS: usize = 4_096;
+/// Announcements kept at most; the least useful go first.
+pub(super) const MAX_ANNOUNCEMENTS: usize = 64;
+/// Announcements of one issuer kept at most, so that one member can't crowd out the others' epochs.
+pub(super) const MAX_ANNOUNCEMENTS_PER_ISSUER: usize = 8;
+/// Ids of erased or disqualified epochs remembered at most: what was erased must not be reopened while others still announce it.
+pub(super) const MAX_GRAVES: usize = 4_096;
+/// Between two looks at who is present, when nothing else changed.
+pub(super) const PRESENCE_LOOK: Duration = Duration::from_millis(500);
+/// Between two clean-ups, when nothing changed.
+pub(super) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Epochs whose keys are held at most.
+pub(super) const MAX_HELD_EPOCHS: usize = 32;
+/// Epochs whose vectors are exchanged: the newest held.
+pub(super) const SYNC_EPOCHS: usize = 8;
+/// Ciphertext kept for members that missed it: frames, bytes, age.
+pub(super) const KEPT_FRAMES: usize = 10_000;
+/// See [`KEPT_FRAMES`].
+pub(super) const KEPT_BYTES: usize = 32 << 20;
+/// See [`KEPT_FRAMES`]; the room's policy can shorten it.
+pub(super) const KEPT_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of frames, boxes or leaves in one direct reply.
+pub(super) const REPLY_BYTES: usize = 512 << 10;
+/// Messages that may wait to be sent.
+pub(super) const MAX_OUTBOX: usize = 256;
+/// Questions of ours that may be open at once.
+pub(super) const MAX_QUERIES: usize = 256;
+/// Parents a frame names at most.
+pub(super) const MAX_PARENTS: usize = 8;

@@ -1,0 +1,277 @@
+//! The room state machine among others of its kind, in virtual time.
+
+mod sim;
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sim::{Weather, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A world with `count` members that entered one after the other and settled.
+fn settled(seed: u64, count: usize, weather: Weather) -> World {
+    let mut world = World::new(seed, weather);
+    for index in 0..count {
+        let node = world.add(&format!("member{index}"));
+        world.enter(node);
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(index + 1)).is_some(),
+            "{} members do not settle",
+            index + 1
+        );
+    }
+    world
+}
+
+#[test]
+fn the_first_is_ready_at_once_and_welcome() {
+    let mut world = World::new(1, Weather::CALM);
+    let alice = world.add("alice");
+    world.enter_alone(alice);
+    assert!(world.run_until(SECOND / 10, |world| world.settled(1)).is_some());
+    assert_eq!(world.notices(alice), ["Welcome to the room den, alice."]);
+}
+
+#[test]
+fn a_single_join_is_readable_by_all_within_150_ms() {
+    for seed in 0..20 {
+        let mut world = settled(seed, 4, Weather::CALM);
+        world.run(20 * SECOND);
+        let node = world.add("newcomer");
+        world.enter(node);
+        let took = world.run_until(SECOND, |world| world.settled(5)).expect("settles");
+        assert!(took <= Duration::from_millis(150), "took {took:?}");
+        world.send(node, "hello");
+        world.send(0, "welcome");
+        world.run(SECOND / 10);
+        for other in 0..4 {
+            assert_eq!(world.texts(other).iter().filter(|text| *text == "hello").count(), 1);
+        }
+        assert_eq!(world.texts(node), ["welcome"]);
+        assert!(
+            world
+                .notices(0)
+                .contains(&"newcomer has joined the room den.".to_owned())
+        );
+        assert!(world.nodes.iter().all(|node| !node.verdicts.contains_key("reject")));
+    }
+}
+
+#[test]
+fn a_leave_is_told_and_nobody_who_left_is_in_the_next_epoch() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 4, Weather::CALM);
+        let before = world.epoch(0);
+        world.leave(3);
+        assert!(world.run_until(10 * SECOND, |world| world.settled(3)).is_some());
+        assert_ne!(world.epoch(0), before);
+        assert!(world.notices(1).contains(&"member3 has left the room den.".to_owned()));
+        world.send(0, "gone?");
+        world.run(SECOND);
+        assert_eq!(world.texts(1), ["gone?"]);
+        assert!(world.texts(3).is_empty());
+    }
+}
+
+#[test]
+fn an_empty_room_can_be_entered_again() {
+    let mut world = settled(3, 2, Weather::CALM);
+    world.leave(0);
+    world.leave(1);
+    let late = world.add("late");
+    world.enter(late);
+    assert!(world.run_until(SECOND, |world| world.settled(1)).is_some());
+}
+
+#[test]
+fn two_that_met_nobody_merge_when_they_meet() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, Weather::CALM);
+        let (a, b) = (world.add("a"), world.add("b"));
+        world.enter_alone(a);
+        world.enter_alone(b);
+        world.run(10 * SECOND);
+        assert_ne!(world.epoch(a), world.epoch(b));
+        world.link(a, b);
+        assert!(world.run_until(5 * SECOND, |world| world.settled(2)).is_some());
+        world.send(a, "there you are");
+        world.run(SECOND);
+        assert_eq!(world.texts(b), ["there you are"]);
+    }
+}
+
+#[test]
+fn a_killed_member_comes_back_under_its_identity() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 2, Weather::CALM);
+        let identity = [7; 32];
+        let first = world.add_identity("carol", identity);
+        world.enter(first);
+        assert!(world.run_until(10 * SECOND, |world| world.settled(3)).is_some());
+        world.kill(first);
+        world.run(5 * SECOND);
+        assert!(world.notices(0).contains(&"carol is offline.".to_owned()));
+        let second = world.add_identity("carol", identity);
+        world.enter(second);
+        assert!(world.run_until(15 * SECOND, |world| world.settled(3)).is_some());
+        world.send(0, "back?");
+        world.run(SECOND);
+        assert_eq!(world.texts(second), ["back?"]);
+        let told = world.notices(0);
+        assert_eq!(
+            told.iter()
+                .filter(|text| *text == "carol has joined the room den.")
+                .count(),
+            1,
+            "{told:?}"
+        );
+        assert_eq!(told.last().map(String::as_str), Some("carol is online."));
+    }
+}
+
+#[test]
+fn a_storm_of_joins_settles_on_one_epoch() {
+    for seed in 0..5 {
+        let mut world = World::new(seed, Weather::CALM);
+        for index in 0..20 {
+            let node = world.add(&format!("member{index}"));
+            world.enter(node);
+            world.run(Duration::from_millis(3));
+        }
+        let took = world
+            .run_until(30 * SECOND, |world| world.settled(20))
+            .expect("settles");
+        println!("seed {seed}: 20 joins settled in {took:?}");
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_shown_twice_when_gossip_loses_and_doubles() {
+    for seed in 0..10 {
+        let weather = Weather {
+            delay: (Duration::from_millis(1), Duration::from_millis(80)),
+            loss: 0.3,
+            duplicate: 0.05,
+        };
+        let mut world = settled(seed, 5, weather);
+        for round in 0..40 {
+            for node in 0..5 {
+                world.send(node, &format!("{node}:{round}"));
+            }
+            world.run(SECOND / 5);
+        }
+        world.run(30 * SECOND);
+        for node in 0..5 {
+            let mut texts = world.texts(node);
+            texts.sort();
+            let mut expected: Vec<String> = (0..5)
+                .filter(|other| *other != node)
+                .flat_map(|other| (0..40).map(move |round| format!("{other}:{round}")))
+                .collect();
+            expected.sort();
+            assert_eq!(texts, expected, "seed {seed}, node {node}");
+        }
+    }
+}
+
+#[test]
+fn messages_of_one_author_come_in_order() {
+    for seed in 0..10 {
+        let weather = Weather {
+            delay: (Duration::from_millis(1), Duration::from_millis(60)),
+            loss: 0.1,
+            duplicate: 0.05,
+        };
+        let mut world = settled(seed, 3, weather);
+        for round in 0..50 {
+            world.send(0, &format!("{round:02}"));
+            world.run(Duration::from_millis(10));
+        }
+        world.run(20 * SECOND);
+        let texts = world.texts(1);
+        let mut sorted = texts.clone();
+        sorted.sort();
+        assert_eq!(texts.len(), 50);
+        assert_eq!(texts, sorted, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_partition_heals_into_one_epoch_and_loses_nothing() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 6, Weather::CALM);
+        for (a, b) in (0..3).flat_map(|a| (3..6).map(move |b| (a, b))) {
+            world.unlink(a, b);
+        }
+        let mut rng = StdRng::seed_from_u64(seed);
+        for round in 0..60 {
+            world.send(rng.random_range(0..6), &format!("{round}"));
+            world.run(5 * SECOND);
+        }
+        for (a, b) in (0..3).flat_map(|a| (3..6).map(move |b| (a, b))) {
+            world.link(a, b);
+        }
+        world.run(10 * SECOND);
+        assert!(world.settled(6), "seed {seed}");
+        let mut all: Vec<usize> = (0..6).map(|node| world.texts(node).len()).collect();
+        let total: usize = all.iter().sum();
+        assert_eq!(total, 60 * 5, "seed {seed}: {all:?}");
+        all.clear();
+    }
+}
+
+#[test]
+fn churn_ends_in_one_epoch_that_all_read() {
+    for seed in 0..30 {
+        let weather = Weather {
+            delay: (Duration::from_millis(1), Duration::from_millis(100)),
+            loss: 0.1,
+            duplicate: 0.05,
+        };
+        let mut world = World::new(seed, weather);
+        let mut rng = StdRng::seed_from_u64(seed ^ 0xc0ffee);
+        for step in 0..40 {
+            let alive = world.alive();
+            match rng.random_range(0..10) {
+                0..5 if alive.len() < 8 => {
+                    let node = world.add(&format!("m{step}"));
+                    world.enter(node);
+                }
+                5 if alive.len() > 2 => world.leave(alive[rng.random_range(0..alive.len())]),
+                6 if alive.len() > 2 => {
+                    let (a, b) = (
+                        alive[rng.random_range(0..alive.len())],
+                        alive[rng.random_range(0..alive.len())],
+                    );
+                    if a != b {
+                        world.unlink(a, b);
+                    }
+                }
+                _ => {}
+            }
+            world.run(Duration::from_millis(rng.random_range(10..4_000)));
+        }
+        let alive = world.alive();
+        for a in &alive {
+            for b in alive.iter().filter(|b| *b > a) {
+                world.link(*a, *b);
+            }
+        }
+        assert!(
+            world
+                .run_until(40 * SECOND, |world| world.settled(alive.len()))
+                .is_some(),
+            "seed {seed} does not settle"
+        );
+        let before: Vec<usize> = alive.iter().map(|node| world.texts(*node).len()).collect();
+        for node in &alive {
+            world.send(*node, "still here");
+        }
+        world.run(20 * SECOND);
+        for (node, before) in alive.iter().zip(before) {
+            assert_eq!(world.texts(*node).len() - before, alive.len() - 1, "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! A small world for rooms: virtual time, links with delay, gossip that loses. Everything follows from the seed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use snug::room::{GossipId, Input, Now, Output, QueryId, RequestId, Room, RoomConfig, RoomEvent, Ticket, Verdict};
+use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
+use snug_crypto::AdminKey;
+use snug_crypto::genesis::{Genesis, Policy};
+use snug_crypto::identity::{Identity, TransportKey};
+use snug_crypto::ids::{EpochId, IdentityKey, PeerKey};
+use snug_crypto::names::{RoomId, RoomKey};
+
+/// The wall clock at the start of every world.
+const EPOCH_MS: u64 = 1_800_000_000_000;
+
+/// How the network treats what passes it.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    pub delay: (Duration, Duration),
+    /// Share of gossip deliveries that are lost.
+    pub loss: f64,
+    /// Share of gossip deliveries that arrive twice.
+    pub duplicate: f64,
+}
+
+impl Weather {
+    pub const CALM: Self = Self {
+        delay: (Duration::from_millis(1), Duration::from_millis(3)),
+        loss: 0.0,
+        duplicate: 0.0,
+    };
+}
+
+pub struct Node {
+    pub room: Room,
+    pub peer: PeerKey,
+    pub identity: IdentityKey,
+    pub events: Vec<(Duration, RoomEvent)>,
+    pub sent: Vec<(Ticket, bool)>,
+    pub verdicts: BTreeMap<&'static str, usize>,
+    pub alive: bool,
+    wake: Option<Duration>,
+    seen: BTreeSet<Vec<u8>>,
+}
+
+enum Arrival {
+    Gossip {
+        from: usize,
+        bytes: Vec<u8>,
+    },
+    Request {
+        from: usize,
+        query: QueryId,
+        bytes: Vec<u8>,
+    },
+    Response {
+        query: QueryId,
+        bytes: Option<Vec<u8>>,
+    },
+    LinkUp(usize),
+    LinkDown(usize),
+    Wake,
+}
+
+pub struct World {
+    pub nodes: Vec<Node>,
+    pub now: Duration,
+    pub weather: Weather,
+    links: BTreeSet<(usize, usize)>,
+    queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
+    arrivals: BTreeMap<u64, Arrival>,
+    requests: BTreeMap<(usize, RequestId), (usize, QueryId)>,
+    next: u64,
+    rng: StdRng,
+    genesis: Genesis,
+    room_key: RoomKey,
+    random: [u8; 32],
+    pub admin: [u8; 32],
+}
+
+impl World {
+    pub fn new(seed: u64, weather: Weather) -> Self {
+        println!("seed {seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let admin = rng.random();
+        let room_id = RoomId::parse("den").unwrap();
+        let policy = Policy {
+            max_participants: 100,
+            ..Policy::default()
+        };
+        let genesis = Genesis::create(&AdminKey::from_seed(&admin), &room_id, "", EPOCH_MS, policy).unwrap();
+        let room_key = RoomKey::parse("correct horse battery staple").unwrap();
+        Self {
+            nodes: Vec::new(),
+            now: Duration::from_secs(1),
+            weather,
+            links: BTreeSet::new(),
+            queue: BinaryHeap::new(),
+            arrivals: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            next: 0,
+            random: rng.random(),
+            rng,
+            genesis,
+            room_key,
+            admin,
+        }
+    }
+
+    fn clock(&self) -> Now {
+        Now {
+            elapsed: self.now,
+            unix_ms: EPOCH_MS + self.now.as_millis() as u64,
+        }
+    }
+
+    /// A new member with an identity of its own; not linked yet.
+    pub fn add(&mut self, name: &str) -> usize {
+        let seed = self.rng.random();
+        self.add_identity(name, seed)
+    }
+
+    pub fn add_identity(&mut self, name: &str, identity_seed: [u8; 32]) -> usize {
+        let identity = Identity::from_seed(&identity_seed);
+        let transport = TransportKey::generate(&mut self.rng);
+        let generation = Generation::first(self.genesis.hash());
+        let random = RoomRandom::from_bytes(self.random);
+        let keys = GenerationKeys::derive(&self.room_key, &random, &self.genesis.handle(), generation);
+        let (peer, key) = (transport.peer_key(), identity.key());
+        let config = RoomConfig {
+            genesis: self.genesis.clone(),
+            keys,
+            log: Vec::new(),
+            identity,
+            transport,
+            name: name.to_owned(),
+            admin: None,
+            grace_s: 900,
+        };
+        let room = Room::new(config, self.clock(), StdRng::from_rng(&mut self.rng));
+        self.nodes.push(Node {
+            room,
+            peer,
+            identity: key,
+            events: Vec::new(),
+            sent: Vec::new(),
+            verdicts: BTreeMap::new(),
+            alive: true,
+            wake: None,
+            seen: BTreeSet::new(),
+        });
+        self.nodes.len() - 1
+    }
+
+    /// Enters a node: it finds everybody that is alive, and links come up.
+    pub fn enter(&mut self, node: usize) {
+        let others: Vec<usize> = (0..self.nodes.len())
+            .filter(|other| *other != node && self.nodes[*other].alive)
+            .collect();
+        self.input(
+            node,
+            Input::Introduced {
+                links_expected: others.len(),
+            },
+        );
+        for other in others {
+            self.link(node, other);
+        }
+    }
+
+    /// A node that finds nobody.
+    pub fn enter_alone(&mut self, node: usize) {
+        self.input(node, Input::Introduced { links_expected: 0 });
+    }
+
+    pub fn link(&mut self, a: usize, b: usize) {
+        if self.links.insert((a.min(b), a.max(b))) {
+            let delay = self.delay();
+            self.schedule(delay, a, Arrival::LinkUp(b));
+            self.schedule(delay, b, Arrival::LinkUp(a));
+        }
+    }
+
+    pub fn unlink(&mut self, a: usize, b: usize) {
+        if self.links.remove(&(a.min(b), a.max(b))) {
+            self.schedule(Duration::ZERO, a, Arrival::LinkDown(b));
+            self.schedule(Duration::ZERO, b, Arrival::LinkDown(a));
+        }
+    }
+
+    /// Stops a node as SIGKILL does: it says nothing more.
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].alive = false;
+        for other in 0..self.nodes.len() {
+            self.unlink(node, other);
+        }
+    }
+
+    pub fn send(&mut self, node: usize, text: &str) {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.input(
+            node,
+            Input::Send {
+                ticket,
+                text: text.to_owned(),
+                reply_to: None,
+            },
+        );
+    }
+
+    pub fn leave(&mut self, node: usize) {
+        self.input(node, Input::Leave);
+        self.run(Duration::from_millis(50));
+        self.kill(node);
+    }
+
+    /// Runs the world for so long.
+    pub fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.step(until) {}
+        self.now = until;
+    }
+
+    /// Runs until something holds, at most for so long; returns the time it took.
+    pub fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&mut Self) -> bool) -> Option<Duration> {
+        let start = self.now;
+        let until = self.now + limit;
+        loop {
+            if holds(self) {
+                return Some(self.now - start);
+            }
+            if !self.step(until) {
+                self.now = until;
+                return holds(self).then_some(limit);
+            }
+        }
+    }
+
+    fn step(&mut self, until: Duration) -> bool {
+        match self.queue.peek() {
+            Some(Reverse((at, _, _))) if *at <= until => {}
+            _ => return false,
+        }
+        let Some(Reverse((at, key, node))) = self.queue.pop() else {
+            return false;
+        };
+        let Some(arrival) = self.arrivals.remove(&key) else {
+            return true;
+        };
+        self.now = self.now.max(at);
+        if !self.nodes[node].alive {
+            if let Arrival::Request { from, query, .. } = arrival {
+                let delay = self.delay();
+                self.schedule(delay, from, Arrival::Response { query, bytes: None });
+            }
+            return true;
+        }
+        let peer = |world: &Self, index: usize| world.nodes[index].peer;
+        let input = match arrival {
+            Arrival::Gossip { from, bytes } => {
+                if !self.nodes[node].seen.insert(bytes.clone()) {
+                    return true;
+                }
+                let id = GossipId(self.next);
+                self.next += 1;
+                Input::Gossip {
+                    from: peer(self, from),
+                    id,
+                    bytes,
+                }
+            }
+            Arrival::Request { from, query, bytes } => {
+                let id = RequestId(self.next);
+                self.next += 1;
+                self.requests.insert((node, id), (from, query));
+                Input::Request {
+                    from: peer(self, from),
+                    id,
+                    bytes,
+                }
+            }
+            Arrival::Response { query, bytes } => Input::Response { id: query, bytes },
+            Arrival::LinkUp(other) => Input::LinkUp {
+                peer: peer(self, other),
+            },
+            Arrival::LinkDown(other) => Input::LinkDown {
+                peer: peer(self, other),
+            },
+            Arrival::Wake => {
+                if self.nodes[node].wake != Some(at) {
+                    return true;
+                }
+                self.nodes[node].wake = None;
+                Input::Tick
+            }
+        };
+        self.input(node, input);
+        true
+    }
+
+    fn input(&mut self, node: usize, input: Input) {
+        let mut out = Vec::new();
+        let now = self.clock();
+        self.nodes[node].room.handle(input, now, &mut out);
+        for output in out {
+            self.carry_out(node, output);
+        }
+        let wake = self.nodes[node]
+            .room
+            .next_wake(now)
+            .map(|at| at.max(self.now + Duration::from_micros(100)));
+        if wake != self.nodes[node].wake {
+            self.nodes[node].wake = wake;
+            if let Some(at) = wake {
+                self.schedule(at.saturating_sub(self.now), node, Arrival::Wake);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Publish { bytes } => {
+                self.nodes[node].seen.insert(bytes.clone());
+                for other in self.neighbours(node) {
+                    for _ in 0..1 + usize::from(self.rng.random_bool(self.weather.duplicate)) {
+                        if !self.rng.random_bool(self.weather.loss) {
+                            let delay = self.delay();
+                            self.schedule(
+                                delay,
+                                other,
+                                Arrival::Gossip {
+                                    from: node,
+                                    bytes: bytes.clone(),
+                                },
+                            );
+                        }
+                    }
+                }
+            }
+            Output::Verdict { verdict, .. } => {
+                let word = match verdict {
+                    Verdict::Accept => "accept",
+                    Verdict::Ignore => "ignore",
+                    Verdict::Reject => "reject",
+                };
+                *self.nodes[node].verdicts.entry(word).or_default() += 1;
+            }
+            Output::Query { to, id, bytes } => {
+                let target = self.nodes.iter().position(|other| other.peer == to);
+                let delay = self.delay();
+                match target.filter(|target| self.links.contains(&(node.min(*target), node.max(*target)))) {
+                    Some(target) => self.schedule(
+                        delay,
+                        target,
+                        Arrival::Request {
+                            from: node,
+                            query: id,
+                            bytes,
+                        },
+                    ),
+                    None => self.schedule(delay, node, Arrival::Response { query: id, bytes: None }),
+                }
+            }
+            Output::Respond { id, bytes } => {
+                if let Some((from, query)) = self.requests.remove(&(node, id)) {
+                    let delay = self.delay();
+                    self.schedule(
+                        delay,
+                        from,
+                        Arrival::Response {
+                            query,
+                            bytes: Some(bytes),
+                        },
+                    );
+                }
+            }
+            Output::Disconnect { peer } => {
+                if let Some(other) = self.nodes.iter().position(|node| node.peer == peer) {
+                    self.unlink(node, other);
+                }
+            }
+            Output::Sent { ticket, result } => self.nodes[node].sent.push((ticket, result.is_ok())),
+            Output::Event(event) => self.nodes[node].events.push((self.now, event)),
+        }
+    }
+
+    fn neighbours(&self, node: usize) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|other| self.links.contains(&(node.min(*other), node.max(*other))))
+            .collect()
+    }
+
+    fn delay(&mut self) -> Duration {
+        let (low, high) = self.weather.delay;
+        self.rng.random_range(low..=high)
+    }
+
+    fn schedule(&mut self, after: Duration, node: usize, arrival: Arrival) {
+        self.next += 1;
+        self.arrivals.insert(self.next, arrival);
+        self.queue.push(Reverse((self.now + after, self.next, node)));
+    }
+
+    // What a test looks at.
+
+    pub fn alive(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].alive).collect()
+    }
+
+    pub fn epoch(&self, node: usize) -> Option<EpochId> {
+        self.nodes[node].room.facts(self.clock()).epoch
+    }
+
+    /// Whether everybody alive sends under one epoch, and the roster is `members` long at each.
+    pub fn settled(&self, members: usize) -> bool {
+        let alive = self.alive();
+        let epochs: BTreeSet<_> = alive.iter().map(|node| self.epoch(*node)).collect();
+        epochs.len() == 1
+            && !epochs.contains(&None)
+            && alive
+                .iter()
+                .all(|node| self.nodes[*node].room.facts(self.clock()).members == members)
+            && alive
+                .iter()
+                .all(|node| self.nodes[*node].room.facts(self.clock()).exact)
+    }
+
+    /// The texts that a node showed, in order.
+    pub fn texts(&self, node: usize) -> Vec<String> {
+        self.nodes[node]
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                RoomEvent::Message(message) => Some(message.text.exact().to_owned()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The notices that a node showed, in order.
+    pub fn notices(&self, node: usize) -> Vec<String> {
+        self.nodes[node]
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                RoomEvent::System(notice) => Some(notice.text().exact().to_owned()),
+                _ => None,
+            })
+            .collect()
+    }
+}
