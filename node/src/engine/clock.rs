@@ -1,6 +1,34 @@
 //! The only place that reads a clock for the room.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::room::Now;
+
+/// Both clocks, the monotonic one counted from the node's start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub fn now(&self) -> Now {
+        Now {
+            elapsed: self.start.elapsed(),
+            unix_ms: unix_ms(),
+        }
+    }
+
+    /// The moment that the room calls `elapsed`.
+    pub fn instant(&self, elapsed: Duration) -> Instant {
+        self.start + elapsed
+    }
+}
 
 /// Milliseconds since 1970; 0 on a machine whose clock stands before.
 pub(crate) fn unix_ms() -> u64 {

@@ -1,3 +1,32 @@
-//! The actor that owns the room, the mesh and the rendezvous session; its handle, commands and events.
+//! A node in a room: one task owns the [`Room`](crate::room), the mesh ([`crate::net`]) and the rendezvous session, and everything else
+//! holds a [`Handle`] and reads [`Events`].
+//!
+//! ```text
+//!  Handle ──commands(64)──▶ ┌───────┐ ──Input──▶ Room ──Output──▶ ┐
+//!  Events ◀──events(512)─── │ actor │ ◀───────────────────────────┘
+//!                           └───────┘ ◀──events──▶ Net (the mesh)
+//!                               ▲ ──addresses──▶ ┌───────────┐
+//!                               └───reports(8)── │ heartbeat │ ──HTTP──▶ rendezvous
+//!                                                └───────────┘
+//! ```
+//!
+//! The actor never waits for anybody but these: a slow front end loses events and is told so, and HTTP runs in a task of its own. The
+//! clocks are read here, for the room too.
 
+mod actor;
+mod answer;
+mod carry;
 pub(crate) mod clock;
+mod enter;
+mod error;
+mod event;
+mod handle;
+mod heartbeat;
+mod introductions;
+mod status;
+
+pub use enter::{AdminAccess, EnterOptions, enter};
+pub use error::{Closed, EnterError, SendError};
+pub use event::{CloseReason, Event, EventKind, Events};
+pub use handle::Handle;
+pub use status::{RendezvousState, RoomInfo, Status};

@@ -17,6 +17,8 @@ use crate::text::Untrusted;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The whole exchange; the server's slowest answer is a login's, well under a second.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// A connection is kept for the next request this long: less than the server's patience, so that none is used while it closes.
+const POOL_IDLE: Duration = Duration::from_secs(5);
 /// Header lines read of an answer.
 const MAX_HEADERS: usize = 64;
 /// The longest wait a server can ask for and be taken at its word.
@@ -50,6 +52,7 @@ impl Http {
             .http1_max_headers(MAX_HEADERS)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
             .tcp_nodelay(true);
         if !server.is_https() {
             // Nothing will be verified, so the system's certificates need not be loaded.

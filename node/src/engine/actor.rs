@@ -1,0 +1,256 @@
+//! The task that owns a node's room, mesh and rendezvous session: its loop, and its end. What it does with outputs and reports is in
+//! `carry`, what it answers in `answer`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use snug_crypto::generation::IntroKey;
+use snug_crypto::genesis::Genesis;
+use snug_crypto::ids::{MessageId, PeerKey};
+use snug_crypto::names::RoomId;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::event::EVENTS;
+use super::handle::{COMMANDS, Command};
+use super::heartbeat::{Heartbeat, REPORTS, Report};
+use super::introductions::Introductions;
+use super::{CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
+use crate::net::Net;
+use crate::profile::{Place, Profile};
+use crate::rendezvous::ServerUrl;
+use crate::room::{Input, Output, QueryId, Room, Ticket};
+
+/// When nothing is due, the room is looked after this often all the same.
+const IDLE_TICK: Duration = Duration::from_secs(60);
+/// Between two ticks at least, whatever the room asks for.
+const MIN_TICK: Duration = Duration::from_millis(1);
+/// How long the last frames get to go out to the links, at least and at most.
+const FLUSH: Duration = Duration::from_millis(120);
+const MAX_FLUSH: Duration = Duration::from_millis(500);
+
+/// What a node is made of.
+pub(super) struct Parts {
+    pub profile: Profile,
+    pub room: Room,
+    pub net: Net,
+    pub clock: Clock,
+    pub heartbeat: Heartbeat,
+    pub room_id: RoomId,
+    pub genesis: Genesis,
+    pub server: ServerUrl,
+    pub peer: PeerKey,
+    pub intro: IntroKey,
+    /// Sealed presence records that came with the login.
+    pub introductions: Vec<Vec<u8>>,
+    /// Addresses that came with the invite.
+    pub addresses: Vec<Multiaddr>,
+}
+
+pub(super) struct Actor {
+    pub(super) room: Room,
+    pub(super) net: Net,
+    pub(super) clock: Clock,
+    pub(super) room_id: RoomId,
+    pub(super) genesis: Genesis,
+    pub(super) server: ServerUrl,
+    pub(super) rendezvous: RendezvousState,
+    pub(super) links: BTreeSet<PeerKey>,
+    pub(super) introductions: Introductions,
+    /// Whether the room was told how many peers are being dialled.
+    pub(super) is_introduced: bool,
+    pub(super) events: broadcast::Sender<Event>,
+    /// Where we can be reached, for the heartbeat.
+    pub(super) addresses: watch::Sender<Vec<String>>,
+    pub(super) tickets: u64,
+    pub(super) sends: BTreeMap<Ticket, oneshot::Sender<Result<MessageId, SendError>>>,
+    /// Questions on their way: a node that leaves waits for them a little.
+    pub(super) questions: BTreeSet<QueryId>,
+    pub(super) leavers: Vec<oneshot::Sender<()>>,
+    pub(super) closing: Option<Closing>,
+    outputs: Vec<Output>,
+    commands: mpsc::Receiver<Command>,
+    has_handles: bool,
+    reports: mpsc::Receiver<Report>,
+    heartbeat: JoinHandle<()>,
+    stop_heartbeat: CancellationToken,
+    last_tick: Instant,
+    /// Held, and so locked, until the end.
+    profile: Profile,
+}
+
+/// A node on its way out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    reason: CloseReason,
+    earliest: Instant,
+    latest: Instant,
+}
+
+impl Actor {
+    /// Starts the node's tasks.
+    pub fn start(parts: Parts) -> (Handle, Events) {
+        let (command_sender, commands) = mpsc::channel(COMMANDS);
+        let (events, event_receiver) = broadcast::channel(EVENTS);
+        let (report_sender, reports) = mpsc::channel(REPORTS);
+        let (addresses, known_addresses) = watch::channel(Vec::new());
+        let stop_heartbeat = CancellationToken::new();
+        let heartbeat = tokio::spawn(
+            parts
+                .heartbeat
+                .run(known_addresses, report_sender, stop_heartbeat.clone()),
+        );
+        let actor = Self {
+            room: parts.room,
+            net: parts.net,
+            clock: parts.clock,
+            room_id: parts.room_id,
+            genesis: parts.genesis,
+            server: parts.server,
+            rendezvous: RendezvousState::Connecting,
+            links: BTreeSet::new(),
+            introductions: Introductions::new(parts.peer, parts.intro),
+            is_introduced: false,
+            events,
+            addresses,
+            tickets: 0,
+            sends: BTreeMap::new(),
+            questions: BTreeSet::new(),
+            leavers: Vec::new(),
+            closing: None,
+            outputs: Vec::new(),
+            commands,
+            has_handles: true,
+            reports,
+            heartbeat,
+            stop_heartbeat,
+            last_tick: Instant::now(),
+            profile: parts.profile,
+        };
+        tokio::spawn(actor.run(parts.introductions, parts.addresses));
+        (Handle::new(command_sender), Events::new(event_receiver))
+    }
+
+    async fn run(mut self, introductions: Vec<Vec<u8>>, addresses: Vec<Multiaddr>) {
+        self.begin(&introductions, addresses);
+        let reason = loop {
+            if let Some(closing) = &self.closing
+                && self.is_flushed(closing)
+            {
+                break closing.reason;
+            }
+            let wake = self.wake();
+            tokio::select! {
+                event = self.net.next() => self.on_net(event),
+                command = self.commands.recv(), if self.has_handles => match command {
+                    Some(command) => self.on_command(command),
+                    None => {
+                        self.has_handles = false;
+                        self.leave();
+                    }
+                },
+                Some(report) = self.reports.recv() => self.on_report(report),
+                () = sleep_until(wake) => {
+                    self.last_tick = Instant::now();
+                    self.feed(Input::Tick);
+                }
+            }
+        };
+        self.end(reason).await;
+    }
+
+    /// Hands the room what happened, and carries out what it says.
+    pub(super) fn feed(&mut self, input: Input) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.room.handle(input, self.clock.now(), &mut outputs);
+        for output in outputs.drain(..) {
+            self.carry_out(output);
+        }
+        self.outputs = outputs;
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.feed(Input::Leave);
+        self.close(CloseReason::Left);
+    }
+
+    /// From here on the node only sees its last words out.
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        if self.closing.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        // Nobody to tell, nothing to wait for.
+        let (least, most) = if self.links.is_empty() {
+            (Duration::ZERO, Duration::ZERO)
+        } else {
+            (FLUSH, MAX_FLUSH)
+        };
+        self.closing = Some(Closing {
+            reason,
+            earliest: now + least,
+            latest: now + most,
+        });
+        self.sends.clear();
+        self.stop_heartbeat.cancel();
+    }
+
+    pub(super) fn emit(&self, kind: EventKind) {
+        // An error means that nobody listens any more, which is theirs to decide.
+        let _ = self.events.send(Event::now(kind));
+    }
+
+    /// The room's deletion is proven: its Room ID may mean another room one day.
+    pub(super) fn forget_room(&mut self) {
+        if let Err(error) = self.profile.forget(&Place::server(&self.server), &self.room_id) {
+            tracing::warn!(%error, "the deleted room's pin stays");
+        }
+    }
+
+    fn is_flushed(&self, closing: &Closing) -> bool {
+        let now = Instant::now();
+        now >= closing.latest || self.links.is_empty() || (now >= closing.earliest && self.questions.is_empty())
+    }
+
+    fn wake(&self) -> Instant {
+        let now = self.clock.now();
+        let due = self.room.next_wake(now).unwrap_or(now.elapsed + IDLE_TICK);
+        let due = self
+            .clock
+            .instant(due.min(now.elapsed + IDLE_TICK))
+            .max(self.last_tick + MIN_TICK);
+        match self.closing {
+            None => due,
+            Some(closing) if Instant::now() < closing.earliest => due.min(closing.earliest),
+            Some(closing) => due.min(closing.latest),
+        }
+    }
+
+    /// Our presence withdrawn, the mesh closed, the profile free: only then do others hear that it is over.
+    async fn end(self, reason: CloseReason) {
+        let Self {
+            net,
+            heartbeat,
+            stop_heartbeat,
+            profile,
+            events,
+            leavers,
+            ..
+        } = self;
+        stop_heartbeat.cancel();
+        // It bounds its own withdrawal.
+        let (stopped, ()) = tokio::join!(heartbeat, net.shutdown());
+        if let Err(error) = stopped {
+            tracing::error!(%error, "the heartbeat task failed");
+        }
+        drop(profile);
+        let _ = events.send(Event::now(EventKind::Closed(reason)));
+        for leaver in leavers {
+            let _ = leaver.send(());
+        }
+    }
+}

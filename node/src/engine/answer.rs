@@ -1,0 +1,63 @@
+//! What the actor answers to its handles.
+
+use super::actor::Actor;
+use super::handle::Command;
+use super::{Closed, RoomInfo, Status};
+use crate::room::{Input, Ticket};
+use crate::text::Untrusted;
+
+impl Actor {
+    /// An error of a reply means that the caller gave up waiting.
+    pub(super) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Send { reply, .. } if self.closing.is_some() => {
+                let _ = reply.send(Err(Closed.into()));
+            }
+            Command::Send { text, reply_to, reply } => {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.sends.insert(ticket, reply);
+                self.feed(Input::Send { ticket, text, reply_to });
+            }
+            Command::Members(reply) => {
+                let _ = reply.send(self.room.members(self.clock.now()));
+            }
+            Command::Info(reply) => {
+                let _ = reply.send(self.info());
+            }
+            Command::Status(reply) => {
+                let _ = reply.send(self.status());
+            }
+            Command::Leave(reply) => {
+                self.leavers.push(reply);
+                self.leave();
+            }
+        }
+    }
+
+    fn info(&self) -> RoomInfo {
+        let facts = self.room.facts(self.clock.now());
+        RoomInfo {
+            room: self.room_id.clone(),
+            description: Untrusted::new(self.genesis.description()),
+            generation: facts.generation,
+            genesis: self.genesis.hash(),
+            policy: *self.genesis.policy(),
+            members: facts.members,
+            created_at_unix_ms: self.genesis.created_at_ms(),
+            server: self.server.clone(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            room: self.room_id.clone(),
+            member: self.room.fingerprint(),
+            epoch: self.room.facts(self.clock.now()).epoch,
+            links: self.links.iter().copied().collect(),
+            addresses: self.net.addresses(),
+            rendezvous: self.rendezvous,
+            net: self.net.stats(),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What the actor does with what its three parts tell it.
+
+use libp2p::Multiaddr;
+use libp2p::identity::PublicKey;
+use libp2p::multiaddr::Protocol;
+use snug_crypto::credential::SignedTombstone;
+use snug_crypto::ids::PeerKey;
+
+use super::actor::Actor;
+use super::enter::proves_deletion;
+use super::heartbeat::Report;
+use super::{CloseReason, Closed, EventKind, RendezvousState, SendError};
+use crate::net::NetEvent;
+use crate::rendezvous::ServerError;
+use crate::room::{Input, Output, RoomEvent, SendRefused};
+use crate::text::Untrusted;
+
+impl Actor {
+    /// Dials those whom login and invite named. If there is nobody, the heartbeat's answer decides: a peer that logged in at the same
+    /// moment is known only then.
+    pub(super) fn begin(&mut self, introductions: &[Vec<u8>], addresses: Vec<Multiaddr>) {
+        let invited: Vec<_> = addresses.into_iter().filter_map(split_peer).collect();
+        let dials = invited.len() + self.dial_introduced(introductions);
+        for (peer, address) in invited {
+            self.net.dial(peer, vec![address]);
+        }
+        if dials > 0 {
+            self.is_introduced = true;
+            self.feed(Input::Introduced { links_expected: dials });
+        }
+    }
+
+    pub(super) fn on_net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Listening(_) | NetEvent::NotListening(_) => {
+                let addresses = presentable(&self.net.addresses());
+                self.addresses.send_if_modified(|known| {
+                    let is_news = *known != addresses;
+                    *known = addresses;
+                    is_news
+                });
+            }
+            NetEvent::LinkUp { peer } => {
+                self.links.insert(peer);
+                self.introductions.settled(&peer);
+                self.feed(Input::LinkUp { peer });
+            }
+            NetEvent::LinkDown { peer } => {
+                self.links.remove(&peer);
+                self.feed(Input::LinkDown { peer });
+            }
+            NetEvent::Gossip { from, id, bytes } => self.feed(Input::Gossip { from, id, bytes }),
+            NetEvent::Request { from, id, bytes } => self.feed(Input::Request { from, id, bytes }),
+            NetEvent::Response { id, bytes } => {
+                self.questions.remove(&id);
+                self.feed(Input::Response { id, bytes });
+            }
+            NetEvent::DialFailed { peer } => self.introductions.settled(&peer),
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Publish { bytes } => {
+                if let Err(error) = self.net.publish(bytes) {
+                    // Gossip promises nothing; members compare what they have and fetch what is missing.
+                    tracing::debug!(%error, "a frame was not published");
+                }
+            }
+            Output::Verdict { id, verdict } => self.net.verdict(id, verdict),
+            Output::Query { to, id, bytes } => {
+                self.questions.insert(id);
+                self.net.query(to, id, bytes);
+            }
+            Output::Respond { id, bytes } => self.net.respond(id, bytes),
+            Output::Disconnect { peer } => self.net.disconnect(peer),
+            Output::Sent { ticket, result } => {
+                if let Some(sender) = self.sends.remove(&ticket) {
+                    let result = result.map_err(|refused| match refused {
+                        SendRefused::Closed => SendError::Closed(Closed),
+                        refused => SendError::Refused(refused),
+                    });
+                    // An error means that the caller gave up waiting; the message is sent all the same.
+                    let _ = sender.send(result);
+                }
+            }
+            Output::Event(event) => self.on_room_event(event),
+        }
+    }
+
+    fn on_room_event(&mut self, event: RoomEvent) {
+        match event {
+            RoomEvent::Ready { member, members, epoch } => self.emit(EventKind::Ready { member, members, epoch }),
+            RoomEvent::Message(message) => self.emit(EventKind::Message(message)),
+            RoomEvent::System(notice) => self.emit(notice.into()),
+            RoomEvent::Warning(warning) => self.emit(warning.into()),
+            RoomEvent::Left => self.close(CloseReason::Left),
+            RoomEvent::Full { max } => {
+                self.emit(EventKind::Error {
+                    message: Untrusted::new(format!(
+                        "The room is full: its policy allows {max} members. You were not let in; try again when somebody has left."
+                    )),
+                });
+                self.close(CloseReason::Full);
+            }
+            RoomEvent::Deleted => {
+                self.forget_room();
+                self.close(CloseReason::Deleted);
+            }
+        }
+    }
+
+    pub(super) fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Introductions(records) => self.on_introductions(&records),
+            Report::Away(error) => self.on_away(&error),
+            Report::Gone(tombstone) => self.on_gone(tombstone),
+            Report::ShutOut(why) => {
+                self.rendezvous = RendezvousState::Unreachable;
+                self.warn(format!(
+                    "The rendezvous {} lets this node in no more: {why}. The room goes on among those who are here; nobody new finds you.",
+                    self.server
+                ));
+            }
+        }
+    }
+
+    fn on_introductions(&mut self, records: &[Vec<u8>]) {
+        if self.rendezvous == RendezvousState::Unreachable {
+            self.emit(EventKind::System {
+                event: "rendezvous",
+                message: Untrusted::new(format!("The rendezvous {} is back.", self.server)),
+                about: None,
+            });
+        }
+        self.rendezvous = RendezvousState::Connected;
+        let dials = self.dial_introduced(records);
+        if !self.is_introduced {
+            self.is_introduced = true;
+            self.feed(Input::Introduced { links_expected: dials });
+        }
+    }
+
+    fn on_away(&mut self, error: &ServerError) {
+        if self.rendezvous != RendezvousState::Unreachable {
+            self.rendezvous = RendezvousState::Unreachable;
+            self.warn(format!(
+                "{error}. The room goes on among those who are here; nobody new finds you until it is back."
+            ));
+        }
+    }
+
+    /// Only the admin's word deletes a room; without it the server is lying.
+    fn on_gone(&mut self, tombstone: Option<Box<SignedTombstone>>) {
+        let admin = *self.genesis.admin();
+        match tombstone.filter(|tombstone| proves_deletion(tombstone, &self.room_id, self.genesis.hash(), &admin)) {
+            Some(tombstone) => self.feed(Input::Tombstone {
+                bytes: tombstone.to_bytes().to_vec(),
+            }),
+            None => {
+                self.rendezvous = RendezvousState::Unreachable;
+                self.warn(format!(
+                    "The rendezvous {} says that this room was deleted, and can't prove it: its admin did not sign that. \
+                     Don't trust this server. The room goes on among those who are here; nobody new finds you.",
+                    self.server
+                ));
+            }
+        }
+    }
+
+    fn dial_introduced(&mut self, records: &[Vec<u8>]) -> usize {
+        let chosen = self.introductions.choose(records, &self.links);
+        let dials = chosen.len();
+        for introduced in chosen {
+            self.net.dial(introduced.peer, introduced.addresses);
+        }
+        dials
+    }
+
+    fn warn(&self, message: String) {
+        self.emit(EventKind::Warning {
+            message: Untrusted::new(message),
+        });
+    }
+}
+
+/// Takes `/p2p/…` off an address: without it nobody would know whose link it is.
+fn split_peer(mut address: Multiaddr) -> Option<(PeerKey, Multiaddr)> {
+    let Some(Protocol::P2p(peer)) = address.pop() else {
+        return None;
+    };
+    // The PeerId of an Ed25519 key is the key itself, under the identity hash.
+    let key = PublicKey::try_decode_protobuf(peer.as_ref().digest())
+        .ok()?
+        .try_into_ed25519()
+        .ok()?;
+    Some((PeerKey::from_bytes(key.to_bytes()), address))
+}
+
+/// The addresses that are worth a place in a presence record, the likeliest first: loopback only where there is nothing else (a node
+/// elsewhere would dial itself), nothing link-local (it needs a scope), TCP after QUIC.
+fn presentable(addresses: &[Multiaddr]) -> Vec<String> {
+    let reach = |address: &Multiaddr| match address.iter().next() {
+        Some(Protocol::Ip4(ip)) if ip.is_loopback() => 2,
+        Some(Protocol::Ip6(ip)) if ip.is_loopback() => 2,
+        Some(Protocol::Ip4(ip)) if ip.is_link_local() || ip.is_unspecified() => 3,
+        Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local() || ip.is_unspecified() => 3,
+        Some(Protocol::Ip4(ip)) if !ip.is_private() => 0,
+        _ => 1,
+    };
+    let is_tcp = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let mut sorted: Vec<&Multiaddr> = addresses.iter().filter(|address| reach(address) < 3).collect();
+    sorted.sort_by_key(|address| (reach(address), is_tcp(address)));
+    if sorted.first().is_some_and(|best| reach(best) < 2) {
+        sorted.retain(|address| reach(address) < 2);
+    }
+    sorted.into_iter().map(Multiaddr::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presented(addresses: &[&str]) -> Vec<String> {
+        let parsed: Vec<Multiaddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        presentable(&parsed)
+    }
+
+    #[test]
+    fn loopback_is_presented_only_where_there_is_nothing_else() {
+        let loopback = ["/ip4/127.0.0.1/tcp/4001", "/ip6/::1/udp/4001/quic-v1"];
+        assert_eq!(presented(&loopback), [loopback[1], loopback[0]]);
+        assert_eq!(
+            presented(&[
+                "/ip4/127.0.0.1/tcp/1",
+                "/ip4/192.168.1.2/tcp/1",
+                "/ip6/fe80::1/tcp/1",
+                "/ip4/169.254.0.1/tcp/1"
+            ]),
+            ["/ip4/192.168.1.2/tcp/1"]
+        );
+    }
+
+    #[test]
+    fn what_most_can_reach_comes_first() {
+        assert_eq!(
+            presented(&[
+                "/ip4/10.0.0.1/udp/1/quic-v1",
+                "/ip4/198.51.100.1/tcp/1",
+                "/ip4/198.51.100.1/udp/1/quic-v1"
+            ]),
+            [
+                "/ip4/198.51.100.1/udp/1/quic-v1",
+                "/ip4/198.51.100.1/tcp/1",
+                "/ip4/10.0.0.1/udp/1/quic-v1"
+            ]
+        );
+        assert!(presented(&["/ip4/0.0.0.0/tcp/1"]).is_empty());
+    }
+
+    #[test]
+    fn an_invites_address_is_dialled_as_the_peer_that_it_names() {
+        let key = libp2p::identity::Keypair::generate_ed25519().public();
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/4001".parse().unwrap();
+        let (peer, bare) = split_peer(address.clone().with(Protocol::P2p(key.to_peer_id()))).unwrap();
+        assert_eq!(peer.as_bytes(), &key.try_into_ed25519().unwrap().to_bytes());
+        assert_eq!(bare, address);
+        assert_eq!(split_peer(address.clone()), None);
+        assert_eq!(split_peer(address.with(Protocol::P2p(libp2p::PeerId::random()))), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! Entering a room: log in, trust its founding record or not, start the node.
+
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use rand::SeedableRng;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::{StdRng, SysRng};
+use snug_crypto::credential::SignedTombstone;
+use snug_crypto::generation::GenerationKeys;
+use snug_crypto::identity::TransportKey;
+use snug_crypto::names::{Password, RoomId, RoomKey};
+use snug_crypto::{AdminKey, GenesisHash};
+
+use super::actor::{Actor, Parts};
+use super::clock::Clock;
+use super::heartbeat::{self, Heartbeat};
+use super::{EnterError, Events, Handle};
+use crate::net::{Net, NetConfig, NetLimits};
+use crate::profile::{Place, Profile};
+use crate::rendezvous::{Client, LoginError, MemberLogin};
+use crate::room::{Room, RoomConfig};
+
+/// How long a member of an ephemeral profile stays in the roster when it vanishes, in seconds; renewed while it is there.
+const EPHEMERAL_GRACE_S: u32 = 15 * 60;
+
+/// What a node needs to enter a room.
+#[derive(Debug)]
+pub struct EnterOptions {
+    /// Who we are. Held, and so locked, until the node has ended.
+    pub profile: Profile,
+    /// The room's rendezvous.
+    pub client: Client,
+    /// Which room.
+    pub room_id: RoomId,
+    /// Its Room Key.
+    pub room_key: RoomKey,
+    /// Our name in it.
+    pub name: String,
+    /// To enter as the room's admin.
+    pub admin: Option<AdminAccess>,
+    /// Where to listen; [`NetConfig::default_listen`] if empty.
+    pub listen: Vec<Multiaddr>,
+    /// The founding record that the invite names: anything else is refused.
+    pub expected_genesis: Option<GenesisHash>,
+    /// Peers to dial besides those that the rendezvous introduces; addresses without `/p2p/…` can't be trusted and are passed over.
+    pub addresses: Vec<Multiaddr>,
+}
+
+/// What proves the room's admin.
+#[derive(Debug)]
+pub enum AdminAccess {
+    /// The Password: the key is fetched from the rendezvous, at the cost of a second login.
+    Password(Password),
+    /// The key itself, from the room's making.
+    Key(AdminKey),
+}
+
+/// Enters a room: returns once the rendezvous has let us in and the node runs; [`super::EventKind::Ready`] follows when it can send.
+///
+/// # Errors
+/// [`EnterError`]; nobody has noticed us then but the rendezvous.
+pub async fn enter(options: EnterOptions) -> Result<(Handle, Events), EnterError> {
+    enter_with_heartbeat(options, heartbeat::INTERVAL).await
+}
+
+/// [`enter`], with a heartbeat of another interval.
+pub(super) async fn enter_with_heartbeat(
+    options: EnterOptions,
+    interval: Duration,
+) -> Result<(Handle, Events), EnterError> {
+    let EnterOptions {
+        mut profile,
+        client,
+        room_id,
+        room_key,
+        name,
+        admin,
+        listen,
+        expected_genesis,
+        addresses,
+    } = options;
+    let place = Place::server(client.server());
+
+    let (login, admin) = log_in(&client, &room_id, &room_key, admin)
+        .await
+        .inspect_err(|error| forget_if_proven(&mut profile, &place, &room_id, error))?;
+    let MemberLogin {
+        capsule,
+        introductions,
+        session,
+    } = login;
+    let genesis_hash = capsule.genesis.hash();
+    if let Some(expected) = expected_genesis.filter(|expected| *expected != genesis_hash) {
+        return Err(EnterError::OtherThanInvited {
+            expected,
+            found: genesis_hash,
+        });
+    }
+    if admin
+        .as_ref()
+        .is_some_and(|admin| admin.public() != *capsule.genesis.admin())
+    {
+        return Err(EnterError::NotItsAdmin);
+    }
+    profile.pin(&place, &room_id, genesis_hash, *capsule.genesis.admin())?;
+
+    let rng = &mut UnwrapErr(SysRng);
+    let transport = TransportKey::generate(rng);
+    let keys = GenerationKeys::derive(&room_key, &capsule.random, &room_id.handle(), capsule.generation);
+    let policy = *capsule.genesis.policy();
+    let net = Net::new(NetConfig {
+        transport: transport.clone(),
+        mesh: keys.mesh().clone(),
+        topic: keys.topic(),
+        listen: if listen.is_empty() {
+            NetConfig::default_listen()
+        } else {
+            listen
+        },
+        max_participants: policy.max_participants,
+        limits: NetLimits::default(),
+    })?;
+    let peer = transport.peer_key();
+    let intro = keys.intro().clone();
+    let grace_s = if profile.is_ephemeral() {
+        EPHEMERAL_GRACE_S
+    } else {
+        policy.grace_s
+    };
+    let clock = Clock::start();
+    let room = Room::new(
+        RoomConfig {
+            genesis: capsule.genesis.clone(),
+            keys,
+            log: capsule.log,
+            identity: profile.identity().clone(),
+            transport,
+            name,
+            admin,
+            grace_s,
+        },
+        clock.now(),
+        StdRng::from_rng(rng),
+    );
+    let heartbeat = Heartbeat {
+        client: client.clone(),
+        session,
+        room_id: room_id.clone(),
+        room_key,
+        genesis_hash,
+        peer,
+        intro: intro.clone(),
+        interval,
+    };
+    Ok(Actor::start(Parts {
+        profile,
+        room,
+        net,
+        clock,
+        heartbeat,
+        room_id,
+        genesis: capsule.genesis,
+        server: client.server().clone(),
+        peer,
+        intro,
+        introductions,
+        addresses,
+    }))
+}
+
+/// Both logins at once: each is mostly 0.1 s of stretching on a thread of its own.
+async fn log_in(
+    client: &Client,
+    room_id: &RoomId,
+    room_key: &RoomKey,
+    admin: Option<AdminAccess>,
+) -> Result<(MemberLogin, Option<AdminKey>), LoginError> {
+    match admin {
+        None => Ok((client.login(room_id, room_key).await?, None)),
+        Some(AdminAccess::Key(key)) => Ok((client.login(room_id, room_key).await?, Some(key))),
+        Some(AdminAccess::Password(password)) => {
+            let (member, admin) =
+                tokio::try_join!(client.login(room_id, room_key), client.login_admin(room_id, &password))?;
+            Ok((member, Some(admin.admin)))
+        }
+    }
+}
+
+/// A pin outlives its room unless the room's own admin is proven to have deleted it: then the Room ID may mean another room later.
+fn forget_if_proven(profile: &mut Profile, place: &Place, room_id: &RoomId, error: &LoginError) {
+    let LoginError::Gone {
+        tombstone: Some(tombstone),
+    } = error
+    else {
+        return;
+    };
+    let Some(pinned) = profile.pinned(place, room_id) else {
+        return;
+    };
+    if proves_deletion(tombstone, room_id, pinned.genesis, &pinned.admin)
+        && let Err(error) = profile.forget(place, room_id)
+    {
+        tracing::warn!(%error, "the deleted room's pin stays");
+    }
+}
+
+/// True if the tombstone is of this very room, and its admin's.
+pub(super) fn proves_deletion(
+    tombstone: &SignedTombstone,
+    room_id: &RoomId,
+    genesis: GenesisHash,
+    admin: &snug_crypto::AdminPublicKey,
+) -> bool {
+    let proven = tombstone.verify(admin);
+    proven.is_ok_and(|proven| proven.genesis_hash == genesis && proven.handle == room_id.handle())
+}

@@ -1,0 +1,64 @@
+//! Why a room can't be entered, and why a message can't be sent.
+
+use snug_crypto::ids::GenesisHash;
+
+use crate::net::NetError;
+use crate::profile::PinError;
+use crate::rendezvous::LoginError;
+use crate::room::SendRefused;
+
+/// Why [`super::enter`] failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnterError {
+    /// The rendezvous didn't let us in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The room handed out isn't the one that the invite names.
+    #[error(
+        "this is not the room of your invite: its founding record is {found}, the invite names {expected}. \
+         Someone made another room under the same Room ID, or the rendezvous is lying to you; you were not let in"
+    )]
+    OtherThanInvited {
+        /// The invite's genesis hash.
+        expected: GenesisHash,
+        /// The one that the rendezvous handed out.
+        found: GenesisHash,
+    },
+    /// The admin key given isn't this room's.
+    #[error("the admin key is not this room's; check the Room ID and the server's address")]
+    NotItsAdmin,
+    /// The room isn't the one that was entered before, or that can't be remembered.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The mesh can't be started.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+impl EnterError {
+    /// The process's exit status (PRODUCT).
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Login(error) => error.exit_status(),
+            Self::OtherThanInvited { .. } | Self::NotItsAdmin | Self::Pin(_) | Self::Net(_) => 1,
+        }
+    }
+}
+
+/// The node has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("you are no longer in this room")]
+pub struct Closed;
+
+/// Why a message wasn't sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// It can't be sent as it is.
+    #[error(transparent)]
+    Refused(#[from] SendRefused),
+    /// The node ended before it was sent.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}

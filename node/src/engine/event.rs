@@ -1,0 +1,149 @@
+//! What a node tells its front end, in order, and never waiting for it.
+
+use snug_crypto::ids::{EpochId, Fingerprint};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::room::{MemberView, Message, Notice, Warning};
+use crate::text::Untrusted;
+
+/// Events that wait for a slow front end; beyond that the oldest go, and it is told how many. A frame's content is at most 32 KiB, so
+/// a flood costs at most 16 MiB until it is read.
+pub(super) const EVENTS: usize = 512;
+
+/// Something to show or to report.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When this node learnt of it, milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// What it is.
+    pub kind: EventKind,
+}
+
+/// What an [`Event`] is about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// An epoch that contains us is held: messages can be sent.
+    Ready {
+        /// Ourselves.
+        member: Fingerprint,
+        /// Everybody, ourselves included.
+        members: Vec<MemberView>,
+        /// The epoch.
+        epoch: EpochId,
+    },
+    /// A message of a member; each is told exactly once.
+    Message(Message),
+    /// A notice for people.
+    System {
+        /// The stable word for programs, as PRODUCT lists them.
+        event: &'static str,
+        /// The sentence.
+        message: Untrusted,
+        /// Whom it is about, if it is about one member.
+        about: Option<Fingerprint>,
+    },
+    /// Something the user should know of; the room goes on.
+    Warning {
+        /// The sentence.
+        message: Untrusted,
+    },
+    /// Something failed that the user relied on; if the room can't go on, [`EventKind::Closed`] follows.
+    Error {
+        /// The sentence.
+        message: Untrusted,
+    },
+    /// The reader was too slow: this many events before the next one are lost to it.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+    /// The last event.
+    Closed(CloseReason),
+}
+
+/// Why a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// As asked.
+    Left,
+    /// The room's admin deleted it.
+    Deleted,
+    /// The room removed us.
+    Removed,
+    /// The room holds as many members as its policy allows.
+    Full,
+    /// A defect of ours; an [`EventKind::Error`] before says which.
+    Failed,
+}
+
+impl CloseReason {
+    /// The process's exit status (PRODUCT).
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Left => 0,
+            Self::Deleted | Self::Removed => 5,
+            Self::Full | Self::Failed => 1,
+        }
+    }
+}
+
+/// The receiving end of a node's events.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+    closed: bool,
+}
+
+impl Events {
+    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self {
+            receiver,
+            closed: false,
+        }
+    }
+
+    /// The next event; `None` after [`EventKind::Closed`]. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Event> {
+        if self.closed {
+            return None;
+        }
+        let event = match self.receiver.recv().await {
+            Ok(event) => event,
+            Err(RecvError::Lagged(missed)) => Event::now(EventKind::Lagged { missed }),
+            // The actor always says why it ends, unless it panicked.
+            Err(RecvError::Closed) => Event::now(EventKind::Closed(CloseReason::Failed)),
+        };
+        self.closed = matches!(event.kind, EventKind::Closed(_));
+        Some(event)
+    }
+}
+
+impl Event {
+    pub(super) fn now(kind: EventKind) -> Self {
+        Self {
+            at_unix_ms: super::clock::unix_ms(),
+            kind,
+        }
+    }
+}
+
+impl From<Notice> for EventKind {
+    fn from(notice: Notice) -> Self {
+        Self::System {
+            event: notice.event(),
+            message: notice.text(),
+            about: notice.fingerprint(),
+        }
+    }
+}
+
+impl From<Warning> for EventKind {
+    fn from(warning: Warning) -> Self {
+        Self::Warning {
+            message: warning.text(),
+        }
+    }
+}

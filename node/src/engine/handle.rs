@@ -1,0 +1,81 @@
+//! The handle of a running node: cheap to clone, usable from any task.
+
+use snug_crypto::ids::MessageId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Closed, RoomInfo, SendError, Status};
+use crate::room::MemberView;
+
+/// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down.
+pub(super) const COMMANDS: usize = 64;
+
+/// A running node. When the last handle is gone, the node leaves the room.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Send {
+        text: String,
+        reply_to: Option<MessageId>,
+        reply: oneshot::Sender<Result<MessageId, SendError>>,
+    },
+    Members(oneshot::Sender<Vec<MemberView>>),
+    Info(oneshot::Sender<RoomInfo>),
+    Status(oneshot::Sender<Status>),
+    Leave(oneshot::Sender<()>),
+}
+
+impl Handle {
+    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
+        Self { commands }
+    }
+
+    /// Sends a message, and returns its id once it is sealed and given to the mesh. Before the room is ready it waits.
+    ///
+    /// # Errors
+    /// [`SendError::Refused`] for a message that can't be sent as it is; [`SendError::Closed`] if the node ended meanwhile.
+    pub async fn send(&self, text: impl Into<String>, reply_to: Option<MessageId>) -> Result<MessageId, SendError> {
+        let text = text.into();
+        self.ask(|reply| Command::Send { text, reply_to, reply }).await?
+    }
+
+    /// Everybody in the room, ourselves included.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn members(&self) -> Result<Vec<MemberView>, Closed> {
+        self.ask(Command::Members).await
+    }
+
+    /// What the room is.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn info(&self) -> Result<RoomInfo, Closed> {
+        self.ask(Command::Info).await
+    }
+
+    /// How this node is.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn status(&self) -> Result<Status, Closed> {
+        self.ask(Command::Status).await
+    }
+
+    /// Leaves the room for good: the others are told, our presence is withdrawn, the mesh is closed. Returns when that is done, within
+    /// two seconds; a node that has ended already is left.
+    pub async fn leave(&self) {
+        // Either way the node is gone afterwards.
+        let _ = self.ask(Command::Leave).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.send(command(sender)).await.map_err(|_| Closed)?;
+        receiver.await.map_err(|_| Closed)
+    }
+}

@@ -1,0 +1,218 @@
+//! Presence at the rendezvous: a task of its own, so that a slow server delays nothing in the room.
+//!
+//! It puts our sealed record there every 30 s (and at once when our addresses change), hands back whom it is introduced to, logs in
+//! again when its token lapses, and tries on while the server is away.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use snug_crypto::GenesisHash;
+use snug_crypto::credential::SignedTombstone;
+use snug_crypto::generation::IntroKey;
+use snug_crypto::ids::PeerKey;
+use snug_crypto::names::{RoomId, RoomKey};
+use snug_crypto::presence::PresenceRecord;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::unix_ms;
+use crate::rendezvous::{Client, LoginError, PresenceError, ServerError, Session};
+
+/// Reports that wait for the actor; the next heartbeat waits then.
+pub(super) const REPORTS: usize = 8;
+/// Between two heartbeats; up to a tenth is added or taken away, so that members of a room don't come in step. A deletion is known
+/// within 40 s, and the record (90 s) doesn't lapse if one heartbeat fails.
+pub(super) const INTERVAL: Duration = Duration::from_secs(30);
+/// Addresses come one by one as interfaces are found: those of one moment go out together.
+const SETTLE: Duration = Duration::from_millis(10);
+/// Between two heartbeats at least, however often our addresses change.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// The first retry when the server doesn't answer, doubled up to [`MAX_RETRY`]: members are to be found again within 10 s of its return.
+const RETRY: Duration = Duration::from_secs(1);
+const MAX_RETRY: Duration = Duration::from_secs(8);
+/// Failures in a row after which the server counts as away: one may be a restart.
+const TOLERATED_FAILURES: u32 = 2;
+/// At most this long is a withdrawal waited for: the record lapses by itself.
+const WITHDRAW: Duration = Duration::from_secs(1);
+
+/// What a heartbeat needs.
+pub(super) struct Heartbeat {
+    pub client: Client,
+    pub session: Session,
+    pub room_id: RoomId,
+    pub room_key: RoomKey,
+    pub genesis_hash: GenesisHash,
+    pub peer: PeerKey,
+    pub intro: IntroKey,
+    /// [`INTERVAL`], but for tests in a hurry.
+    pub interval: Duration,
+}
+
+/// What it tells the actor.
+pub(super) enum Report {
+    /// The server took our record, and introduces these.
+    Introductions(Vec<Vec<u8>>),
+    /// Several heartbeats in a row failed.
+    Away(ServerError),
+    /// The server says that the room was deleted. No more heartbeats follow.
+    Gone(Option<Box<SignedTombstone>>),
+    /// The server lets us in no more, for this reason. No more heartbeats follow.
+    ShutOut(&'static str),
+}
+
+/// Never seen: records are sealed to fit.
+const OVERSIZE: &str = "our presence record is over its bound";
+
+enum Beat {
+    Introduced(Vec<Vec<u8>>),
+    Failed(ServerError),
+    Final(Report),
+}
+
+impl Heartbeat {
+    /// Runs until cancelled, then withdraws our record.
+    pub async fn run(
+        mut self,
+        mut addresses: watch::Receiver<Vec<String>>,
+        reports: mpsc::Sender<Report>,
+        cancelled: CancellationToken,
+    ) {
+        let mut is_known = false;
+        cancelled
+            .run_until_cancelled(self.beat_on(&mut addresses, &reports, &mut is_known))
+            .await;
+        cancelled.cancelled().await;
+        if is_known && !matches!(timeout(WITHDRAW, self.session.withdraw()).await, Ok(Ok(()))) {
+            tracing::debug!("our presence could not be withdrawn; it lapses in 90 s");
+        }
+    }
+
+    /// Returns when there is no point in going on.
+    async fn beat_on(
+        &mut self,
+        addresses: &mut watch::Receiver<Vec<String>>,
+        reports: &mpsc::Sender<Report>,
+        is_known: &mut bool,
+    ) {
+        if addresses.wait_for(|addresses| !addresses.is_empty()).await.is_err() {
+            return;
+        }
+        let mut failures = 0;
+        loop {
+            sleep(SETTLE).await;
+            let current = addresses.borrow_and_update().clone();
+            let (report, wait) = match self.beat(current).await {
+                Beat::Introduced(records) => {
+                    failures = 0;
+                    *is_known = true;
+                    (Some(Report::Introductions(records)), jittered(self.interval))
+                }
+                Beat::Failed(error) => {
+                    failures += 1;
+                    let wait = retry_wait(failures, &error);
+                    ((failures == TOLERATED_FAILURES).then_some(Report::Away(error)), wait)
+                }
+                Beat::Final(report) => {
+                    let _ = reports.send(report).await;
+                    return;
+                }
+            };
+            if let Some(report) = report
+                && reports.send(report).await.is_err()
+            {
+                return;
+            }
+            let earliest = sleep(MIN_INTERVAL);
+            tokio::select! {
+                () = sleep(wait) => {}
+                changed = addresses.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    earliest.await;
+                }
+            }
+        }
+    }
+
+    async fn beat(&mut self, addresses: Vec<String>) -> Beat {
+        let record = self.seal(addresses);
+        match self.session.heartbeat(record.clone()).await {
+            Ok(records) => return Beat::Introduced(records),
+            Err(PresenceError::TokenRefused) => {}
+            Err(PresenceError::Gone { tombstone }) => return Beat::Final(Report::Gone(tombstone)),
+            Err(PresenceError::Server(error)) => return Beat::Failed(error),
+            Err(PresenceError::RecordLength) => return Beat::Final(Report::ShutOut(OVERSIZE)),
+        }
+        if let Err(beat) = self.log_in_again().await {
+            return beat;
+        }
+        match self.session.heartbeat(record).await {
+            Ok(records) => Beat::Introduced(records),
+            Err(PresenceError::Gone { tombstone }) => Beat::Final(Report::Gone(tombstone)),
+            Err(PresenceError::Server(error)) => Beat::Failed(error),
+            Err(PresenceError::RecordLength) => Beat::Final(Report::ShutOut(OVERSIZE)),
+            // A server that hands out tokens it doesn't take would have us log in, at 0.1 s of CPU each, for ever.
+            Err(PresenceError::TokenRefused) => Beat::Final(Report::ShutOut("it doesn't take its own tokens")),
+        }
+    }
+
+    /// The room must still be the one that was entered: a login is the server's chance to swap it.
+    async fn log_in_again(&mut self) -> Result<(), Beat> {
+        let login = match self.client.login(&self.room_id, &self.room_key).await {
+            Ok(login) => login,
+            Err(LoginError::Gone { tombstone }) => return Err(Beat::Final(Report::Gone(tombstone))),
+            Err(LoginError::Server(error)) => return Err(Beat::Failed(error)),
+            // Each failed login counts against the room's allowance, so it isn't tried again.
+            Err(LoginError::WrongCredentials) => {
+                return Err(Beat::Final(Report::ShutOut("it no longer takes the Room Key")));
+            }
+            Err(LoginError::TooManyLogins { .. }) => {
+                return Err(Beat::Final(Report::ShutOut(
+                    "too many failed logins to this room, by anybody",
+                )));
+            }
+            Err(LoginError::BadCapsule { .. }) => {
+                return Err(Beat::Final(Report::ShutOut("it hands out a damaged room")));
+            }
+        };
+        if login.capsule.genesis.hash() != self.genesis_hash {
+            return Err(Beat::Final(Report::ShutOut(
+                "it hands out another room under this Room ID",
+            )));
+        }
+        self.session = login.session;
+        Ok(())
+    }
+
+    /// As many addresses as fit into a record, the first ones.
+    fn seal(&self, addresses: Vec<String>) -> Vec<u8> {
+        let record = PresenceRecord {
+            peer: self.peer,
+            addresses,
+            at_ms: unix_ms(),
+        };
+        record.seal(&self.intro, &mut UnwrapErr(SysRng))
+    }
+}
+
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(UnwrapErr(SysRng).random_range(0.9..1.1))
+}
+
+fn retry_wait(failures: u32, error: &ServerError) -> Duration {
+    let doubled = RETRY
+        .saturating_mul(1 << failures.saturating_sub(1).min(8))
+        .min(MAX_RETRY);
+    let jitter = doubled.mul_f64(UnwrapErr(SysRng).random_range(0.0..0.25));
+    match error {
+        ServerError::RateLimited {
+            retry_after: Some(time),
+            ..
+        } => *time + jitter,
+        _ => doubled - jitter,
+    }
+}

@@ -1,0 +1,73 @@
+//! What a node says about itself when asked.
+
+use libp2p::Multiaddr;
+use snug_crypto::genesis::Policy;
+use snug_crypto::ids::{EpochId, Fingerprint, GenesisHash, PeerKey};
+use snug_crypto::names::RoomId;
+
+use crate::net::NetStats;
+use crate::rendezvous::ServerUrl;
+use crate::text::Untrusted;
+
+/// The state of a running node, for `status`.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The room.
+    pub room: RoomId,
+    /// Who we are in it.
+    pub member: Fingerprint,
+    /// The epoch we send under, once there is one.
+    pub epoch: Option<EpochId>,
+    /// Authenticated links, by peer.
+    pub links: Vec<PeerKey>,
+    /// Where other nodes can reach us.
+    pub addresses: Vec<Multiaddr>,
+    /// The rendezvous, as last heard of.
+    pub rendezvous: RendezvousState,
+    /// What the mesh has counted.
+    pub net: NetStats,
+}
+
+/// How things stand with the rendezvous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RendezvousState {
+    /// Logged in, our presence not yet accepted.
+    Connecting,
+    /// The last heartbeat was accepted.
+    Connected,
+    /// The last heartbeats failed. The room goes on; nobody new finds us here.
+    Unreachable,
+}
+
+impl RendezvousState {
+    /// The stable word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// What a room is, for `room.info`.
+#[derive(Clone, Debug)]
+pub struct RoomInfo {
+    /// Its id.
+    pub room: RoomId,
+    /// What its founder said about it.
+    pub description: Untrusted,
+    /// How often its Room Key was changed.
+    pub generation: u64,
+    /// The hash of its founding record: what an invite names.
+    pub genesis: GenesisHash,
+    /// Its rules.
+    pub policy: Policy,
+    /// Members now, ourselves included.
+    pub members: usize,
+    /// When it was made, milliseconds since 1970, by its founder's clock.
+    pub created_at_unix_ms: u64,
+    /// Its rendezvous.
+    pub server: ServerUrl,
+}
