@@ -23,16 +23,16 @@ bounds! {
     GENERATED_WORDS: usize = 10, "words";
     /// Below this zxcvbn score a chosen Room Key is weak, for a rendezvous could guess it offline.
     MIN_ROOM_KEY_SCORE: u8 = 3, "zxcvbn score";
-    /// Longest display name in characters…
+    /// Longest display name, in characters.
     MAX_NAME_CHARS: usize = 64, "characters";
-    /// …and in bytes of UTF-8.
+    /// Longest display name, in bytes of UTF-8.
     MAX_NAME_BYTES: usize = 256, "bytes";
     /// Longest room description.
     MAX_DESCRIPTION_BYTES: usize = 512, "bytes";
 
-    /// Extensions of one object…
+    /// Extensions of one object.
     MAX_EXTENSIONS: usize = 8, "extensions";
-    /// …and the size of each.
+    /// Largest extension: a Room Key and r fit.
     MAX_EXTENSION_BYTES: usize = 1_536, "bytes";
 
     /// Largest frame or control message: what gossip carries, well under its transmit limit.

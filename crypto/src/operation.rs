@@ -19,6 +19,8 @@ use crate::{
 };
 
 const VERSION: u8 = 1;
+/// In the place of an operation's hash until it is verified: the hash depends on the room.
+const NOT_YET: OperationHash = OperationHash::from_bytes([0; 32]);
 
 /// What an operation does, as a number on the wire. Kinds without a body type here are reserved, their bodies opaque.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -205,13 +207,12 @@ impl SignedOperation {
         if operation.encode().len() > bounds::MAX_OPERATION_BODY {
             return Err(OperationTooLarge::Body);
         }
-        let hash = OperationHash::from_bytes([0; 32]);
         let mut signed = Self {
             author: author.key(),
             parents,
             operation,
             signature: [0; 64],
-            hash,
+            hash: NOT_YET,
         };
         signed.hash = operation_hash(genesis, &signed.body());
         signed.signature = author.sign(genesis, &signed.hash);
@@ -269,7 +270,10 @@ impl SignedOperation {
     /// The operation in the form in which it travels.
     #[must_use]
     pub fn to_unverified(&self) -> UnverifiedOperation {
-        UnverifiedOperation(self.clone())
+        UnverifiedOperation(Self {
+            hash: NOT_YET,
+            ..self.clone()
+        })
     }
 }
 
@@ -296,13 +300,12 @@ impl UnverifiedOperation {
         let operation = Operation::decode(kind, reader.lp("operation", bounds::MAX_OPERATION_BODY)?)?;
         let signature = reader.array()?;
         reader.finish()?;
-        let hash = OperationHash::from_bytes([0; 32]);
         Ok(Self(SignedOperation {
             author,
             parents,
             operation,
             signature,
-            hash,
+            hash: NOT_YET,
         }))
     }
 

@@ -12,6 +12,8 @@
 mod record;
 mod secrets;
 
+use core::fmt;
+
 pub use record::{Leave, Record, RecordError, UnverifiedRecord};
 pub use secrets::{LeafPublicKey, LeafSecrets, LeafSigningKey};
 
@@ -30,7 +32,7 @@ use crate::{
 const LEAF: u8 = 1;
 
 /// A member's record in a room, made by us or verified. Cheap enough to clone.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Leaf {
     identity: IdentityKey,
     key: LeafPublicKey,
@@ -187,6 +189,17 @@ impl Leaf {
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
+    }
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, seq, incarnation) = (self.id, self.seq, self.incarnation);
+        write!(
+            f,
+            "Leaf({id} of {}, seq {seq}, incarnation {incarnation})",
+            self.identity.fingerprint()
+        )
     }
 }
 

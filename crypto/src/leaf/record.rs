@@ -1,11 +1,13 @@
 //! Records from others: what an identity says of itself, before and after it is verified.
 
+use core::fmt;
+
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use super::{LEAF, Leaf, LeafPublicKey, admission, leaf_id, peer_digest, record_digest};
 use crate::{
-    Generation, GenesisHash, Identity, IdentityKey, JoinKey, PeerKey, bounds,
+    Generation, GenesisHash, Identity, IdentityKey, JoinKey, LeafId, PeerKey, bounds,
     extensions::Extensions,
     kem::KemKey,
     label,
@@ -16,6 +18,8 @@ use crate::{
 
 /// The first byte of an encoded leave.
 const LEAVE: u8 = 2;
+/// In the place of a leaf's id until it is verified: the id depends on the room.
+const NOT_YET: LeafId = LeafId::from_bytes([0; 16]);
 
 /// An identity is no longer in the room; made by us or verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,13 +41,13 @@ pub enum Record {
 }
 
 /// A record as it came.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnverifiedRecord {
     bytes: Vec<u8>,
     parsed: Parsed,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 enum Parsed {
     Leaf(Box<Leaf>),
     Leave(Leave),
@@ -155,7 +159,10 @@ impl Record {
     #[must_use]
     pub fn to_unverified(&self) -> UnverifiedRecord {
         let parsed = match self {
-            Self::Leaf(leaf) => Parsed::Leaf(leaf.clone()),
+            Self::Leaf(leaf) => Parsed::Leaf(Box::new(Leaf {
+                id: NOT_YET,
+                ..(**leaf).clone()
+            })),
             Self::Leave(leave) => Parsed::Leave(leave.clone()),
         };
         UnverifiedRecord {
@@ -251,6 +258,21 @@ impl UnverifiedRecord {
     }
 }
 
+impl fmt::Debug for UnverifiedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.parsed {
+            Parsed::Leaf(_) => "leaf",
+            Parsed::Leave(_) => "leave",
+        };
+        write!(
+            f,
+            "UnverifiedRecord({kind} of {}, seq {})",
+            self.identity().fingerprint(),
+            self.seq()
+        )
+    }
+}
+
 fn verify_record(
     genesis: &GenesisHash,
     identity: &IdentityKey,
@@ -285,6 +307,6 @@ fn read_leaf(reader: &mut Reader<'_>) -> Result<Leaf, DecodeError> {
         extensions: Extensions::read(reader, &[])?,
         admission: reader.array()?,
         signature: reader.array()?,
-        id: crate::LeafId::from_bytes([0; 16]),
+        id: NOT_YET,
     })
 }

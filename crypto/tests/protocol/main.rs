@@ -1,0 +1,17 @@
+//! The protocol from outside: behaviour, every decoder under random and damaged bytes, the committed test vectors, and
+//! docs/PROTOCOL.md held against the code.
+
+#[cfg(test)]
+mod decoders;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod epochs;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod frames;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod vectors;
