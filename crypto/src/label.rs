@@ -126,6 +126,8 @@ labels! {
     SERVER_FAKE = "server fake", Key, "none; k is server_key";
     /// Key that seals a rendezvous' login state.
     LOGIN_STATE = "login state", Key, "none; k is server_key";
+    /// What ties a rendezvous' store to its key.
+    KEY_CHECK = "key check", Key, "none; k is server_key";
     /// mDNS service name of a day.
     MDNS = "mdns", Key, "day; k is mesh";
 

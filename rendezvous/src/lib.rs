@@ -1,1 +1,34 @@
-//! Rendezvous.
+//! The rendezvous of Snug: it checks credentials of rooms that it can't read, and introduces members to each other.
+//!
+//! [`Server::bind`] opens the store and the sockets, [`Server::run`] serves until told to stop. `snug-rendezvous` is a thin
+//! program around the two, and `snug host` runs them in its own process. What is stored and why: docs/OPERATIONS.md; the
+//! HTTP API: `snug-rendezvous-api` and docs/PROTOCOL.md, "Rendezvous".
+//!
+//! ```text
+//! http    sockets, time-outs, caps           knows no room
+//! app     requests to answers, limits        knows no store's inside
+//! store   one trait: redb, MongoDB           knows no request
+//! ```
+
+mod app;
+mod clock;
+mod config;
+mod error;
+mod http;
+mod key_file;
+mod random;
+mod server;
+mod store;
+
+pub use clock::Clock;
+pub use config::{Config, Limits, StoreSpec, StoreSpecError, default_data_dir};
+pub use error::StartError;
+pub use server::Server;
+
+/// What the crate's own tests and benchmarks need of its inside; no part of its interface.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::store::{
+        Capsule, Finish, NewRoom, Opened, Registered, Room, Session, Store, StoreError, Tombstone, open,
+    };
+}

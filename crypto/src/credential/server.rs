@@ -101,6 +101,8 @@ pub struct ServerSetup {
     opaque: opaque_ke::ServerSetup<ServerSuite>,
     state: StateKey,
     key: ServerKey,
+    /// A well-formed record that is nobody's.
+    stand_in: Record,
 }
 
 impl ServerKey {
@@ -123,6 +125,12 @@ impl Record {
     pub fn from_upload(upload: &[u8; REGISTRATION_UPLOAD_LEN]) -> Result<Self, ServerError> {
         RegistrationUpload::<ServerSuite>::deserialize(upload).map_err(|_| ServerError::Malformed)?;
         Ok(Self(*upload))
+    }
+
+    /// Takes what [`Self::as_bytes`] gave to the store.
+    #[must_use]
+    pub const fn from_stored(bytes: [u8; REGISTRATION_UPLOAD_LEN]) -> Self {
+        Self(bytes)
     }
 
     /// The bytes to store.
@@ -151,7 +159,10 @@ impl ServerSetup {
         setup.extend_from_slice(&Ristretto255::serialize_sk(&secret));
         let fake = derive_secret(&key, label::SERVER_FAKE)?;
         setup.extend_from_slice(&Ristretto255::serialize_pk(&Ristretto255::public_key(&fake)));
+        let mut stand_in = [0; REGISTRATION_UPLOAD_LEN];
+        stand_in[..32].copy_from_slice(&setup[96..]);
         Ok(Self {
+            stand_in: Record::from_upload(&stand_in)?,
             opaque: opaque_ke::ServerSetup::deserialize(&setup).map_err(|_| ServerError::Internal)?,
             state: StateKey::new(&kdf::expand(key.expose(), label::LOGIN_STATE, &[])),
             key,
@@ -168,6 +179,12 @@ impl ServerSetup {
     #[must_use]
     pub fn token_hash(&self, token: &[u8; 32]) -> TokenHash {
         TokenHash::from_bytes(kdf::mac(self.key.expose(), label::TOKEN, &[token]))
+    }
+
+    /// What a store keeps to be told from another key's: 32 bytes that say nothing about the key.
+    #[must_use]
+    pub fn key_check(&self) -> [u8; 32] {
+        *kdf::expand(self.key.expose(), label::KEY_CHECK, &[])
     }
 
     /// Answers a registration request. The answer is the same whether the room exists or not.
@@ -204,15 +221,11 @@ impl ServerSetup {
         unix_ms: u64,
     ) -> Result<LoginStarted, ServerError> {
         let request = CredentialRequest::deserialize(ke1).map_err(|_| ServerError::Malformed)?;
-        let registration = record
-            .map(|record| ServerRegistration::deserialize(record.as_bytes()))
-            .transpose()
-            .map_err(|_| ServerError::Internal)?;
-        // The fake's name is computed like a real one's, and belongs to no record.
-        let record_id = match record {
-            Some(record) => record.id(),
-            None => RecordId::from_bytes(kdf::hash(label::CREDENTIAL_RECORD, &[&[0; REGISTRATION_UPLOAD_LEN]])),
-        };
+        // An unknown room costs what a known one does: its stand-in is read and named like a record, and then not used.
+        let used = record.unwrap_or(&self.stand_in);
+        let record_id = used.id();
+        let registration = ServerRegistration::deserialize(used.as_bytes()).map_err(|_| ServerError::Internal)?;
+        let registration = record.map(|_| registration);
         let room = self.keyed_handle(handle);
         let client = client_identity(handle, kind);
         let started = ServerLogin::start(
@@ -303,6 +316,7 @@ impl fmt::Debug for ServerSetup {
             opaque: _,
             state: _,
             key: _,
+            stand_in: _,
         } = self;
         f.write_str("ServerSetup(redacted)")
     }

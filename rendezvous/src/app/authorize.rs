@@ -1,0 +1,70 @@
+//! Tokens: who may do what, and who may learn that a room is gone.
+
+use snug_crypto::RoomHandle;
+use snug_crypto::credential::Kind;
+use snug_crypto::credential::server::{KeyedHandle, TokenHash};
+use snug_rendezvous_api::{ProblemType, TOKEN_TTL_S, Token};
+
+use super::App;
+use super::answer::Refusal;
+use crate::store::{Room, Session};
+
+/// A token is renewed only if it has aged this much, so that not every use is a write.
+const RENEW_AFTER_MS: u64 = 5 * 60 * 1000;
+/// A token's life after its last use, give or take [`RENEW_AFTER_MS`].
+pub(super) const TOKEN_TTL_MS: u64 = TOKEN_TTL_S as u64 * 1000;
+
+/// A request whose token is good.
+pub(super) struct Authorized {
+    pub keyed: KeyedHandle,
+    pub token: TokenHash,
+    pub room: Room,
+}
+
+impl App {
+    /// Admits a token of this room and credential, and renews it. Everything that is wrong with a token is one refusal,
+    /// but two: the room is deleted (410 with the tombstone), or it is the room's other credential (403).
+    pub(super) async fn authorize(
+        &self,
+        handle: &RoomHandle,
+        token: Option<&Token>,
+        needed: Kind,
+    ) -> Result<Authorized, Refusal> {
+        let refused = || Refusal::new(ProblemType::TokenRefused);
+        let token = self.setup.token_hash(token.ok_or_else(refused)?.as_bytes());
+        let keyed = self.setup.keyed_handle(handle);
+        let now_ms = self.clock.now_ms();
+        let (session, room) =
+            futures::future::try_join(self.store.session(token, now_ms), self.store.room(keyed, now_ms)).await?;
+        let session = session.filter(|session| session.room == keyed).ok_or_else(refused)?;
+        let room = room.ok_or_else(refused)?;
+        // A room that was made anew on the same id is another room; but tokens live an hour, and tombstones 30 days.
+        if let Some(tombstone) = &room.tombstone {
+            return Err(Refusal::gone(tombstone));
+        }
+        if session.generation != room.generation {
+            return Err(refused());
+        }
+        if session.kind != needed {
+            return Err(Refusal::new(ProblemType::WrongCredential));
+        }
+        self.renew(token, &session, now_ms).await?;
+        Ok(Authorized { keyed, token, room })
+    }
+
+    /// Whether the token is a live one of this room, of either credential.
+    pub(super) async fn is_member(&self, keyed: KeyedHandle, token: Option<&Token>) -> Result<bool, Refusal> {
+        let Some(token) = token else { return Ok(false) };
+        let token = self.setup.token_hash(token.as_bytes());
+        let session = self.store.session(token, self.clock.now_ms()).await?;
+        Ok(session.is_some_and(|session| session.room == keyed))
+    }
+
+    async fn renew(&self, token: TokenHash, session: &Session, now_ms: u64) -> Result<(), Refusal> {
+        let full = now_ms.saturating_add(TOKEN_TTL_MS);
+        if full.saturating_sub(session.expires_at_ms) >= RENEW_AFTER_MS {
+            self.store.renew_session(token, full).await?;
+        }
+        Ok(())
+    }
+}

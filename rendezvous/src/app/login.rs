@@ -1,0 +1,111 @@
+//! Login: docs/PROTOCOL.md, "Rendezvous".
+//!
+//! A start is answered alike for rooms that exist, don't, or are deleted, and counted alike. What a finish refuses, it
+//! refuses in one way.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use snug_crypto::credential::Kind;
+use snug_crypto::credential::server::AttemptId;
+use snug_rendezvous_api::{
+    ByteString, Credential, Exact, Introductions, LoginFinish, LoginStart, LoginStarted, MAX_INTRODUCTIONS,
+    ProblemType, Session, TOKEN_TTL_S, Token,
+};
+
+use super::answer::{Answer, Refusal};
+use super::authorize::TOKEN_TTL_MS;
+use super::presence::to_records;
+use super::request::{Bearer, InPath, JsonBody};
+use super::{App, random_bytes};
+use crate::random::rng;
+use crate::store::{Finish, Opened};
+
+/// When to try again once a room's unfinished logins are used up: they come free one by one over a day.
+const TOO_MANY_RETRY_S: u32 = 15 * 60;
+
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    InPath(handle): InPath,
+    Bearer(token): Bearer,
+    JsonBody(body): JsonBody<LoginStart>,
+) -> Result<Answer<LoginStarted>, Refusal> {
+    let kind = kind_of(body.credential);
+    let keyed = app.setup.keyed_handle(&handle);
+    let exempt = app.is_member(keyed, token.as_ref()).await?;
+    let now_ms = app.clock.now_ms();
+    let attempt = AttemptId::from_bytes(random_bytes());
+    let limit = (!exempt).then_some(app.limits.unfinished_logins);
+    let room = app.store.room(keyed, now_ms).await?;
+    let record = room.as_ref().map(|room| room.record(kind));
+    // Before it is counted, so that a malformed KE1 does not use up anybody's logins.
+    let started = app
+        .setup
+        .start_login(&mut rng(), &handle, kind, record, body.ke1.as_bytes(), attempt, now_ms)?;
+    if !app.store.open_attempt(keyed, attempt, limit, now_ms).await? {
+        return Err(Refusal::new(ProblemType::TooManyLogins).retry_after(TOO_MANY_RETRY_S));
+    }
+    let state = ByteString::new(started.state).map_err(|_| Refusal::new(ProblemType::Internal))?;
+    Ok(Answer(
+        StatusCode::OK,
+        LoginStarted {
+            ke2: Exact::new(started.ke2),
+            state,
+        },
+    ))
+}
+
+pub(super) async fn finish(
+    State(app): State<Arc<App>>,
+    InPath(handle): InPath,
+    JsonBody(body): JsonBody<LoginFinish>,
+) -> Result<Answer<Session>, Refusal> {
+    let kind = kind_of(body.credential);
+    let now_ms = app.clock.now_ms();
+    let finished = app
+        .setup
+        .finish_login(&handle, kind, body.state.as_slice(), body.ke3.as_bytes(), now_ms)?;
+    let room = app.setup.keyed_handle(&handle);
+    let token = Token::from_bytes(random_bytes());
+    let hash = app.setup.token_hash(token.as_bytes());
+    let finish = Finish {
+        room,
+        kind,
+        attempt: finished.attempt,
+        record: finished.record,
+        token: hash,
+        expires_at_ms: now_ms.saturating_add(TOKEN_TTL_MS),
+    };
+    let (capsule, policy) = match app.store.open_session(finish, now_ms).await? {
+        Opened::Session { capsule, policy } => (capsule, policy),
+        Opened::Gone(tombstone) => return Err(Refusal::gone(&tombstone)),
+        Opened::Refused => return Err(Refusal::new(ProblemType::LoginRefused)),
+    };
+    let introductions = match kind {
+        Kind::Room => {
+            app.store
+                .introductions(room, hash, random_bytes(), MAX_INTRODUCTIONS, now_ms)
+                .await?
+        }
+        Kind::Admin => Vec::new(),
+    };
+    let session = Session {
+        token,
+        expires_in_s: TOKEN_TTL_S,
+        capsule: ByteString::new(capsule).map_err(|_| Refusal::new(ProblemType::Internal))?,
+        policy,
+        introductions: Introductions {
+            introductions: to_records(introductions),
+        },
+    };
+    Ok(Answer(StatusCode::OK, session))
+}
+
+/// The API's word for a credential as the protocol's.
+fn kind_of(credential: Credential) -> Kind {
+    match credential {
+        Credential::Room => Kind::Room,
+        Credential::Admin => Kind::Admin,
+    }
+}

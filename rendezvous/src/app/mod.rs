@@ -1,0 +1,123 @@
+//! Requests to answers. Knows rooms only by what the store holds of them, and clients only by address and token.
+
+mod answer;
+mod authorize;
+mod health;
+mod limit;
+mod login;
+mod presence;
+mod register;
+mod request;
+mod room;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, post, put};
+use rand::Rng;
+use snug_crypto::credential::server::ServerSetup;
+use snug_rendezvous_api::ProblemType;
+use tokio::time::Instant;
+
+pub(crate) use self::health::health;
+pub(crate) use self::limit::Address;
+
+use self::answer::Refusal;
+use self::limit::Limiter;
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::random::rng;
+use crate::store::Store;
+
+/// What every request needs.
+pub(crate) struct App {
+    pub setup: ServerSetup,
+    pub store: Arc<dyn Store>,
+    pub clock: Clock,
+    pub limits: Limits,
+    requests: Limiter,
+    registrations: Limiter,
+}
+
+impl App {
+    pub fn new(setup: ServerSetup, store: Arc<dyn Store>, clock: Clock, limits: Limits) -> Self {
+        let second = Duration::from_secs(1);
+        let hour = Duration::from_secs(3600);
+        Self {
+            requests: Limiter::new(limits.requests_per_second, second, limits.request_burst),
+            registrations: Limiter::new(limits.registrations_per_hour, hour, limits.registrations_per_hour),
+            setup,
+            store,
+            clock,
+            limits,
+        }
+    }
+
+    /// Counts a request of the address against its budget.
+    fn admit(&self, limiter: &Limiter, address: Address) -> Result<(), Refusal> {
+        if address.is_loopback() && !self.limits.limit_loopback {
+            return Ok(());
+        }
+        limiter.admit(address, Instant::now()).map_err(|wait| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            Refusal::new(ProblemType::TooManyRequests).retry_after(seconds)
+        })
+    }
+}
+
+/// `N` random bytes.
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+/// The API.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/rooms/{handle}", delete(room::delete))
+        .route("/v1/rooms/{handle}/register/start", post(register::start))
+        .route("/v1/rooms/{handle}/register/finish", post(register::finish))
+        .route("/v1/rooms/{handle}/login/start", post(login::start))
+        .route("/v1/rooms/{handle}/login/finish", post(login::finish))
+        .route(
+            "/v1/rooms/{handle}/presence",
+            put(presence::put).get(presence::get).delete(presence::delete),
+        )
+        .method_not_allowed_fallback(async || Refusal::new(ProblemType::MethodNotAllowed))
+        .fallback(async || Refusal::new(ProblemType::NotFound))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
+        .with_state(app)
+}
+
+/// What holds for every request: the address's budget, a time limit, a log line that names no room and nobody.
+async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let address = request.extensions().get::<Address>().copied();
+
+    let admitted = match address {
+        Some(address) => app.admit(&app.requests, address),
+        None => Ok(()),
+    };
+    let response = match admitted {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) => match tokio::time::timeout(app.limits.request_timeout, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Refusal::new(ProblemType::Timeout).into_response(),
+        },
+    };
+    tracing::debug!(
+        %method,
+        path = path.as_ref().map_or("-", MatchedPath::as_str),
+        status = response.status().as_u16(),
+        ms = began.elapsed().as_millis(),
+        "request"
+    );
+    response
+}

@@ -1,0 +1,297 @@
+//! What a rendezvous keeps, behind one trait that both stores implement and one story test that both pass.
+//!
+//! Nothing here names a room, a member or an address in the clear: rooms go by their keyed handle, tokens by their hash,
+//! and everything else is OPAQUE records, sealed bytes, numbers and times. Times are milliseconds since 1970 and come from
+//! the caller.
+
+mod mongo;
+mod redb;
+
+use std::path::PathBuf;
+
+use futures::future::BoxFuture;
+use snug_crypto::credential::Kind;
+use snug_crypto::credential::TOMBSTONE_LEN;
+use snug_crypto::credential::server::{AttemptId, KeyedHandle, Record, RecordId, TokenHash};
+use snug_rendezvous_api::Policy;
+
+use crate::config::StoreSpec;
+
+/// The version of what is stored. A newer one is refused untouched.
+pub(crate) const STORE_VERSION: u32 = 1;
+/// An unfinished login counts against its room this long.
+pub(crate) const ATTEMPT_TTL_MS: u64 = 24 * 3600 * 1000;
+/// A deleted room keeps its id, its records and its tombstone this long.
+pub(crate) const TOMBSTONE_TTL_MS: u64 = snug_rendezvous_api::TOMBSTONE_DAYS as u64 * 24 * 3600 * 1000;
+
+/// A room as registered.
+#[derive(Clone, Debug)]
+pub struct NewRoom {
+    /// OPAQUE record of the Room Key.
+    pub room_record: Record,
+    /// OPAQUE record of the Password.
+    pub admin_record: Record,
+    /// What a tombstone must verify under.
+    pub admin_key: [u8; 32],
+    /// Sealed capsule of each credential.
+    pub capsule: Capsule,
+    /// Policy numbers.
+    pub policy: Policy,
+}
+
+/// A room's two sealed capsules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capsule {
+    /// For holders of the Room Key.
+    pub room: Vec<u8>,
+    /// For holders of the Password.
+    pub admin: Vec<u8>,
+}
+
+/// A room as it stands, without its capsules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// OPAQUE record of the Room Key.
+    pub room_record: Record,
+    /// OPAQUE record of the Password.
+    pub admin_record: Record,
+    /// What a tombstone must verify under.
+    pub admin_key: [u8; 32],
+    /// When it was registered.
+    pub created_at_ms: u64,
+    /// The generation of the Room Key that is registered; tokens of another one are void.
+    pub generation: u64,
+    /// Policy numbers.
+    pub policy: Policy,
+    /// Set once the room is deleted.
+    pub tombstone: Option<Tombstone>,
+}
+
+impl Room {
+    /// The record of one credential.
+    #[must_use]
+    pub fn record(&self, kind: Kind) -> &Record {
+        match kind {
+            Kind::Room => &self.room_record,
+            Kind::Admin => &self.admin_record,
+        }
+    }
+}
+
+/// That a room is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// What the admin signed.
+    pub bytes: [u8; TOMBSTONE_LEN],
+    /// When.
+    pub at_ms: u64,
+}
+
+impl Tombstone {
+    /// Whether the id is free again.
+    #[must_use]
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.at_ms) >= TOMBSTONE_TTL_MS
+    }
+}
+
+/// A live token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The room it is good for.
+    pub room: KeyedHandle,
+    /// The credential that was proven for it.
+    pub kind: Kind,
+    /// The generation it was proven in.
+    pub generation: u64,
+    /// When it expires unless renewed.
+    pub expires_at_ms: u64,
+}
+
+/// What became of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// It is stored, durably.
+    Created,
+    /// The id is taken, or was deleted less than 30 days ago.
+    Taken,
+}
+
+/// A login that has proven its secret and now wants its token.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// The room.
+    pub room: KeyedHandle,
+    /// The credential.
+    pub kind: Kind,
+    /// The attempt: it must still be open, and is closed.
+    pub attempt: AttemptId,
+    /// The record that was proven: it must still be the room's.
+    pub record: RecordId,
+    /// The token to be.
+    pub token: TokenHash,
+    /// When the token expires unless renewed.
+    pub expires_at_ms: u64,
+}
+
+/// What became of a finished login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The token is good.
+    Session {
+        /// The capsule of the credential.
+        capsule: Vec<u8>,
+        /// Policy numbers.
+        policy: Policy,
+    },
+    /// The room is deleted; no token.
+    Gone(Tombstone),
+    /// The attempt was finished before or is too old, or the room has another record by now.
+    Refused,
+}
+
+/// Why the store could not do it. Never quotes what is stored, nor where.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Can't be reached, is full, or takes too long. Trying again later may help.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What is stored can't be read back.
+    #[error("the store is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// What every store does. Each operation is atomic on its own, and durable where it says so.
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new room, durably, unless the id is taken.
+    fn create_room(
+        &self,
+        room: KeyedHandle,
+        new: NewRoom,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<Registered, StoreError>>;
+
+    /// A room, unless it is unknown or its tombstone is over.
+    fn room(&self, room: KeyedHandle, now_ms: u64) -> BoxFuture<'_, Result<Option<Room>, StoreError>>;
+
+    /// Opens a login attempt. Of those that count, at most `limit` may be open in 24 hours; `false` means that they are.
+    /// `limit` is `None` for an attempt that does not count. It is the same for rooms that don't exist.
+    fn open_attempt(
+        &self,
+        room: KeyedHandle,
+        attempt: AttemptId,
+        limit: Option<u32>,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Closes the attempt and opens a session.
+    fn open_session(&self, finish: Finish, now_ms: u64) -> BoxFuture<'_, Result<Opened, StoreError>>;
+
+    /// A session that has not expired.
+    fn session(&self, token: TokenHash, now_ms: u64) -> BoxFuture<'_, Result<Option<Session>, StoreError>>;
+
+    /// Lets a session live longer. One that is gone stays gone.
+    fn renew_session(&self, token: TokenHash, expires_at_ms: u64) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Stores the token's one presence record in place of its former one.
+    fn put_presence(
+        &self,
+        room: KeyedHandle,
+        token: TokenHash,
+        record: Vec<u8>,
+        expires_at_ms: u64,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Withdraws the token's presence record.
+    fn remove_presence(&self, room: KeyedHandle, token: TokenHash) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Up to `limit` live presence records of the room, not the token's own, from a place that `start` picks.
+    fn introductions(
+        &self,
+        room: KeyedHandle,
+        except: TokenHash,
+        start: [u8; 32],
+        limit: usize,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>>;
+
+    /// Deletes a room, durably: capsules and presence go, tombstone and records stay 30 days, so that a login can be told.
+    /// `None` if there is no such room; else its tombstone, which is the first one that came.
+    fn delete_room(
+        &self,
+        room: KeyedHandle,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'_, Result<Option<Tombstone>, StoreError>>;
+
+    /// Removes what has expired. MongoDB does that itself.
+    fn sweep(&self, now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Whether the store answers.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Writes everything down and lets go.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store {} is in use by another process", path.display())]
+    InUse {
+        /// The redb file.
+        path: PathBuf,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "the store has version {found}, this program knows {STORE_VERSION}: use a newer snug-rendezvous; nothing was changed"
+    )]
+    Newer {
+        /// The version found.
+        found: u32,
+    },
+    /// It was made with another server key.
+    #[error(
+        "the store was made with another server key: without the right key file its rooms can't be reached; \
+         restore the key file, or name another store"
+    )]
+    OtherKey,
+    /// The redb file can't be opened or created.
+    #[error("can't open the store {}: {reason}", path.display())]
+    File {
+        /// The redb file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// MongoDB can't be reached or refuses.
+    #[error("can't use MongoDB: {reason}; check that it runs and that the address and credentials are right")]
+    Mongo {
+        /// What the driver says, without the connection string.
+        reason: String,
+    },
+}
+
+/// Opens the store. `key_check` ties it to a server key: 32 bytes that say nothing about the key.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(spec: &StoreSpec, key_check: [u8; 32]) -> Result<Box<dyn Store>, OpenError> {
+    match spec {
+        StoreSpec::Redb(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || redb::RedbStore::open(&path, key_check)).await;
+            match opened {
+                Ok(store) => Ok(Box::new(store?)),
+                Err(_) => Err(OpenError::File {
+                    path: match spec {
+                        StoreSpec::Redb(path) => path.clone(),
+                        StoreSpec::Mongo(_) => PathBuf::new(),
+                    },
+                    reason: "opening it failed inside".to_owned(),
+                }),
+            }
+        }
+        StoreSpec::Mongo(uri) => Ok(Box::new(mongo::MongoStore::open(uri, key_check).await?)),
+    }
+}

@@ -1,0 +1,546 @@
+//! MongoDB, for many instances behind one balancer.
+//!
+//! ```text
+//! meta      {_id: "store", version, key_check}
+//! rooms     {_id: keyed handle, room_record, admin_record, admin_key, created_at, generation, policy…, room_capsule,
+//!            admin_capsule, tombstone?, purge_at?}                                      TTL on purge_at
+//! sessions  {_id: token hash, room, admin, generation, expires_at}                      TTL on expires_at
+//! presence  {_id: token hash, room, record, expires_at}                                 TTL on expires_at, index (room, _id)
+//! attempts  {_id: keyed handle, open: [{id, at, counts}], expires_at}                   TTL on expires_at
+//! ```
+//!
+//! `_id` makes rooms and tokens unique. Every operation touches one document of a collection, so each is atomic; a session
+//! that opens while its room is deleted finds the tombstone at its first use. Writes wait for a majority.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReturnDocument, WriteConcern};
+use mongodb::{Client, Collection, Database, IndexModel};
+use snug_crypto::credential::Kind;
+use snug_crypto::credential::server::{AttemptId, KeyedHandle, Record, TokenHash};
+use snug_rendezvous_api::Policy;
+
+use super::{
+    ATTEMPT_TTL_MS, Finish, NewRoom, OpenError, Opened, Registered, Room, STORE_VERSION, Session, Store, StoreError,
+    TOMBSTONE_TTL_MS, Tombstone,
+};
+
+/// The database, unless the connection string names one.
+const DATABASE: &str = "snug";
+/// How long anything may take before it counts as unavailable.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections to each server of the deployment.
+const MAX_POOL: u32 = 32;
+/// Login attempts of a room that don't count, kept at most: they are closed by their finish.
+const MAX_OPEN_ATTEMPTS: i64 = 4096;
+/// MongoDB's code for a duplicate key.
+const DUPLICATE_KEY: i32 = 11_000;
+
+pub(crate) struct MongoStore {
+    client: Client,
+    database: Database,
+    rooms: Collection<Document>,
+    sessions: Collection<Document>,
+    presence: Collection<Document>,
+    attempts: Collection<Document>,
+}
+
+impl MongoStore {
+    pub async fn open(uri: &str, key_check: [u8; 32]) -> Result<Self, OpenError> {
+        let mut options = ClientOptions::parse(uri).await.map_err(cant_open)?;
+        options.app_name.get_or_insert_with(|| "snug-rendezvous".to_owned());
+        options.connect_timeout.get_or_insert(TIMEOUT);
+        options.server_selection_timeout.get_or_insert(TIMEOUT);
+        options.max_pool_size.get_or_insert(MAX_POOL);
+        options.write_concern = Some(
+            WriteConcern::builder()
+                .w(Acknowledgment::Majority)
+                .w_timeout(TIMEOUT)
+                .build(),
+        );
+        let name = options.default_database.clone().unwrap_or_else(|| DATABASE.to_owned());
+        let client = Client::with_options(options).map_err(cant_open)?;
+        let database = client.database(&name);
+        let store = Self {
+            rooms: database.collection("rooms"),
+            sessions: database.collection("sessions"),
+            presence: database.collection("presence"),
+            attempts: database.collection("attempts"),
+            client,
+            database,
+        };
+        store.check_meta(key_check).await?;
+        store.ensure_indexes().await.map_err(cant_open)?;
+        Ok(store)
+    }
+
+    /// Looks before it writes, so that a newer store stays untouched; two instances may do this at once.
+    async fn check_meta(&self, key_check: [u8; 32]) -> Result<(), OpenError> {
+        let meta = self.database.collection::<Document>("meta");
+        let ours = doc! { "_id": "store", "version": i64::from(STORE_VERSION), "key_check": binary(&key_check) };
+        let found = match meta.find_one(doc! { "_id": "store" }).await.map_err(cant_open)? {
+            Some(found) => found,
+            None => match meta.insert_one(&ours).await {
+                Ok(_) => ours,
+                Err(error) if is_duplicate(&error) => meta
+                    .find_one(doc! { "_id": "store" })
+                    .await
+                    .map_err(cant_open)?
+                    .unwrap_or(ours),
+                Err(error) => return Err(cant_open(error)),
+            },
+        };
+        let version = found
+            .get_i64("version")
+            .ok()
+            .and_then(|version| u32::try_from(version).ok());
+        match version {
+            Some(found) if found > STORE_VERSION => return Err(OpenError::Newer { found }),
+            Some(_) => {}
+            None => {
+                return Err(OpenError::Mongo {
+                    reason: "the database holds something else".to_owned(),
+                });
+            }
+        }
+        if bytes::<32>(&found, "key_check") == Some(key_check) {
+            Ok(())
+        } else {
+            Err(OpenError::OtherKey)
+        }
+    }
+
+    async fn ensure_indexes(&self) -> Result<(), Error> {
+        let expires = |field: &str| {
+            IndexModel::builder()
+                .keys(doc! { field: 1 })
+                .options(IndexOptions::builder().expire_after(Duration::ZERO).build())
+                .build()
+        };
+        self.rooms.create_index(expires("purge_at")).await?;
+        self.sessions.create_index(expires("expires_at")).await?;
+        self.attempts.create_index(expires("expires_at")).await?;
+        let by_room = IndexModel::builder().keys(doc! { "room": 1, "_id": 1 }).build();
+        self.presence.create_indexes([expires("expires_at"), by_room]).await?;
+        Ok(())
+    }
+
+    async fn find_room(&self, room: KeyedHandle, now_ms: u64) -> Result<Option<Room>, StoreError> {
+        let found = self
+            .rooms
+            .find_one(doc! { "_id": binary(room.as_bytes()) })
+            .projection(doc! { "room_capsule": 0, "admin_capsule": 0 })
+            .await
+            .map_err(unavailable)?;
+        let room = found.map(|document| room_of(&document).ok_or(DAMAGED)).transpose()?;
+        // The TTL monitor may be a minute late.
+        Ok(room.filter(|room| {
+            room.tombstone
+                .as_ref()
+                .is_none_or(|tombstone| !tombstone.is_over(now_ms))
+        }))
+    }
+}
+
+impl Store for MongoStore {
+    fn create_room(
+        &self,
+        room: KeyedHandle,
+        new: NewRoom,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<Registered, StoreError>> {
+        bounded(async move {
+            let id = binary(room.as_bytes());
+            let document = doc! {
+                "_id": id.clone(),
+                "room_record": binary(new.room_record.as_bytes()),
+                "admin_record": binary(new.admin_record.as_bytes()),
+                "admin_key": binary(&new.admin_key),
+                "created_at": date(now_ms),
+                "generation": 0_i64,
+                "max_participants": i32::from(new.policy.max_participants),
+                "retention_s": i64::from(new.policy.retention_s),
+                "grace_s": i64::from(new.policy.grace_s),
+                "room_capsule": binary(&new.capsule.room),
+                "admin_capsule": binary(&new.capsule.admin),
+            };
+            match self.rooms.insert_one(&document).await {
+                Ok(_) => return Ok(Registered::Created),
+                Err(error) if is_duplicate(&error) => {}
+                Err(error) => return Err(unavailable(error)),
+            }
+            // Taken, unless by a tombstone that is over and that the TTL monitor has not got to.
+            let over = doc! { "_id": id, "purge_at": { "$lte": date(now_ms) } };
+            match self.rooms.replace_one(over, &document).await {
+                Ok(replaced) if replaced.matched_count == 1 => Ok(Registered::Created),
+                Ok(_) => Ok(Registered::Taken),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+    }
+
+    fn room(&self, room: KeyedHandle, now_ms: u64) -> BoxFuture<'_, Result<Option<Room>, StoreError>> {
+        bounded(self.find_room(room, now_ms))
+    }
+
+    fn open_attempt(
+        &self,
+        room: KeyedHandle,
+        attempt: AttemptId,
+        limit: Option<u32>,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
+        bounded(async move {
+            // One update: forget old attempts, count those that are left, add this one if there is room.
+            let recent = doc! { "$filter": {
+                "input": { "$ifNull": ["$open", []] },
+                "cond": { "$gt": ["$$this.at", date(now_ms.saturating_sub(ATTEMPT_TTL_MS))] },
+            } };
+            let counted = doc! { "$size": { "$filter": { "input": "$open", "cond": "$$this.counts" } } };
+            let room_left = match limit {
+                Some(limit) => doc! { "$lt": [counted, i64::from(limit)] },
+                None => doc! { "$lt": [{ "$size": "$open" }, MAX_OPEN_ATTEMPTS] },
+            };
+            let this = doc! { "id": binary(attempt.as_bytes()), "at": date(now_ms), "counts": limit.is_some() };
+            let update = vec![
+                doc! { "$set": { "open": recent } },
+                doc! { "$set": {
+                    "open": { "$cond": [room_left, { "$concatArrays": ["$open", [this]] }, "$open"] },
+                    "expires_at": date(now_ms.saturating_add(ATTEMPT_TTL_MS)),
+                } },
+            ];
+            let id = doc! { "_id": binary(room.as_bytes()) };
+            let run = || {
+                self.attempts
+                    .find_one_and_update(id.clone(), update.clone())
+                    .upsert(true)
+                    .return_document(ReturnDocument::After)
+            };
+            // Two first attempts at once may both try to insert; the second time there is something to update.
+            let after = match run().await {
+                Err(error) if is_duplicate(&error) => run().await,
+                other => other,
+            };
+            let after = after.map_err(unavailable)?.ok_or(DAMAGED)?;
+            let open = after.get_array("open").map_err(|_| DAMAGED)?;
+            Ok(open.iter().rev().any(|entry| {
+                entry.as_document().and_then(|entry| bytes::<16>(entry, "id")) == Some(*attempt.as_bytes())
+            }))
+        })
+    }
+
+    fn open_session(&self, finish: Finish, now_ms: u64) -> BoxFuture<'_, Result<Opened, StoreError>> {
+        bounded(async move {
+            let Finish {
+                room,
+                kind,
+                attempt,
+                record,
+                token,
+                expires_at_ms,
+            } = finish;
+            let id = binary(attempt.as_bytes());
+            let since = date(now_ms.saturating_sub(ATTEMPT_TTL_MS));
+            let mine = doc! {
+                "_id": binary(room.as_bytes()),
+                "open": { "$elemMatch": { "id": id.clone(), "at": { "$gt": since } } },
+            };
+            let closed = self
+                .attempts
+                .update_one(mine, doc! { "$pull": { "open": { "id": id } } })
+                .await
+                .map_err(unavailable)?;
+            if closed.modified_count != 1 {
+                return Ok(Opened::Refused);
+            }
+            let other_capsule = match kind {
+                Kind::Room => "admin_capsule",
+                Kind::Admin => "room_capsule",
+            };
+            let found = self
+                .rooms
+                .find_one(doc! { "_id": binary(room.as_bytes()) })
+                .projection(doc! { other_capsule: 0 })
+                .await
+                .map_err(unavailable)?;
+            let Some(found) = found else { return Ok(Opened::Refused) };
+            let stored = room_of(&found).ok_or(DAMAGED)?;
+            if stored.record(kind).id() != record {
+                return Ok(Opened::Refused);
+            }
+            if let Some(tombstone) = stored.tombstone {
+                let over = tombstone.is_over(now_ms);
+                return Ok(if over { Opened::Refused } else { Opened::Gone(tombstone) });
+            }
+            let capsule = found
+                .get_binary_generic(match kind {
+                    Kind::Room => "room_capsule",
+                    Kind::Admin => "admin_capsule",
+                })
+                .map_err(|_| DAMAGED)?
+                .clone();
+            let session = doc! {
+                "_id": binary(token.as_bytes()),
+                "room": binary(room.as_bytes()),
+                "admin": kind == Kind::Admin,
+                "generation": i64::try_from(stored.generation).map_err(|_| DAMAGED)?,
+                "expires_at": date(expires_at_ms),
+            };
+            self.sessions.insert_one(session).await.map_err(unavailable)?;
+            Ok(Opened::Session {
+                capsule,
+                policy: stored.policy,
+            })
+        })
+    }
+
+    fn session(&self, token: TokenHash, now_ms: u64) -> BoxFuture<'_, Result<Option<Session>, StoreError>> {
+        bounded(async move {
+            let live = doc! { "_id": binary(token.as_bytes()), "expires_at": { "$gt": date(now_ms) } };
+            let found = self.sessions.find_one(live).await.map_err(unavailable)?;
+            found.map(|document| session_of(&document).ok_or(DAMAGED)).transpose()
+        })
+    }
+
+    fn renew_session(&self, token: TokenHash, expires_at_ms: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(async move {
+            let renew = doc! { "$max": { "expires_at": date(expires_at_ms) } };
+            self.sessions
+                .update_one(doc! { "_id": binary(token.as_bytes()) }, renew)
+                .await
+                .map(|_| ())
+                .map_err(unavailable)
+        })
+    }
+
+    fn put_presence(
+        &self,
+        room: KeyedHandle,
+        token: TokenHash,
+        record: Vec<u8>,
+        expires_at_ms: u64,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(async move {
+            let id = doc! { "_id": binary(token.as_bytes()) };
+            let document = doc! {
+                "room": binary(room.as_bytes()),
+                "record": binary(&record),
+                "expires_at": date(expires_at_ms),
+            };
+            self.presence
+                .replace_one(id, document)
+                .upsert(true)
+                .await
+                .map(|_| ())
+                .map_err(unavailable)
+        })
+    }
+
+    fn remove_presence(&self, room: KeyedHandle, token: TokenHash) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(async move {
+            let mine = doc! { "_id": binary(token.as_bytes()), "room": binary(room.as_bytes()) };
+            self.presence.delete_one(mine).await.map(|_| ()).map_err(unavailable)
+        })
+    }
+
+    fn introductions(
+        &self,
+        room: KeyedHandle,
+        except: TokenHash,
+        start: [u8; 32],
+        limit: usize,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>> {
+        bounded(async move {
+            let mut records = Vec::new();
+            // Token hashes are uniform, so a random place in their order picks random members; at the end it goes on
+            // from the beginning.
+            for side in ["$gte", "$lt"] {
+                let left = limit - records.len();
+                if left == 0 {
+                    break;
+                }
+                let others = doc! {
+                    "room": binary(room.as_bytes()),
+                    "_id": { side: binary(&start), "$ne": binary(except.as_bytes()) },
+                    "expires_at": { "$gt": date(now_ms) },
+                };
+                let found: Vec<Document> = self
+                    .presence
+                    .find(others)
+                    .sort(doc! { "_id": 1 })
+                    .limit(i64::try_from(left).unwrap_or(i64::MAX))
+                    .projection(doc! { "record": 1 })
+                    .await
+                    .map_err(unavailable)?
+                    .try_collect()
+                    .await
+                    .map_err(unavailable)?;
+                for document in found {
+                    records.push(document.get_binary_generic("record").map_err(|_| DAMAGED)?.clone());
+                }
+            }
+            Ok(records)
+        })
+    }
+
+    fn delete_room(
+        &self,
+        room: KeyedHandle,
+        tombstone: Tombstone,
+    ) -> BoxFuture<'_, Result<Option<Tombstone>, StoreError>> {
+        bounded(async move {
+            let id = binary(room.as_bytes());
+            let live = doc! { "_id": id.clone(), "tombstone": { "$exists": false } };
+            let bury = doc! {
+                "$set": {
+                    "tombstone": { "bytes": binary(&tombstone.bytes), "at": date(tombstone.at_ms) },
+                    "purge_at": date(tombstone.at_ms.saturating_add(TOMBSTONE_TTL_MS)),
+                },
+                "$unset": { "room_capsule": "", "admin_capsule": "" },
+            };
+            let buried = self.rooms.update_one(live, bury).await.map_err(unavailable)?;
+            self.presence
+                .delete_many(doc! { "room": id })
+                .await
+                .map_err(unavailable)?;
+            if buried.matched_count == 1 {
+                return Ok(Some(tombstone));
+            }
+            Ok(self
+                .find_room(room, tombstone.at_ms)
+                .await?
+                .and_then(|room| room.tombstone))
+        })
+    }
+
+    fn sweep(&self, _now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        // The TTL indexes do it.
+        async { Ok(()) }.boxed()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(async move {
+            self.database
+                .run_command(doc! { "ping": 1 })
+                .await
+                .map(|_| ())
+                .map_err(unavailable)
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(async move {
+            self.client.clone().shutdown().await;
+            Ok(())
+        })
+    }
+}
+
+const DAMAGED: StoreError = StoreError::Damaged("a document lacks what it should hold");
+
+/// Nothing waits for the database longer than [`TIMEOUT`].
+fn bounded<'a, T: Send + 'a>(
+    operation: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, StoreError>> {
+    Box::pin(async move {
+        match tokio::time::timeout(TIMEOUT, operation).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Unavailable("MongoDB takes too long".to_owned())),
+        }
+    })
+}
+
+fn room_of(document: &Document) -> Option<Room> {
+    let tombstone = match document.get_document("tombstone") {
+        Ok(tombstone) => Some(Tombstone {
+            bytes: bytes(tombstone, "bytes")?,
+            at_ms: millis(tombstone, "at")?,
+        }),
+        Err(_) => None,
+    };
+    let number = |field| document.get_i64(field).ok();
+    Some(Room {
+        room_record: Record::from_stored(bytes(document, "room_record")?),
+        admin_record: Record::from_stored(bytes(document, "admin_record")?),
+        admin_key: bytes(document, "admin_key")?,
+        created_at_ms: millis(document, "created_at")?,
+        generation: number("generation")?.try_into().ok()?,
+        policy: Policy {
+            max_participants: document.get_i32("max_participants").ok()?.try_into().ok()?,
+            retention_s: number("retention_s")?.try_into().ok()?,
+            grace_s: number("grace_s")?.try_into().ok()?,
+        },
+        tombstone,
+    })
+}
+
+fn session_of(document: &Document) -> Option<Session> {
+    Some(Session {
+        room: KeyedHandle::from_bytes(bytes(document, "room")?),
+        kind: if document.get_bool("admin").ok()? {
+            Kind::Admin
+        } else {
+            Kind::Room
+        },
+        generation: document.get_i64("generation").ok()?.try_into().ok()?,
+        expires_at_ms: millis(document, "expires_at")?,
+    })
+}
+
+fn binary(bytes: &[u8]) -> Bson {
+    Bson::Binary(Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: bytes.to_vec(),
+    })
+}
+
+fn bytes<const N: usize>(document: &Document, field: &str) -> Option<[u8; N]> {
+    document.get_binary_generic(field).ok()?.as_slice().try_into().ok()
+}
+
+fn date(unix_ms: u64) -> DateTime {
+    DateTime::from_millis(i64::try_from(unix_ms).unwrap_or(i64::MAX))
+}
+
+fn millis(document: &Document, field: &str) -> Option<u64> {
+    document.get_datetime(field).ok()?.timestamp_millis().try_into().ok()
+}
+
+fn is_duplicate(error: &Error) -> bool {
+    match &*error.kind {
+        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
+        ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
+        _ => false,
+    }
+}
+
+fn unavailable(error: Error) -> StoreError {
+    StoreError::Unavailable(describe(&error))
+}
+
+fn cant_open(error: Error) -> OpenError {
+    OpenError::Mongo {
+        reason: describe(&error),
+    }
+}
+
+/// What kind of error it is, in words of our own: the driver's may quote documents and hosts.
+fn describe(error: &Error) -> String {
+    match &*error.kind {
+        ErrorKind::ServerSelection { .. } => "no server of the deployment can be reached".to_owned(),
+        ErrorKind::Authentication { .. } => "the user or password is refused".to_owned(),
+        ErrorKind::InvalidArgument { .. } => "the address is not a MongoDB connection string".to_owned(),
+        ErrorKind::DnsResolve { .. } => "the host name can't be resolved".to_owned(),
+        ErrorKind::Io(error) => format!("network error: {}", error.kind()),
+        ErrorKind::ConnectionPoolCleared { .. } => "the connection was lost".to_owned(),
+        ErrorKind::Command(error) => format!("the server refuses: {} ({})", error.code_name, error.code),
+        ErrorKind::Write(_) => "the write was not acknowledged".to_owned(),
+        _ => "the driver reports an error".to_owned(),
+    }
+}
