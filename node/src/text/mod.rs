@@ -21,7 +21,7 @@ pub mod json;
 #[cfg(test)]
 mod tests;
 
-pub use cells::{clip, width, wrap};
+pub use cells::{clip, width, wrap, wrap_beside};
 use clean::{Breaks, clean};
 
 /// Longest form for a log, in characters of the original text.

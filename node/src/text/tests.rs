@@ -177,6 +177,10 @@ fn cutting_and_wrapping_count_cells() {
     assert_eq!(clip("👩\u{200d}👩\u{200d}👧!", 2), "…");
     assert_eq!(wrap("the quick brown fox", 10), ["the quick ", "brown fox"]);
     assert_eq!(wrap("日本語 テキスト", 5), ["日本", "語 ", "テキ", "スト"]);
+    assert_eq!(
+        wrap_beside("the quick brown fox", 4, 10),
+        ["the ", "quick ", "brown fox"]
+    );
     assert_eq!(wrap("", 5), [""]);
     assert_eq!(wrap("日x", 1), ["日", "x"]);
 }

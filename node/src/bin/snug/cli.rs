@@ -1,0 +1,277 @@
+//! The command line. Every value can come from a flag, the environment (`SNUG_…`) or the configuration file, in this order;
+//! secrets can't come from any of them, only from a prompt or a file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// What the man page and the long help say about how the program ends.
+pub const EXIT_STATUS: &str = "\
+Exit status:
+  0  fine
+  1  failed
+  2  usage: a flag is wrong, or something is missing and there is no terminal to ask on
+  3  wrong credentials, or no such room
+  4  the rendezvous (or any peer) can't be reached
+  5  the room was deleted, or you were removed from it
+A second Ctrl-C stops at once, with status 130.
+
+Secrets never stand on the command line: they are asked for, or read from files.
+A file named - is standard input, of which the first line is taken; only one can be.";
+
+/// A small private room: end-to-end encrypted, without a server that can read along.
+#[derive(Debug, Parser)]
+#[command(name = "snug", version, after_long_help = EXIT_STATUS, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Configuration file (default: snug/config.toml in the user's configuration folder)
+    #[arg(
+        long,
+        global = true,
+        env = "SNUG_CONFIG",
+        value_name = "FILE",
+        help_heading = "Common options"
+    )]
+    pub config: Option<PathBuf>,
+
+    /// Log what happens, without secrets: to standard error, or while the full screen is used to snug.log in the data folder
+    #[arg(long, short, global = true, help_heading = "Common options")]
+    pub verbose: bool,
+
+    /// When to use colour; NO_COLOR turns it off too
+    #[arg(
+        long,
+        global = true,
+        env = "SNUG_COLOR",
+        value_name = "WHEN",
+        help_heading = "Common options"
+    )]
+    pub color: Option<Color>,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a rendezvous here, make a room, and enter it: the whole thing in one command
+    Host(HostArgs),
+    /// Make a room at a rendezvous, and print what to hand on
+    Create(CreateArgs),
+    /// Enter a room, with an invite, or with its Room ID and Room Key
+    Join(JoinArgs),
+    /// Delete a room for everybody, with its Room ID and Password
+    Delete(DeleteArgs),
+    /// Your identity
+    #[command(subcommand)]
+    Id(IdCommand),
+    /// Print a script that completes this program's commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, in roff
+    Man,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, Args)]
+pub struct ProfileArgs {
+    /// Which of your identities to use [default: default]
+    #[arg(long, env = "SNUG_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Folder for identities (default: snug in the user's data folder)
+    #[arg(long, env = "SNUG_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Who we are in a room, and how we listen.
+#[derive(Debug, Args)]
+pub struct EnterArgs {
+    /// Your name in the room: up to 64 characters; others may have the same
+    #[arg(long, env = "SNUG_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Keep nothing on disk: a new identity for this run
+    #[arg(long)]
+    pub ephemeral: bool,
+
+    /// Where to listen for other members; may be given more than once [default: any free port, TCP and QUIC]
+    #[arg(long, env = "SNUG_LISTEN", value_name = "MULTIADDR", value_delimiter = ',')]
+    pub listen: Vec<String>,
+
+    /// Lines in and out, for pipes and screen readers, instead of the full screen
+    #[arg(long, conflicts_with = "json")]
+    pub plain: bool,
+
+    /// JSON-RPC 2.0, one object a line in and out, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which rendezvous.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// The rendezvous, as http:// or https:// URL [env: SNUG_SERVER, which an invite overrides]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// The room to make.
+#[derive(Debug, Args)]
+pub struct NewRoomArgs {
+    /// The room's ID, which its members type: 1 to 64 characters (generated if not given)
+    #[arg(long, env = "SNUG_ROOM", value_name = "ID")]
+    pub room: Option<String>,
+
+    /// Take the Room Key from this file instead of generating it
+    #[arg(long, env = "SNUG_ROOM_KEY_FILE", value_name = "FILE")]
+    pub room_key_file: Option<PathBuf>,
+
+    /// Take the Password, which gives power over the room, from this file instead of generating it
+    #[arg(long, env = "SNUG_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Accept a Room Key that can be guessed
+    #[arg(long)]
+    pub allow_weak_key: bool,
+}
+
+/// `snug host`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct HostArgs {
+    #[command(flatten)]
+    pub room: NewRoomArgs,
+
+    /// Where the rendezvous listens; port 0 takes a free one
+    #[arg(
+        long,
+        env = "SNUG_LISTEN_HTTP",
+        value_name = "HOST:PORT",
+        default_value = "[::]:7070"
+    )]
+    pub listen_http: String,
+
+    #[command(flatten)]
+    pub enter: EnterArgs,
+
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+}
+
+/// `snug create`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    #[command(flatten)]
+    pub room: NewRoomArgs,
+
+    /// Enter the room after making it
+    #[arg(long)]
+    pub join: bool,
+
+    /// Make the room over plain http to another host, although whoever listens on the way could take it over
+    #[arg(long)]
+    pub insecure_registration: bool,
+
+    #[command(flatten)]
+    pub enter: EnterArgs,
+
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+}
+
+/// `snug join`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct JoinArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// The room's ID
+    #[arg(long, env = "SNUG_ROOM", value_name = "ID")]
+    pub room: Option<String>,
+
+    /// The Room Key is in this file
+    #[arg(long, env = "SNUG_ROOM_KEY_FILE", value_name = "FILE")]
+    pub room_key_file: Option<PathBuf>,
+
+    /// The invite is in this file; it holds server, Room ID and Room Key
+    #[arg(
+        long,
+        env = "SNUG_INVITE_FILE",
+        value_name = "FILE",
+        conflicts_with = "room_key_file"
+    )]
+    pub invite_file: Option<PathBuf>,
+
+    /// The room's Password is in this file: enter as its admin
+    #[arg(long, env = "SNUG_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub enter: EnterArgs,
+
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+}
+
+/// `snug delete`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct DeleteArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// The room's ID
+    #[arg(long, env = "SNUG_ROOM", value_name = "ID")]
+    pub room: Option<String>,
+
+    /// The room's Password is in this file
+    #[arg(long, env = "SNUG_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `snug id`.
+#[derive(Debug, Subcommand)]
+pub enum IdCommand {
+    /// Show your fingerprint, by which others can tell you from somebody of the same name
+    Show(IdShowArgs),
+}
+
+/// `snug id show`.
+#[derive(Debug, Args)]
+pub struct IdShowArgs {
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

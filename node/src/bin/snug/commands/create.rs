@@ -1,0 +1,149 @@
+//! `snug create`: make a room, print what to hand on, and with `--join` enter it.
+
+use libp2p::Multiaddr;
+use snug::engine::{self, AdminAccess, EnterOptions};
+use snug::profile::Profile;
+use snug::rendezvous::{Client, CreateOptions};
+use snug_crypto::AdminKey;
+use snug_crypto::genesis::Policy;
+use snug_crypto::ids::GenesisHash;
+use snug_crypto::names::{Password, RoomId, RoomKey};
+
+use super::{App, given, log_place, print, print_json};
+use crate::cli::CreateArgs;
+use crate::failure::Failure;
+use crate::front::{self, Front, Room, json, tui};
+use crate::handout::Handout;
+use crate::secrets::Prompter;
+
+/// Makes the room; with `--join` runs until it is left.
+pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
+    let front = Front::choose(&args.enter);
+    let prompter = Prompter::new(args.enter.json);
+    let client = given::client(app.config.server(&args.server, None).as_deref())?;
+    let room_id = given::new_room_id(&args.room, Some(&prompter))?;
+    let (room_key, password) = given::new_secrets(&args.room)?;
+    let options = options(args.insecure_registration);
+    if !args.join {
+        app.log(None)?;
+        let made = make(&client, room_id, room_key, password, options).await?;
+        return if args.enter.json {
+            print_json(&made.handout.card()).map(|()| 0)
+        } else {
+            print(for_people(app, &made.handout)).map(|()| 0)
+        };
+    }
+    // All that can be wrong with entering is told before there is a room.
+    let who = who(app, &args, &prompter, front)?;
+    let made = make(&client, room_id, room_key, password, options).await?;
+    enter(app, front, client, made, who).await
+}
+
+/// Who enters.
+pub struct Who {
+    pub profile: Profile,
+    pub name: String,
+    pub listen: Vec<Multiaddr>,
+}
+
+fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> Result<Who, Failure> {
+    let name = given::name(app, &args.enter, prompter)?;
+    let listen = given::listen(app, &args.enter)?;
+    let (data_dir, profile) = given::profile(app, &args.profile, args.enter.ephemeral)?;
+    app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
+    Ok(Who { profile, name, listen })
+}
+
+/// A room that was made here.
+pub struct Made {
+    pub handout: Handout,
+    pub admin: AdminKey,
+    pub genesis: GenesisHash,
+}
+
+/// The rules of new rooms.
+pub fn options(insecure_registration: bool) -> CreateOptions {
+    CreateOptions {
+        description: String::new(),
+        policy: Policy::default(),
+        insecure_registration,
+    }
+}
+
+/// Makes a room at the client's rendezvous.
+pub async fn make(
+    client: &Client,
+    room_id: RoomId,
+    room_key: RoomKey,
+    password: Password,
+    options: CreateOptions,
+) -> Result<Made, Failure> {
+    let created = client.create(&room_id, &room_key, &password, options).await?;
+    let server = client.server().clone();
+    let genesis = created.genesis_hash;
+    let handout = Handout::new(room_id, room_key, Some(password), server, genesis)?;
+    Ok(Made {
+        handout,
+        admin: created.admin,
+        genesis,
+    })
+}
+
+/// What is printed for people, with the code if it fits the terminal.
+pub fn for_people(app: &App, handout: &Handout) -> Vec<String> {
+    let mut lines = handout.for_its_maker();
+    if std::io::IsTerminal::is_terminal(&std::io::stdout())
+        && let Ok((columns, rows)) = crossterm::terminal::size()
+    {
+        let code = handout.qr(columns.into(), rows.into(), app.color());
+        lines.extend((!code.is_empty()).then(String::new));
+        lines.extend(code);
+    }
+    lines
+}
+
+/// Enters a room that was just made, as its admin; runs until it is left.
+pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who) -> Result<u8, Failure> {
+    let Made {
+        handout,
+        admin,
+        genesis,
+    } = made;
+    let greeting = match front {
+        Front::Json => vec![json::created(handout.room.as_str(), handout.card())?],
+        Front::Plain => for_people(app, &handout),
+        Front::Tui => {
+            print(for_people(app, &handout))?;
+            Vec::new()
+        }
+    };
+    let (handle, events) = engine::enter(EnterOptions {
+        profile: who.profile,
+        client,
+        room_id: handout.room.clone(),
+        room_key: handout.room_key.clone(),
+        name: who.name,
+        admin: Some(AdminAccess::Key(admin)),
+        listen: who.listen,
+        expected_genesis: Some(genesis),
+        addresses: Vec::new(),
+    })
+    .await?;
+    if front == Front::Tui {
+        // The full screen would hide what is to be copied.
+        tui::enter_pressed("Press Enter to go in (/invite shows the invite again): ").await;
+    }
+    let color = app.color();
+    let end = front::run(
+        front,
+        Room {
+            handle,
+            events,
+            handout,
+            color,
+        },
+        greeting,
+    )
+    .await?;
+    Ok(end.exit_status())
+}

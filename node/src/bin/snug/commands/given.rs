@@ -1,0 +1,157 @@
+//! What the user gave, parsed: each mistake is told before anything is sent or made.
+
+use std::path::{Path, PathBuf};
+
+use libp2p::Multiaddr;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use snug::profile::{Profile, ProfileOptions};
+use snug::rendezvous::{Client, ServerUrl};
+use snug::text::Untrusted;
+use snug_crypto::names::{Password, RoomId, RoomKey, check_distinct, check_name};
+
+use super::App;
+use crate::cli::{EnterArgs, NewRoomArgs, ProfileArgs};
+use crate::failure::Failure;
+use crate::secrets::{self, Prompter};
+
+/// Words of a generated Room ID: enough that no two meet by chance.
+const ID_WORDS: usize = 3;
+
+/// The system's randomness; without it nothing here can go on.
+pub fn rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+/// Parses a Room ID.
+pub fn room_id(text: &str) -> Result<RoomId, Failure> {
+    RoomId::parse(text)
+        .map_err(|error| Failure::usage(error).help("a Room ID has 1 to 64 characters, for example: den"))
+}
+
+/// A Room ID that nobody has: three words.
+fn generated_room_id() -> Result<RoomId, Failure> {
+    let words = RoomKey::generate(&mut rng());
+    room_id(&words.reveal().split('-').take(ID_WORDS).collect::<Vec<_>>().join("-"))
+}
+
+/// The Room ID to make: as given; else asked for, with a default; else generated.
+pub fn new_room_id(args: &NewRoomArgs, ask: Option<&Prompter>) -> Result<RoomId, Failure> {
+    if let Some(text) = &args.room {
+        return room_id(text);
+    }
+    let generated = generated_room_id()?;
+    match ask.filter(|prompter| prompter.is_interactive()) {
+        Some(prompter) => room_id(&prompter.line("Room ID", Some(generated.as_str()), "--room")?),
+        None => Ok(generated),
+    }
+}
+
+/// Room Key and Password to make a room with: from their files, or generated.
+pub fn new_secrets(args: &NewRoomArgs) -> Result<(RoomKey, Password), Failure> {
+    secrets::check_one_stdin(&[&args.room_key_file, &args.password_file])?;
+    let room_key = match &args.room_key_file {
+        Some(file) => room_key(&secrets::from_file(file, "the Room Key")?)?,
+        None => RoomKey::generate(&mut rng()),
+    };
+    let password = match &args.password_file {
+        Some(file) => password(&secrets::from_file(file, "the Password")?)?,
+        None => Password::generate(&mut rng()),
+    };
+    check_distinct(&room_key, &password).map_err(Failure::usage)?;
+    if room_key.is_weak() && !args.allow_weak_key {
+        return Err(
+            Failure::usage("the Room Key is weak: whoever runs the rendezvous could find it by guessing").help(
+                "leave --room-key-file out to have one generated, choose a longer one, or insist with --allow-weak-key",
+            ),
+        );
+    }
+    Ok((room_key, password))
+}
+
+/// Parses a Room Key.
+pub fn room_key(text: &str) -> Result<RoomKey, Failure> {
+    RoomKey::parse(text).map_err(Failure::usage)
+}
+
+/// Parses a Password.
+pub fn password(text: &str) -> Result<Password, Failure> {
+    Password::parse(text).map_err(Failure::usage)
+}
+
+/// The Password from its file, or asked for.
+pub fn existing_password(file: Option<&Path>, prompter: &Prompter) -> Result<Password, Failure> {
+    match file {
+        Some(file) => password(&secrets::from_file(file, "the Password")?),
+        None => password(&prompter.hidden("Password (not shown)", "the Password (--password-file)")?),
+    }
+}
+
+/// A client of the server that was named anywhere.
+pub fn client(server: Option<&str>) -> Result<Client, Failure> {
+    let Some(text) = server else {
+        return Err(Failure::usage("no rendezvous is named")
+            .help("give --server URL, set SNUG_SERVER or server in the configuration file, or run: snug host"));
+    };
+    let url = ServerUrl::parse(text).map_err(Failure::usage)?;
+    Ok(Client::new(url)?)
+}
+
+/// Warns where what is sent can be seen on the way.
+pub fn warn_if_plain(server: &ServerUrl) {
+    if server.is_plain_to_other_host() {
+        eprintln!(
+            "warning: {server} is plain http: others on the way can see which room this is (as a number) and your session with \
+             the rendezvous, though neither its Room Key nor what is said"
+        );
+    }
+}
+
+/// Our name in the room: as given, or asked for with the account's name as the default.
+pub fn name(app: &App, args: &EnterArgs, prompter: &Prompter) -> Result<String, Failure> {
+    let asked;
+    let text = match app.config.name(args) {
+        Some(name) => name,
+        None => {
+            let account = ["USER", "LOGNAME", "USERNAME"]
+                .iter()
+                .find_map(|var| std::env::var(var).ok());
+            asked = prompter.line("Your name", account.as_deref(), "your name (--name)")?;
+            &asked
+        }
+    };
+    // Where a control character would be refused, an invisible one is just left out.
+    check_name(text).map_err(Failure::usage)?;
+    let name = Untrusted::new(text).line();
+    check_name(name.trim()).map_err(Failure::usage)?;
+    Ok(name.trim().to_owned())
+}
+
+/// The addresses to listen on for members; none is the default.
+pub fn listen(app: &App, args: &EnterArgs) -> Result<Vec<Multiaddr>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            Failure::usage(format_args!(
+                "{} is no multiaddress",
+                Untrusted::new(text.as_str()).log()
+            ))
+            .help("for example: --listen /ip4/0.0.0.0/tcp/4001 or --listen /ip4/0.0.0.0/udp/4001/quic-v1")
+        })
+    };
+    app.config.listen(args).iter().map(parse).collect()
+}
+
+/// The data folder and the profile in it, which is made where there is none.
+pub fn profile(app: &App, args: &ProfileArgs, ephemeral: bool) -> Result<(PathBuf, Profile), Failure> {
+    if ephemeral {
+        return Ok((PathBuf::new(), Profile::ephemeral()));
+    }
+    let data_dir = app.config.data_dir(args)?;
+    let name = app.config.profile(args).to_owned();
+    let profile = Profile::open(ProfileOptions {
+        data_dir: data_dir.clone(),
+        name,
+        ephemeral,
+    })?;
+    Ok((data_dir, profile))
+}

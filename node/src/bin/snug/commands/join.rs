@@ -1,0 +1,140 @@
+//! `snug join`: enter a room, with an invite or with Room ID and Room Key.
+
+use libp2p::Multiaddr;
+use snug::engine::{self, AdminAccess, EnterOptions};
+use snug_crypto::ids::GenesisHash;
+use snug_crypto::invite::Invite;
+use snug_crypto::names::{RoomId, RoomKey};
+use zeroize::Zeroizing;
+
+use super::{App, given, log_place};
+use crate::cli::JoinArgs;
+use crate::failure::Failure;
+use crate::front::{self, Front, Room};
+use crate::handout::Handout;
+use crate::secrets::{self, Prompter};
+
+/// What an invite begins with, which tells it from a Room ID where either may be typed.
+const INVITE_PREFIX: &str = "snug1";
+
+/// Which room, and what is known of it.
+struct Target {
+    server: Option<String>,
+    room_id: RoomId,
+    room_key: RoomKey,
+    genesis: Option<GenesisHash>,
+    addresses: Vec<Multiaddr>,
+}
+
+/// Runs until the room is left.
+pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
+    let front = Front::choose(&args.enter);
+    secrets::check_one_stdin(&[&args.room_key_file, &args.invite_file, &args.password_file])?;
+    let prompter = Prompter::new(front == Front::Json);
+    let target = target(&args, &prompter)?;
+    let client = given::client(app.config.server(&args.server, target.server.as_deref()).as_deref())?;
+    let admin = args
+        .password_file
+        .as_deref()
+        .map(|file| given::existing_password(Some(file), &prompter))
+        .transpose()?;
+    let name = given::name(app, &args.enter, &prompter)?;
+    let listen = given::listen(app, &args.enter)?;
+    let (data_dir, profile) = given::profile(app, &args.profile, args.enter.ephemeral)?;
+    app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
+    given::warn_if_plain(client.server());
+
+    let (server, room, room_key) = (client.server().clone(), target.room_id.clone(), target.room_key.clone());
+    let (handle, events) = engine::enter(EnterOptions {
+        profile,
+        client,
+        room_id: target.room_id,
+        room_key: target.room_key,
+        name,
+        admin: admin.map(AdminAccess::Password),
+        listen,
+        expected_genesis: target.genesis,
+        addresses: target.addresses,
+    })
+    .await?;
+    // The founding record was checked against the invite's, or is trusted from now on: either way it goes into ours.
+    let genesis = match target.genesis {
+        Some(genesis) => genesis,
+        None => handle.info().await.map_err(Failure::failed)?.genesis,
+    };
+    let handout = Handout::new(room, room_key, None, server, genesis)?;
+    let color = app.color();
+    let end = front::run(
+        front,
+        Room {
+            handle,
+            events,
+            handout,
+            color,
+        },
+        Vec::new(),
+    )
+    .await?;
+    Ok(end.exit_status())
+}
+
+fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {
+    if let Some(file) = &args.invite_file {
+        return from_invite(&secrets::from_file(file, "the invite")?, args);
+    }
+    let room_id = match &args.room {
+        Some(room) => given::room_id(room)?,
+        None if args.room_key_file.is_some() => {
+            given::room_id(&prompter.line("Room ID", None, "the Room ID (--room)")?)?
+        }
+        None => {
+            let missing = "what room to enter (--invite-file, or --room and --room-key-file)";
+            let text = prompter.hidden("Invite (not shown), or Room ID", missing)?;
+            if text.to_lowercase().starts_with(INVITE_PREFIX) {
+                return from_invite(&text, args);
+            }
+            given::room_id(&text)?
+        }
+    };
+    let room_key = match &args.room_key_file {
+        Some(file) => secrets::from_file(file, "the Room Key")?,
+        None => prompter.hidden("Room Key (not shown)", "the Room Key (--room-key-file)")?,
+    };
+    let room_key = given::room_key(&room_key)?;
+    Ok(Target {
+        server: None,
+        room_id,
+        room_key,
+        genesis: None,
+        addresses: Vec::new(),
+    })
+}
+
+fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Failure> {
+    let invite = Invite::parse(text).map_err(|error| {
+        Failure::usage(format_args!("this is no invite that can be used: {error}"))
+            .help("copy it whole, from snug1 to its last character, or ask for a new one")
+    })?;
+    if invite.serverless.is_some() && invite.server.is_none() {
+        return Err(Failure::usage(
+            "the invite is of a room without a rendezvous, which this version can't enter",
+        ));
+    }
+    if let Some(room) = &args.room
+        && given::room_id(room)? != invite.room_id
+    {
+        return Err(Failure::usage("--room and the invite name different rooms").help("leave --room out"));
+    }
+    Ok(Target {
+        server: invite.server,
+        room_id: invite.room_id,
+        room_key: invite.room_key,
+        genesis: Some(invite.genesis_hash),
+        // What can't be understood can't be dialled: the rendezvous introduces the others anyway.
+        addresses: invite
+            .addresses
+            .iter()
+            .filter_map(|address| address.parse().ok())
+            .collect(),
+    })
+}

@@ -1,0 +1,291 @@
+//! The front end for programs: JSON-RPC 2.0, one object a line each way.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use snug::engine::{Event, EventKind, Handle, SendError};
+use snug::room::{MemberView, Message, SendRefused};
+use snug_crypto::operation::Role;
+
+use super::input::Line;
+use super::rpc::{self, Call, Code, Fault};
+use super::session::{self, Dialect, Reaction};
+use super::{End, Failure, Room};
+
+/// Runs until the room is left or closes.
+pub async fn run(room: Room, greeting: Vec<String>) -> Result<End, Failure> {
+    let dialect = Rpc {
+        handle: room.handle.clone(),
+        room: room.handout.room.as_str().to_owned(),
+    };
+    session::run(dialect, greeting, room.handle, room.events).await
+}
+
+/// The notification of a room that was just made: what `snug create --json` prints, as an event.
+pub fn created(room: &str, card: Value) -> Result<String, Failure> {
+    let Value::Object(card) = card else {
+        return Err(Failure::failed("the room can't be described"));
+    };
+    let at = rfc3339(unix_ms());
+    let mut params = serde_json::Map::from_iter([
+        ("type".to_owned(), json!("created")),
+        ("at".to_owned(), json!(at)),
+        ("room".to_owned(), json!(room)),
+    ]);
+    params.extend(card);
+    rpc::event(&params).map_err(Failure::failed)
+}
+
+struct Rpc {
+    handle: Handle,
+    room: String,
+}
+
+impl Dialect for Rpc {
+    const MAX_LINE: usize = rpc::MAX_LINE;
+
+    fn event(&mut self, event: &Event) -> Reaction {
+        let Some(body) = body(&event.kind) else {
+            return Reaction::Show(Vec::new());
+        };
+        let params = Params {
+            room: &self.room,
+            at: rfc3339(event.at_unix_ms),
+            body,
+        };
+        Reaction::Show(written(rpc::event(&params)))
+    }
+
+    fn line(&mut self, line: Line) -> Reaction {
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong => {
+                let fault = Fault::new(
+                    Code::InvalidRequest,
+                    format!("a line has at most {} bytes", rpc::MAX_LINE),
+                );
+                return Reaction::Show(written(rpc::fault(&Value::Null, &fault)));
+            }
+        };
+        let (id, call) = rpc::parse(&bytes);
+        match call {
+            Err(fault) => Reaction::Show(id.map(|id| written(rpc::fault(&id, &fault))).unwrap_or_default()),
+            Ok(Call::Leave) => Reaction::Leave(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
+            Ok(call) => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(async move {
+                    let outcome = answer(&handle, call).await;
+                    let Some(id) = id else { return Vec::new() };
+                    written(match outcome {
+                        Ok(result) => rpc::reply(&id, &result),
+                        Err(fault) => rpc::fault(&id, &fault),
+                    })
+                }))
+            }
+        }
+    }
+
+    /// The replies are missing: that says it.
+    fn gave_up(&mut self, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Nothing of ours fails to become JSON (every map key is a string); if it did, silence would be wrong.
+fn written(line: Result<String, serde_json::Error>) -> Vec<String> {
+    match line {
+        Ok(line) => vec![line],
+        Err(error) => {
+            tracing::error!(%error, "a line could not be written as JSON");
+            Vec::new()
+        }
+    }
+}
+
+async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
+    let closed = |error: snug::engine::Closed| Fault::new(Code::Failed, error.to_string());
+    match call {
+        Call::Send { text, reply_to } => match handle.send(text, reply_to).await {
+            Ok(id) => Ok(json!({"id": id.to_string()})),
+            Err(error @ SendError::Refused(SendRefused::TooLong { .. } | SendRefused::Empty)) => {
+                Err(Fault::new(Code::InvalidParams, error.to_string()))
+            }
+            Err(error) => Err(Fault::new(Code::Failed, error.to_string())),
+        },
+        Call::Members => {
+            let members = handle.members().await.map_err(closed)?;
+            Ok(json!({"members": members.iter().map(member).collect::<Vec<_>>()}))
+        }
+        Call::RoomInfo => {
+            let info = handle.info().await.map_err(closed)?;
+            let policy = &info.policy;
+            Ok(json!({
+                "room": info.room.as_str(),
+                "description": info.description,
+                "generation": info.generation,
+                "genesis": info.genesis.to_string(),
+                "members": info.members,
+                "created_at": rfc3339(info.created_at_unix_ms),
+                "server": info.server.as_str(),
+                "policy": {
+                    "max_participants": policy.max_participants,
+                    "listed": policy.listed,
+                    "retention_s": policy.retention_s,
+                    "history": policy.history,
+                    "approval": policy.approval,
+                    "grace_s": policy.grace_s,
+                },
+            }))
+        }
+        Call::Status => {
+            let status = handle.status().await.map_err(closed)?;
+            Ok(json!({
+                "room": status.room.as_str(),
+                "member": status.member.to_string(),
+                "ready": status.epoch.is_some(),
+                "epoch": status.epoch.map(|epoch| epoch.to_string()),
+                "links": status.links.len(),
+                "addresses": status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "rendezvous": status.rendezvous.as_str(),
+            }))
+        }
+        Call::Leave => {
+            handle.leave().await;
+            Ok(json!({}))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Params<'a> {
+    room: &'a str,
+    at: String,
+    #[serde(flatten)]
+    body: Value,
+}
+
+/// An event's own members; `None` for the end, which the end of the stream tells.
+fn body(kind: &EventKind) -> Option<Value> {
+    Some(match kind {
+        EventKind::Ready {
+            member: me,
+            members,
+            epoch,
+        } => json!({
+            "type": "ready",
+            "member": me.to_string(),
+            "members": members.iter().map(member).collect::<Vec<_>>(),
+            "epoch": epoch.to_string(),
+        }),
+        EventKind::Message(said) => message(said),
+        EventKind::System { event, message, .. } => json!({"type": "system", "event": event, "message": message}),
+        EventKind::Warning { message } => json!({"type": "warning", "message": message}),
+        EventKind::Error { message } => json!({"type": "error", "message": message}),
+        EventKind::Lagged { missed } => json!({"type": "lagged", "missed": missed}),
+        _ => return None,
+    })
+}
+
+fn message(said: &Message) -> Value {
+    json!({
+        "type": "message",
+        "id": said.id.to_string(),
+        "from": {
+            "name": said.from.name,
+            "fingerprint": said.from.fingerprint.to_string(),
+            "verified": said.from.verified,
+        },
+        "text": said.text,
+        "reply_to": said.reply_to.map(|id| id.to_string()),
+        "parents": said.parents.iter().map(|parent| data_encoding::HEXLOWER.encode(parent)).collect::<Vec<_>>(),
+        // Neither exists yet; bots can rely on the members being there.
+        "direct": false,
+        "history": false,
+    })
+}
+
+fn member(member: &MemberView) -> Value {
+    let role = match member.role {
+        Role::Admin => "admin",
+        Role::Moderator => "moderator",
+        Role::Member => "member",
+    };
+    json!({
+        "name": member.name,
+        "fingerprint": member.fingerprint.to_string(),
+        "role": role,
+        "verified": member.verified,
+        "online": member.online,
+    })
+}
+
+/// A moment as RFC 3339 in UTC, to the millisecond; a moment that no calendar holds is 1970.
+fn rfc3339(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", timestamp.unwrap_or_default())
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use snug::text::Untrusted;
+    use snug_crypto::ids::{EpochId, MessageId};
+
+    use super::super::people::tests::member as somebody;
+    use super::*;
+
+    fn shown(kind: EventKind) -> Value {
+        let event = Event {
+            at_unix_ms: 1_700_000_000_123,
+            kind,
+        };
+        let params = Params {
+            room: "den",
+            at: rfc3339(event.at_unix_ms),
+            body: body(&event.kind).unwrap(),
+        };
+        serde_json::from_str(&rpc::event(&params).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn events_have_the_members_that_bots_rely_on() {
+        let alice = somebody("alice\u{1b}[2J", 1);
+        let ready = EventKind::Ready {
+            member: alice.fingerprint,
+            members: vec![alice.clone()],
+            epoch: EpochId::from_bytes([9; 32]),
+        };
+        let value = shown(ready);
+        assert_eq!(value["method"], "event");
+        assert_eq!(value["params"]["room"], "den");
+        assert_eq!(value["params"]["at"], "2023-11-14T22:13:20.123Z");
+        assert_eq!(value["params"]["member"], "01".repeat(16));
+        assert_eq!(value["params"]["members"][0]["name"], "alice\u{1b}[2J");
+        assert_eq!(value["params"]["members"][0]["role"], "member");
+        let said = Message {
+            id: MessageId::from_bytes([2; 32]),
+            from: alice,
+            text: Untrusted::new("a\u{202e}b\u{9b}"),
+            reply_to: None,
+            parents: vec![[3; 32]],
+            sent_at_ms: 0,
+        };
+        let line = rpc::event(&message(&said)).unwrap();
+        assert!(!line.contains(['\u{202e}', '\u{9b}', '\u{1b}']), "{line}");
+        let value = &shown(EventKind::Message(said))["params"];
+        assert_eq!(value["text"], "a\u{202e}b\u{9b}");
+        assert_eq!(value["reply_to"], Value::Null);
+        assert_eq!(value["parents"][0], "03".repeat(32));
+        assert_eq!(value["direct"], false);
+    }
+
+    #[test]
+    fn times_are_rfc_3339_whatever_they_are() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(u64::MAX), "1970-01-01T00:00:00.000Z");
+    }
+}

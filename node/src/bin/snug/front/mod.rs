@@ -1,0 +1,88 @@
+//! The front ends: what is between a room and a person, or a program.
+
+mod input;
+mod interrupt;
+pub mod json;
+mod output;
+mod people;
+pub mod plain;
+mod rpc;
+mod session;
+pub mod tui;
+mod typed;
+
+use std::io::IsTerminal as _;
+
+use snug::engine::{CloseReason, Events, Handle};
+
+use crate::cli::EnterArgs;
+use crate::failure::{Exit, Failure};
+use crate::handout::Handout;
+
+/// Which front end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// The full screen.
+    Tui,
+    /// Lines for people.
+    Plain,
+    /// JSON-RPC for programs.
+    Json,
+}
+
+impl Front {
+    /// As asked for; else the full screen, where there is one.
+    pub fn choose(args: &EnterArgs) -> Self {
+        if args.json {
+            Self::Json
+        } else if args.plain || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+            Self::Plain
+        } else {
+            Self::Tui
+        }
+    }
+}
+
+/// What every front end is given.
+pub struct Room {
+    /// The running node.
+    pub handle: Handle,
+    /// What it tells.
+    pub events: Events,
+    /// What to hand on, for `/invite`.
+    pub handout: Handout,
+    /// Whether colour may be used.
+    pub color: bool,
+}
+
+/// How a front end ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The room closed, for this reason.
+    Closed(CloseReason),
+    /// A second Ctrl-C.
+    Stopped,
+    /// Input ended, and something of it could not be sent in time.
+    Unsent,
+}
+
+impl End {
+    /// The process's exit status.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Closed(reason) => reason.exit_status(),
+            // What a shell says of a process that SIGINT ended.
+            Self::Stopped => 130,
+            Self::Unsent => Exit::Failed as u8,
+        }
+    }
+}
+
+/// Runs a front end until the room is left or closes.
+pub async fn run(front: Front, room: Room, greeting: Vec<String>) -> Result<End, Failure> {
+    match front {
+        Front::Tui => tui::run(room).await,
+        Front::Plain => plain::run(room, greeting).await,
+        Front::Json => json::run(room, greeting).await,
+    }
+}

@@ -1,0 +1,84 @@
+//! Standard output as lines, written on a thread of its own: a reader that stalls holds up neither the room nor Ctrl-C.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+/// Lines handed to the writing thread ahead of what is written.
+const AHEAD: usize = 16;
+/// Lines queued here before events are left to wait (the engine then drops the oldest, and says how many).
+const QUEUE: usize = 64;
+/// How long the end of the program waits for a reader that stalls.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Whoever read our output is gone.
+#[derive(Debug)]
+pub struct ReaderGone;
+
+/// The queue to standard output.
+pub struct Output {
+    queue: VecDeque<String>,
+    sender: mpsc::Sender<String>,
+    written: oneshot::Receiver<()>,
+}
+
+impl Output {
+    /// Starts the writing thread.
+    pub fn start() -> Self {
+        let (sender, mut receiver) = mpsc::channel::<String>(AHEAD);
+        let (done, written) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut stdout = std::io::stdout().lock();
+            while let Some(line) = receiver.blocking_recv() {
+                if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+                    return;
+                }
+            }
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        });
+        Self {
+            queue: VecDeque::new(),
+            sender,
+            written,
+        }
+    }
+
+    /// Queues lines.
+    pub fn push(&mut self, lines: impl IntoIterator<Item = String>) {
+        self.queue.extend(lines);
+    }
+
+    /// Whether more should be pushed.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < QUEUE
+    }
+
+    /// Hands on the next line. Without one it waits for ever; cancel-safe.
+    pub async fn pump(&mut self) -> Result<(), ReaderGone> {
+        if self.queue.is_empty() {
+            // The thread ends early only if it couldn't write.
+            self.sender.closed().await;
+            return Err(ReaderGone);
+        }
+        let permit = self.sender.reserve().await.map_err(|_| ReaderGone)?;
+        if let Some(line) = self.queue.pop_front() {
+            permit.send(line);
+        }
+        Ok(())
+    }
+
+    /// Writes what is queued, within two seconds.
+    pub async fn finish(mut self) {
+        let flush = async move {
+            while !self.queue.is_empty() && self.pump().await.is_ok() {}
+            drop(self.sender);
+            // An error means that the reader is gone: nothing left to do.
+            let _ = self.written.await;
+        };
+        // Out of time, what is queued is lost to a reader that doesn't read.
+        let _ = tokio::time::timeout(FLUSH, flush).await;
+    }
+}

@@ -1,0 +1,110 @@
+//! How members are named on a terminal: by the name they chose, and where two chose the same, by fingerprint too.
+
+use std::collections::BTreeMap;
+
+use snug::room::MemberView;
+use snug_crypto::ids::Fingerprint;
+use snug_crypto::operation::Role;
+
+/// Members that are remembered for telling names apart; a room has 1,000 at most, and those who left may still be quoted.
+const MAX_KNOWN: usize = 4_096;
+/// Hexadecimal digits of a fingerprint that tell namesakes apart at a glance. Who must be sure compares all 32.
+const SHORT: usize = 8;
+
+/// The members seen so far, by fingerprint.
+#[derive(Default)]
+pub struct People {
+    names: BTreeMap<Fingerprint, String>,
+}
+
+impl People {
+    /// Notes a member's present name.
+    pub fn note(&mut self, member: &MemberView) {
+        if self.names.len() >= MAX_KNOWN {
+            self.names.clear();
+        }
+        self.names.insert(member.fingerprint, member.name.name());
+    }
+
+    /// The name to show: cleaned, with the fingerprint's first digits if somebody else goes by the same name.
+    pub fn label(&self, member: &MemberView) -> String {
+        let name = member.name.name();
+        let shared = self
+            .names
+            .iter()
+            .any(|(other, known)| *other != member.fingerprint && is_same(known, &name));
+        if shared {
+            format!("{name}#{}", short(&member.fingerprint))
+        } else {
+            name
+        }
+    }
+}
+
+/// A fingerprint's first digits.
+pub fn short(fingerprint: &Fingerprint) -> String {
+    let mut text = fingerprint.to_string();
+    text.truncate(SHORT);
+    text
+}
+
+/// What a member may do, in a word; nothing for what everybody may.
+pub fn role(role: Role) -> Option<&'static str> {
+    match role {
+        Role::Admin => Some("admin"),
+        Role::Moderator => Some("moderator"),
+        Role::Member => None,
+    }
+}
+
+/// A line that describes a member: name, role, presence, fingerprint.
+pub fn describe(people: &People, member: &MemberView) -> String {
+    let mut words = vec![people.label(member)];
+    if member.me {
+        words.push("you".into());
+    }
+    words.extend(role(member.role).map(str::to_owned));
+    if !member.online {
+        words.push("offline".into());
+    }
+    words.push(member.fingerprint.to_string());
+    words.join(", ")
+}
+
+/// Names that a hurried reader takes for the same.
+fn is_same(a: &str, b: &str) -> bool {
+    a == b || a.to_lowercase() == b.to_lowercase()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use snug::text::Untrusted;
+
+    use super::*;
+
+    pub fn member(name: &str, byte: u8) -> MemberView {
+        MemberView {
+            name: Untrusted::new(name),
+            fingerprint: Fingerprint::from_bytes([byte; 16]),
+            role: Role::Member,
+            verified: false,
+            online: true,
+            me: false,
+        }
+    }
+
+    #[test]
+    fn namesakes_are_told_apart() {
+        let mut people = People::default();
+        let (alice, other, bob) = (member("alice", 1), member("Alice", 2), member("bob", 3));
+        [&alice, &bob].into_iter().for_each(|m| people.note(m));
+        assert_eq!(people.label(&alice), "alice");
+        people.note(&other);
+        assert_eq!(people.label(&alice), "alice#01010101");
+        assert_eq!(people.label(&other), "Alice#02020202");
+        assert_eq!(people.label(&bob), "bob");
+        // Nobody can put the mark into a name and pass for another.
+        people.note(&member("bob#03030303", 4));
+        assert_eq!(people.label(&member("bob#03030303", 4)), "“bob#03030303”");
+    }
+}

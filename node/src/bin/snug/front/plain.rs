@@ -1,0 +1,200 @@
+//! The front end for lines: a message is a line, a notice starts with an asterisk, and nothing is ever drawn over.
+//! It suits screen readers, pipes and slow links.
+
+use snug::engine::{Event, EventKind, Handle, Status};
+use snug::room::Message;
+use snug::text::Untrusted;
+
+use super::input::Line;
+use super::people::{People, describe};
+use super::session::{self, Dialect, Reaction};
+use super::typed::{self, COMMANDS, Typed};
+use super::{End, Failure, Room};
+use crate::handout::Handout;
+
+/// Lines of one message that are shown.
+const MAX_MESSAGE_LINES: usize = 200;
+/// What begins the second and later lines of a message, so that none can pass for somebody else's.
+const CONTINUED: &str = "    | ";
+
+/// Runs until the room is left or closes.
+pub async fn run(room: Room, greeting: Vec<String>) -> Result<End, Failure> {
+    let dialect = Plain {
+        handle: room.handle.clone(),
+        handout: room.handout,
+        people: People::default(),
+        here: None,
+    };
+    session::run(dialect, greeting, room.handle, room.events).await
+}
+
+struct Plain {
+    handle: Handle,
+    handout: Handout,
+    people: People,
+    /// Who was here when we came in, until it is told.
+    here: Option<String>,
+}
+
+impl Dialect for Plain {
+    /// A line as long as the longest message.
+    const MAX_LINE: usize = 32 * 1024;
+
+    fn event(&mut self, event: &Event) -> Reaction {
+        Reaction::Show(match &event.kind {
+            EventKind::Ready { members, .. } => {
+                members.iter().for_each(|member| self.people.note(member));
+                let others: Vec<_> = members.iter().filter(|m| !m.me).map(|m| self.people.label(m)).collect();
+                self.here = Some(match others.as_slice() {
+                    [] => "* Nobody else is here yet.".into(),
+                    others => format!("* Here: {}.", others.join(", ")),
+                });
+                Vec::new()
+            }
+            EventKind::Message(message) => self.message(message),
+            EventKind::System { message, .. } => {
+                // Who is here is told below the welcome, which follows at once.
+                std::iter::once(format!("* {}", message.line()))
+                    .chain(self.here.take())
+                    .collect()
+            }
+            EventKind::Warning { message } => vec![format!("! Warning: {}", message.line())],
+            EventKind::Error { message } => vec![format!("! Error: {}", message.line())],
+            EventKind::Lagged { missed } => vec![format!("! {missed} events came too fast and were not shown.")],
+            _ => Vec::new(),
+        })
+    }
+
+    fn line(&mut self, line: Line) -> Reaction {
+        let Line::Whole(bytes) = line else {
+            return Reaction::Show(vec![
+                "! The line is too long and was not sent: 32 KiB is the most.".into(),
+            ]);
+        };
+        match typed::parse(&String::from_utf8_lossy(&bytes)) {
+            Typed::Nothing => Reaction::Show(Vec::new()),
+            Typed::Say(text) => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(async move {
+                    match handle.send(text, None).await {
+                        Ok(_) => Vec::new(),
+                        Err(error) => vec![format!("! Not sent: {error}")],
+                    }
+                }))
+            }
+            Typed::Members => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(members(handle)))
+            }
+            Typed::Info => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(info(handle)))
+            }
+            Typed::Invite => Reaction::Show(self.handout.to_hand_on()),
+            Typed::Help => Reaction::Show(help()),
+            Typed::Leave => Reaction::Leave(Vec::new()),
+            Typed::Unknown(word) => Reaction::Show(vec![format!("! {}", typed::unknown(&word))]),
+        }
+    }
+
+    fn gave_up(&mut self, unsent: usize) -> Vec<String> {
+        vec![format!("! {unsent} lines could not be sent in time.")]
+    }
+}
+
+impl Plain {
+    fn message(&mut self, message: &Message) -> Vec<String> {
+        // What we said ourselves stands on the terminal already.
+        if message.from.me {
+            return Vec::new();
+        }
+        self.people.note(&message.from);
+        let name = self.people.label(&message.from);
+        let mut lines = message.text.lines(MAX_MESSAGE_LINES).into_iter();
+        let first = format!("{name}: {}", lines.next().unwrap_or_default());
+        std::iter::once(first)
+            .chain(lines.map(|line| format!("{CONTINUED}{line}")))
+            .collect()
+    }
+}
+
+async fn members(handle: Handle) -> Vec<String> {
+    let Ok(members) = handle.members().await else {
+        return Vec::new();
+    };
+    let mut people = People::default();
+    members.iter().for_each(|member| people.note(member));
+    members
+        .iter()
+        .map(|member| format!("* {}", describe(&people, member)))
+        .collect()
+}
+
+async fn info(handle: Handle) -> Vec<String> {
+    let (Ok(info), Ok(status)) = (handle.info().await, handle.status().await) else {
+        return Vec::new();
+    };
+    about(&info, &status)
+        .into_iter()
+        .map(|line| format!("* {line}"))
+        .collect()
+}
+
+/// What `/info` says, in any front end.
+pub fn about(info: &snug::engine::RoomInfo, status: &Status) -> Vec<String> {
+    let created = i64::try_from(info.created_at_unix_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let mut lines = vec![format!(
+        "Room {}, {}",
+        Untrusted::new(info.room.as_str()).line(),
+        members_in_words(info.members)
+    )];
+    if !info.description.is_empty() {
+        lines.push(info.description.line());
+    }
+    lines.extend(created.map(|created| format!("Made {}", created.strftime("%Y-%m-%d %H:%M UTC"))));
+    lines.push(format!("Rendezvous {} ({})", info.server, status.rendezvous.as_str()));
+    lines.push(format!("Linked directly with {}", members_in_words(status.links.len())));
+    lines.push(format!("Your fingerprint {}", status.member));
+    lines
+}
+
+fn members_in_words(count: usize) -> String {
+    if count == 1 {
+        "1 member".to_owned()
+    } else {
+        format!("{count} members")
+    }
+}
+
+fn help() -> Vec<String> {
+    let commands = COMMANDS.iter().map(|(command, what)| format!("* {command}: {what}"));
+    let rest = "* Anything else is said in the room; to begin with a slash, type two.".to_owned();
+    commands.chain([rest]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use snug::text::Untrusted;
+    use snug_crypto::ids::MessageId;
+
+    use super::super::people::tests::member;
+    use super::*;
+
+    #[test]
+    fn one_message_can_not_pass_for_two() {
+        let said = Message {
+            id: MessageId::from_bytes([1; 32]),
+            from: member("bob\nalice: x", 1),
+            text: Untrusted::new("hi\n* carol has left the room den.\r\nalice: me too\u{1b}[A"),
+            reply_to: None,
+            parents: Vec::new(),
+            sent_at_ms: 0,
+        };
+        let name = said.from.name.name();
+        let mut lines = said.text.lines(MAX_MESSAGE_LINES).into_iter();
+        assert_eq!(format!("{name}: {}", lines.next().unwrap()), "“bob alice: x”: hi");
+        assert!(lines.all(|line| !line.contains('\u{1b}')));
+    }
+}

@@ -1,0 +1,278 @@
+//! JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>) without the I/O: one line in, a call or an error out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use snug::text::{Untrusted, json as text_json};
+use snug_crypto::ids::MessageId;
+
+/// Longest line taken from a program, in bytes: a message of the largest size with every character escaped fits.
+pub const MAX_LINE: usize = 256 * 1024;
+/// Longest `id` that is given back, in bytes; ids are usually numbers.
+const MAX_ID: usize = 256;
+
+/// What went wrong with a call, with its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Not JSON.
+    Parse = -32700,
+    /// JSON, but not a request.
+    InvalidRequest = -32600,
+    /// No such method.
+    MethodNotFound = -32601,
+    /// The method's parameters are wrong.
+    InvalidParams = -32602,
+    /// The call was understood, and failed.
+    Failed = -32000,
+}
+
+/// A failed call. The message is ours, or cleaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub code: Code,
+    pub message: String,
+}
+
+impl Fault {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// A request's id; `None` is a notification, which is never answered.
+pub type Id = Option<Value>;
+
+/// What a program asks for.
+#[derive(Debug, PartialEq)]
+pub enum Call {
+    Send { text: String, reply_to: Option<MessageId> },
+    Members,
+    RoomInfo,
+    Status,
+    Leave,
+}
+
+/// The methods, for the error that names them.
+const METHODS: &str = "send, members, room.info, status, leave";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendParams {
+    text: String,
+    #[serde(default)]
+    reply_to: Option<String>,
+}
+
+/// Understands one line. The id comes back beside the outcome, so that errors can be answered too.
+pub fn parse(line: &[u8]) -> (Id, Result<Call, Fault>) {
+    // An error in the request itself is answered with the id if it is readable, else with null.
+    let broken =
+        |id: Option<Value>, code, message: &str| (Some(id.unwrap_or_default()), Err(Fault::new(code, message)));
+    let Ok(value) = serde_json::from_slice::<Value>(line) else {
+        return broken(None, Code::Parse, "the line is not JSON");
+    };
+    let mut request = match value {
+        Value::Object(request) => request,
+        Value::Array(_) => {
+            return broken(
+                None,
+                Code::InvalidRequest,
+                "batches are not supported: send one request a line",
+            );
+        }
+        _ => return broken(None, Code::InvalidRequest, "a request is a JSON object"),
+    };
+    let id = request.remove("id");
+    let readable = match &id {
+        None | Some(Value::Null | Value::Number(_)) => true,
+        Some(Value::String(id)) => id.len() <= MAX_ID,
+        Some(_) => false,
+    };
+    if !readable {
+        return broken(
+            None,
+            Code::InvalidRequest,
+            "id is a number or a string of at most 256 bytes",
+        );
+    }
+    if request.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return broken(id, Code::InvalidRequest, "\"jsonrpc\" must be \"2.0\"");
+    }
+    let Some(Value::String(method)) = request.remove("method") else {
+        return broken(id, Code::InvalidRequest, "\"method\" is missing, or not a string");
+    };
+    let params = match request.remove("params") {
+        None => Value::Object(Map::new()),
+        Some(params @ Value::Object(_)) => params,
+        Some(Value::Array(_)) => {
+            return (
+                id,
+                Err(Fault::new(
+                    Code::InvalidParams,
+                    "parameters are given by name, in an object",
+                )),
+            );
+        }
+        Some(_) => return broken(id, Code::InvalidRequest, "\"params\" is an object"),
+    };
+    (id, call(&method, params))
+}
+
+fn call(method: &str, params: Value) -> Result<Call, Fault> {
+    let bare = |call| match params.as_object() {
+        Some(params) if params.is_empty() => Ok(call),
+        _ => Err(Fault::new(Code::InvalidParams, format!("{method} takes no parameters"))),
+    };
+    match method {
+        "send" => send(params),
+        "members" => bare(Call::Members),
+        "room.info" => bare(Call::RoomInfo),
+        "status" => bare(Call::Status),
+        "leave" => bare(Call::Leave),
+        _ => {
+            let shown = Untrusted::new(method).log();
+            Err(Fault::new(
+                Code::MethodNotFound,
+                format!("there is no method {shown}; there are {METHODS}"),
+            ))
+        }
+    }
+}
+
+fn send(params: Value) -> Result<Call, Fault> {
+    let wrong = |message: String| Fault::new(Code::InvalidParams, message);
+    let SendParams { text, reply_to } =
+        serde_json::from_value(params).map_err(|error| wrong(Untrusted::new(error.to_string()).line_within(200)))?;
+    if text.is_empty() {
+        return Err(wrong("text is empty".into()));
+    }
+    let reply_to = reply_to.map(|id| message_id(&id).ok_or_else(|| wrong("reply_to is not a message id".into())));
+    Ok(Call::Send {
+        text,
+        reply_to: reply_to.transpose()?,
+    })
+}
+
+fn message_id(hex: &str) -> Option<MessageId> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
+    Some(MessageId::from_bytes(bytes.try_into().ok()?))
+}
+
+/// The reply to a call that succeeded, as a line without its end.
+pub fn reply(id: &Value, result: &impl Serialize) -> Result<String, serde_json::Error> {
+    text_json::line(&json!({"jsonrpc": "2.0", "id": id, "result": serde_json::to_value(result)?}))
+}
+
+/// The reply to a call that failed.
+pub fn fault(id: &Value, fault: &Fault) -> Result<String, serde_json::Error> {
+    let error = json!({"code": fault.code as i32, "message": fault.message});
+    text_json::line(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
+}
+
+/// The notification of an event.
+pub fn event(params: &impl Serialize) -> Result<String, serde_json::Error> {
+    text_json::line(&json!({"jsonrpc": "2.0", "method": "event", "params": serde_json::to_value(params)?}))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn code_of(line: &str) -> (Id, i32) {
+        let (id, outcome) = parse(line.as_bytes());
+        (id, outcome.unwrap_err().code as i32)
+    }
+
+    #[test]
+    fn calls_are_understood() {
+        let id = "ab".repeat(32);
+        let line = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"send","params":{{"text":"hi","reply_to":"{id}"}}}}"#);
+        let (number, call) = parse(line.as_bytes());
+        assert_eq!(number, Some(json!(7)));
+        let reply_to = Some(MessageId::from_bytes([0xab; 32]));
+        assert_eq!(
+            call.unwrap(),
+            Call::Send {
+                text: "hi".into(),
+                reply_to
+            }
+        );
+        for (method, call) in [
+            ("members", Call::Members),
+            ("room.info", Call::RoomInfo),
+            ("status", Call::Status),
+            ("leave", Call::Leave),
+        ] {
+            let line = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
+            assert_eq!(parse(line.as_bytes()), (None, Ok(call)));
+        }
+    }
+
+    #[test]
+    fn errors_have_their_codes_and_the_id_they_answer() {
+        let null = Some(Value::Null);
+        assert_eq!(code_of("hello"), (null.clone(), -32700));
+        assert_eq!(code_of(""), (null.clone(), -32700));
+        assert_eq!(
+            code_of(r#"[{"jsonrpc":"2.0","id":1,"method":"status"}]"#),
+            (null.clone(), -32600)
+        );
+        assert_eq!(code_of("3"), (null.clone(), -32600));
+        assert_eq!(code_of(r#"{"id":1,"method":"status"}"#), (Some(json!(1)), -32600));
+        assert_eq!(code_of(r#"{"jsonrpc":"2.0","id":1}"#), (Some(json!(1)), -32600));
+        assert_eq!(
+            code_of(r#"{"jsonrpc":"2.0","id":{},"method":"status"}"#),
+            (null.clone(), -32600)
+        );
+        assert_eq!(
+            code_of(r#"{"jsonrpc":"2.0","id":"x","method":"status","params":3}"#),
+            (Some(json!("x")), -32600)
+        );
+        assert_eq!(
+            code_of(r#"{"jsonrpc":"2.0","id":"x","method":"dance"}"#),
+            (Some(json!("x")), -32601)
+        );
+        for params in [
+            r#"{}"#,
+            r#"{"text":3}"#,
+            r#"{"text":""}"#,
+            r#"{"text":"a","reply_to":"zz"}"#,
+            r#"{"text":"a","x":1}"#,
+            r#"["a"]"#,
+        ] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":2,"method":"send","params":{params}}}"#);
+            assert_eq!(code_of(&line), (Some(json!(2)), -32602), "{params}");
+        }
+        assert_eq!(
+            code_of(r#"{"jsonrpc":"2.0","id":3,"method":"members","params":{"a":1}}"#),
+            (Some(json!(3)), -32602)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics_and_each_error_can_be_written(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let (id, Err(error)) = parse(&line) {
+                let written = fault(&id.unwrap_or_default(), &error).unwrap();
+                let value: Value = serde_json::from_str(&written).unwrap();
+                prop_assert!(value["error"]["code"].as_i64().unwrap() < 0);
+            }
+        }
+
+        #[test]
+        fn any_text_and_any_id_come_through_exactly(text in "\\PC{1,40}|.{1,40}", id in "\\PC{0,40}|.{0,40}") {
+            let request = json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": {"text": text}});
+            let (got, call) = parse(request.to_string().as_bytes());
+            prop_assert_eq!(got.clone(), Some(json!(id)));
+            prop_assert_eq!(call.unwrap(), Call::Send { text: text.clone(), reply_to: None });
+            let line = reply(&got.unwrap(), &json!({"text": text})).unwrap();
+            prop_assert!(!line.contains(|c: char| c.is_control()));
+            let value: Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(value["result"]["text"].as_str().unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The loop that the line-oriented front ends share: input, events, replies and signals, none of which waits for another.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use snug::engine::{CloseReason, Event, EventKind, Events, Handle};
+
+use super::input::{self, Line};
+use super::interrupt::Interrupts;
+use super::output::Output;
+use super::{End, Failure};
+
+/// Requests that may wait for the room at once; beyond that input waits.
+const IN_FLIGHT: usize = 64;
+/// How long what was said may take to go out after the end of input.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long replies are waited for once the room has closed; they only fail by then.
+const LAST_REPLIES: Duration = Duration::from_millis(500);
+/// How long leaving may take: the engine promises two seconds.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// What a line of input, or an event, leads to.
+pub enum Reaction {
+    /// These lines are shown.
+    Show(Vec<String>),
+    /// This is awaited, while the loop goes on.
+    Await(BoxFuture<'static, Vec<String>>),
+    /// The room is left; then these lines are shown.
+    Leave(Vec<String>),
+}
+
+/// How a front end speaks.
+pub trait Dialect {
+    /// Longest line of input, in bytes.
+    const MAX_LINE: usize;
+
+    /// Shows an event.
+    fn event(&mut self, event: &Event) -> Reaction;
+
+    /// Obeys a line.
+    fn line(&mut self, line: Line) -> Reaction;
+
+    /// Says that input ended while `unsent` requests were still waiting, in vain.
+    fn gave_up(&mut self, unsent: usize) -> Vec<String>;
+}
+
+/// Runs until the room closes.
+pub async fn run<D: Dialect>(
+    mut dialect: D,
+    greeting: Vec<String>,
+    handle: Handle,
+    mut events: Events,
+) -> Result<End, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let mut lines = input::lines(D::MAX_LINE);
+    let mut output = Output::start();
+    output.push(greeting);
+    let mut waiting: FuturesUnordered<BoxFuture<'static, Vec<String>>> = FuturesUnordered::new();
+    let mut open = true;
+    let drain = tokio::time::sleep(Duration::MAX / 4);
+    tokio::pin!(drain);
+
+    let reason = loop {
+        if !open && waiting.is_empty() {
+            break None;
+        }
+        let reaction = tokio::select! {
+            event = events.recv(), if output.has_room() => match event {
+                Some(Event { kind: EventKind::Closed(reason), .. }) => break Some(reason),
+                Some(event) => dialect.event(&event),
+                None => break Some(CloseReason::Failed),
+            },
+            line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
+                Some(line) => dialect.line(line),
+                None => {
+                    open = false;
+                    drain.as_mut().reset(tokio::time::Instant::now() + DRAIN);
+                    continue;
+                }
+            },
+            Some(shown) = waiting.next(), if !waiting.is_empty() => Reaction::Show(shown),
+            pumped = output.pump() => match pumped {
+                Ok(()) => continue,
+                // Nobody reads what we say: as good as a hang-up.
+                Err(_) => break None,
+            },
+            () = interrupts.next() => break None,
+            () = &mut drain, if !open => {
+                output.push(dialect.gave_up(waiting.len()));
+                waiting.clear();
+                leave(&handle, &mut events, &mut dialect, &mut output, &mut interrupts).await?;
+                output.finish().await;
+                return Ok(End::Unsent);
+            }
+        };
+        match reaction {
+            Reaction::Show(shown) => output.push(shown),
+            Reaction::Await(reply) => waiting.push(reply),
+            Reaction::Leave(shown) => {
+                let end = leave(&handle, &mut events, &mut dialect, &mut output, &mut interrupts).await;
+                output.push(shown);
+                output.finish().await;
+                return end;
+            }
+        }
+    };
+    let end = match reason {
+        Some(reason) => Ok(End::Closed(reason)),
+        None => leave(&handle, &mut events, &mut dialect, &mut output, &mut interrupts).await,
+    };
+    let replies = async {
+        while let Some(shown) = waiting.next().await {
+            output.push(shown);
+        }
+    };
+    // Out of time: whoever asked sees the end of the stream instead.
+    let _ = tokio::time::timeout(LAST_REPLIES, replies).await;
+    output.finish().await;
+    end
+}
+
+/// Leaves, and shows what is still told until the engine says that it has ended. A second Ctrl-C stops the process.
+async fn leave(
+    handle: &Handle,
+    events: &mut Events,
+    dialect: &mut impl Dialect,
+    output: &mut Output,
+    interrupts: &mut Interrupts,
+) -> Result<End, Failure> {
+    let left = async {
+        let told = async {
+            while let Some(event) = events.recv().await {
+                if let EventKind::Closed(reason) = event.kind {
+                    return reason;
+                }
+                if let Reaction::Show(shown) = dialect.event(&event) {
+                    output.push(shown);
+                }
+            }
+            CloseReason::Left
+        };
+        let ((), reason) = tokio::join!(handle.leave(), told);
+        reason
+    };
+    tokio::select! {
+        reason = left => Ok(End::Closed(reason)),
+        () = interrupts.next() => Ok(End::Stopped),
+        () = tokio::time::sleep(LEAVE) => Err(Failure::failed("the room could not be left in an orderly way")
+            .help("the others will see you as offline until your membership expires")),
+    }
+}

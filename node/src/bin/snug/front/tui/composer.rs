@@ -1,0 +1,393 @@
+//! The line being written: text, a cursor between graphemes, and what was said before.
+
+use std::collections::VecDeque;
+
+use snug::text::{compose, width};
+use snug_crypto::bounds::MAX_TEXT_BYTES;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
+
+/// Messages of one's own that the arrow keys bring back.
+const HISTORY: usize = 50;
+
+/// What is being written.
+#[derive(Default)]
+pub struct Composer {
+    text: String,
+    /// Byte offset of a grapheme's beginning, or the end.
+    cursor: usize,
+    history: VecDeque<String>,
+    /// Which of the history is shown, counted from the newest, and the draft that it hides.
+    recalled: Option<(usize, String)>,
+}
+
+/// The text in rows of a width, and where the cursor is among them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub rows: Vec<String>,
+    pub row: usize,
+    /// In cells.
+    pub column: usize,
+}
+
+impl Composer {
+    /// What is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Inserts typed or pasted text, cleaned; what would make the message too long to send is left out.
+    /// Returns whether all of it went in.
+    pub fn insert(&mut self, text: &str) -> bool {
+        let clean = compose(text);
+        let room = MAX_TEXT_BYTES.saturating_sub(self.text.len());
+        let fits = clean
+            .grapheme_indices(true)
+            .map(|(at, g)| at + g.len())
+            .take_while(|end| *end <= room)
+            .last();
+        let part = &clean[..fits.unwrap_or(0)];
+        self.text.insert_str(self.cursor, part);
+        self.cursor += part.len();
+        // What was inserted may have joined the grapheme after it.
+        self.snap();
+        part.len() == clean.len()
+    }
+
+    /// Takes the text to send it.
+    pub fn take(&mut self) -> String {
+        let text = std::mem::take(&mut self.text);
+        (self.cursor, self.recalled) = (0, None);
+        if !text.trim().is_empty() && self.history.back() != Some(&text) {
+            self.history.push_back(text.clone());
+            if self.history.len() > HISTORY {
+                self.history.pop_front();
+            }
+        }
+        text
+    }
+
+    /// Puts a text back that couldn't be sent, unless something else is being written by now.
+    pub fn put_back(&mut self, text: String) {
+        if self.text.is_empty() {
+            self.cursor = text.len();
+            self.text = text;
+        }
+    }
+
+    pub fn left(&mut self) {
+        self.cursor = self.before();
+    }
+
+    pub fn right(&mut self) {
+        self.cursor = self.after();
+    }
+
+    pub fn word_left(&mut self) {
+        self.cursor = self.word_before();
+    }
+
+    pub fn word_right(&mut self) {
+        let words = self.text[self.cursor..].split_word_bound_indices();
+        let word = words
+            .filter(|(_, word)| !word.trim().is_empty())
+            .map(|(at, word)| at + word.len())
+            .next();
+        self.cursor = word.map_or(self.text.len(), |end| self.cursor + end);
+    }
+
+    /// To the beginning of the line.
+    pub fn home(&mut self) {
+        self.cursor = self.text[..self.cursor].rfind('\n').map_or(0, |at| at + 1);
+    }
+
+    /// To the end of the line.
+    pub fn end(&mut self) {
+        self.cursor = self.text[self.cursor..]
+            .find('\n')
+            .map_or(self.text.len(), |at| self.cursor + at);
+    }
+
+    pub fn backspace(&mut self) {
+        self.remove(self.before(), self.cursor);
+    }
+
+    pub fn delete(&mut self) {
+        self.remove(self.cursor, self.after());
+    }
+
+    /// Deletes the word before the cursor.
+    pub fn delete_word(&mut self) {
+        self.remove(self.word_before(), self.cursor);
+    }
+
+    /// Deletes all before the cursor.
+    pub fn delete_to_start(&mut self) {
+        self.remove(0, self.cursor);
+    }
+
+    /// Deletes the rest of the line.
+    pub fn delete_to_end(&mut self) {
+        let start = self.cursor;
+        self.end();
+        self.remove(start, self.cursor);
+    }
+
+    /// A line up; on the first one, what was said before.
+    pub fn up(&mut self) {
+        if self.text[..self.cursor].contains('\n') {
+            self.vertically(|line| line.checked_sub(1));
+        } else {
+            let next = self.recalled.as_ref().map_or(0, |(index, _)| index + 1);
+            self.recall(Some(next));
+        }
+    }
+
+    /// A line down; on the last one, what was said later.
+    pub fn down(&mut self) {
+        if self.text[self.cursor..].contains('\n') {
+            self.vertically(|line| Some(line + 1));
+        } else if let Some((index, _)) = self.recalled {
+            self.recall(index.checked_sub(1));
+        }
+    }
+
+    /// In rows of `cells` cells.
+    pub fn layout(&self, cells: usize) -> Layout {
+        let cells = cells.max(1);
+        let mut layout = Layout {
+            rows: vec![String::new()],
+            row: 0,
+            column: 0,
+        };
+        let mut used = 0;
+        for (at, grapheme) in self.text.grapheme_indices(true) {
+            let size = if grapheme == "\n" { 0 } else { width(grapheme) };
+            if used > 0 && used + size > cells {
+                layout.rows.push(String::new());
+                used = 0;
+            }
+            if at == self.cursor {
+                (layout.row, layout.column) = (layout.rows.len() - 1, used);
+            }
+            if grapheme == "\n" {
+                layout.rows.push(String::new());
+                used = 0;
+            } else if let Some(row) = layout.rows.last_mut() {
+                row.push_str(grapheme);
+                used += size;
+            }
+        }
+        if self.cursor == self.text.len() {
+            if used >= cells {
+                layout.rows.push(String::new());
+                used = 0;
+            }
+            (layout.row, layout.column) = (layout.rows.len() - 1, used);
+        }
+        layout
+    }
+
+    fn remove(&mut self, start: usize, end: usize) {
+        self.text.replace_range(start..end, "");
+        self.cursor = start;
+        self.snap();
+    }
+
+    /// Moves the cursor out of a grapheme that an edit closed around it.
+    fn snap(&mut self) {
+        let mut cursor = GraphemeCursor::new(self.cursor, self.text.len(), true);
+        if cursor.is_boundary(&self.text, 0) != Ok(true) {
+            self.cursor = self.after();
+        }
+    }
+
+    fn before(&self) -> usize {
+        let mut cursor = GraphemeCursor::new(self.cursor, self.text.len(), true);
+        cursor.prev_boundary(&self.text, 0).ok().flatten().unwrap_or(0)
+    }
+
+    fn after(&self) -> usize {
+        let mut cursor = GraphemeCursor::new(self.cursor, self.text.len(), true);
+        cursor
+            .next_boundary(&self.text, 0)
+            .ok()
+            .flatten()
+            .unwrap_or(self.text.len())
+    }
+
+    fn word_before(&self) -> usize {
+        let mut words = self.text[..self.cursor].split_word_bound_indices();
+        words.rfind(|(_, word)| !word.trim().is_empty()).map_or(0, |(at, _)| at)
+    }
+
+    /// To the same column of another line, as far as it goes.
+    fn vertically(&mut self, which: impl Fn(usize) -> Option<usize>) {
+        let line = self.text[..self.cursor].matches('\n').count();
+        let start = self.text[..self.cursor].rfind('\n').map_or(0, |at| at + 1);
+        let column = self.text[start..self.cursor].graphemes(true).count();
+        let Some(target) = which(line) else { return };
+        let begin = match target.checked_sub(1) {
+            None => 0,
+            Some(breaks) => self
+                .text
+                .match_indices('\n')
+                .nth(breaks)
+                .map_or(self.text.len(), |(at, _)| at + 1),
+        };
+        let rest = &self.text[begin..];
+        let rest = &rest[..rest.find('\n').unwrap_or(rest.len())];
+        self.cursor = begin + rest.graphemes(true).take(column).map(str::len).sum::<usize>();
+    }
+
+    fn recall(&mut self, index: Option<usize>) {
+        let Some(index) = index else {
+            if let Some((_, draft)) = self.recalled.take() {
+                self.cursor = draft.len();
+                self.text = draft;
+            }
+            return;
+        };
+        let Some(text) = self.history.iter().rev().nth(index).cloned() else {
+            return;
+        };
+        let shown = std::mem::replace(&mut self.text, text);
+        let draft = self.recalled.take().map_or(shown, |(_, draft)| draft);
+        self.recalled = Some((index, draft));
+        self.cursor = self.text.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn typed(text: &str) -> Composer {
+        let mut composer = Composer::default();
+        composer.insert(text);
+        composer
+    }
+
+    #[test]
+    fn the_cursor_moves_by_what_people_see() {
+        let mut composer = typed("a👩\u{200d}👧日e\u{301}");
+        composer.left();
+        composer.left();
+        assert_eq!(
+            composer.layout(20),
+            Layout {
+                rows: vec![composer.text().to_owned()],
+                row: 0,
+                column: 3
+            }
+        );
+        composer.backspace();
+        assert_eq!(composer.text(), "a日e\u{301}");
+        composer.delete();
+        assert_eq!(composer.text(), "ae\u{301}");
+        composer.home();
+        composer.right();
+        composer.right();
+        composer.backspace();
+        assert_eq!(composer.text(), "a");
+    }
+
+    #[test]
+    fn words_and_lines_can_be_walked_and_deleted() {
+        let mut composer = typed("one two\nthree");
+        composer.up();
+        assert_eq!(composer.layout(20).row, 0);
+        assert_eq!(composer.layout(20).column, 5);
+        composer.word_left();
+        composer.delete_to_end();
+        assert_eq!(composer.text(), "one \nthree");
+        composer.down();
+        composer.delete_to_start();
+        assert_eq!(composer.text(), "e");
+        let mut composer = typed("one two  ");
+        composer.delete_word();
+        assert_eq!(composer.text(), "one ");
+    }
+
+    #[test]
+    fn rows_break_at_cells() {
+        let composer = typed("日本語x");
+        assert_eq!(
+            composer.layout(5),
+            Layout {
+                rows: vec!["日本".into(), "語x".into()],
+                row: 1,
+                column: 3
+            }
+        );
+        assert_eq!(
+            typed("abcde").layout(5),
+            Layout {
+                rows: vec!["abcde".into(), String::new()],
+                row: 1,
+                column: 0
+            }
+        );
+        assert_eq!(typed("a\n").layout(5).row, 1);
+    }
+
+    #[test]
+    fn what_was_said_comes_back_and_the_draft_too() {
+        let mut composer = typed("first");
+        composer.take();
+        composer.insert("second");
+        composer.take();
+        composer.insert("dra");
+        composer.up();
+        assert_eq!(composer.text(), "second");
+        composer.up();
+        composer.up();
+        assert_eq!(composer.text(), "first");
+        composer.down();
+        composer.down();
+        assert_eq!(composer.text(), "dra");
+    }
+
+    #[test]
+    fn a_paste_is_cleaned_and_bounded() {
+        let mut composer = typed("a\u{1b}[31m\r\nb\t\u{202e}c");
+        assert_eq!(composer.text(), "a\u{fffd}[31m\nb c");
+        assert!(!composer.insert(&"日".repeat(MAX_TEXT_BYTES)));
+        assert!(composer.text().len() <= MAX_TEXT_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_edit_breaks_the_text(edits in proptest::collection::vec((0u8..14, "\\PC{0,3}|[ \n日👩\u{200d}\u{301}🇩]{0,4}"), 0..60), cells in 1usize..12) {
+            let mut composer = Composer::default();
+            for (edit, text) in edits {
+                match edit {
+                    0 => composer.left(),
+                    1 => composer.right(),
+                    2 => composer.word_left(),
+                    3 => composer.word_right(),
+                    4 => composer.home(),
+                    5 => composer.end(),
+                    6 => composer.backspace(),
+                    7 => composer.delete(),
+                    8 => composer.delete_word(),
+                    9 => composer.up(),
+                    10 => composer.down(),
+                    11 => drop(composer.take()),
+                    12 => composer.delete_to_end(),
+                    _ => drop(composer.insert(&text)),
+                }
+                let layout = composer.layout(cells);
+                prop_assert!(layout.row < layout.rows.len());
+                prop_assert!(layout.column <= cells.max(2));
+                prop_assert_eq!(layout.rows.concat(), composer.text().replace('\n', ""));
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The full screen: a timeline, the members, and a composer. [`state`] knows no terminal, [`view`] only draws.
+
+mod composer;
+mod state;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod view;
+
+use std::io::BufRead as _;
+use std::time::Duration;
+
+use crossterm::event::{Event as Input, EventStream};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::tz::TimeZone;
+use snug::engine::{CloseReason, Event, EventKind, Handle, RoomInfo, SendError, Status};
+use snug::room::MemberView;
+use snug::text::Untrusted;
+use snug_crypto::ids::MessageId;
+
+use self::state::{Action, State};
+use self::terminal::Screen;
+use super::interrupt::Interrupts;
+use super::{End, Failure, Room};
+use crate::handout::Handout;
+
+/// Requests that may wait for the room at once; beyond that keys wait.
+const IN_FLIGHT: usize = 64;
+/// How often the status line is brought up to date.
+const STATUS: Duration = Duration::from_secs(2);
+/// Shortest time between two drawings: a flood of messages is drawn in strides.
+const FRAME: Duration = Duration::from_millis(16);
+/// How long leaving may take.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// An answer of the node.
+enum Answer {
+    Sent {
+        ticket: u64,
+        text: String,
+        result: Result<MessageId, SendError>,
+    },
+    Members(Vec<MemberView>),
+    ListMembers(Vec<MemberView>),
+    Info(Box<(RoomInfo, Status)>),
+    Status(Box<Status>),
+    Left,
+    /// The node has ended: its last event says why.
+    Nothing,
+}
+
+type Answers = FuturesUnordered<BoxFuture<'static, Answer>>;
+
+/// Runs until the room is left or closes; then says in a line how it ended.
+pub async fn run(room: Room) -> Result<End, Failure> {
+    let Room {
+        handle,
+        mut events,
+        handout,
+        color,
+    } = room;
+    let mut interrupts = Interrupts::listen()?;
+    let name = Untrusted::new(handout.room.as_str()).name();
+    let mut state = State::new(name, color, TimeZone::system());
+    let mut screen = Screen::open(handout.room.as_str())?;
+    let mut inputs = EventStream::new();
+    let mut answers: Answers = FuturesUnordered::new();
+    let mut status = tokio::time::interval(STATUS);
+    status.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let deadline = tokio::time::sleep(Duration::MAX / 4);
+    tokio::pin!(deadline);
+    let mut drawn = tokio::time::Instant::now();
+    let mut dirty = true;
+
+    let end = loop {
+        if dirty && drawn.elapsed() >= FRAME {
+            screen.draw(|frame| view::draw(frame, &mut state))?;
+            (dirty, drawn) = (false, tokio::time::Instant::now());
+        }
+        let mut action = None;
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event { kind: EventKind::Closed(reason), .. }) => break End::Closed(reason),
+                Some(event) => {
+                    if state.event(event.at_unix_ms, &event.kind) {
+                        answers.push(Box::pin(members(handle.clone())));
+                    }
+                }
+                None => break End::Closed(CloseReason::Failed),
+            },
+            input = inputs.next(), if answers.len() < IN_FLIGHT => match input {
+                Some(Ok(Input::Key(key))) => action = state.key(key),
+                Some(Ok(Input::Paste(text))) => state.paste(&text),
+                Some(Ok(Input::FocusGained)) => state.focus(true),
+                Some(Ok(Input::FocusLost)) => state.focus(false),
+                Some(Ok(Input::Resize(..) | Input::Mouse(_))) => {}
+                // The terminal is gone.
+                Some(Err(_)) | None => action = Some(Action::Leave),
+            },
+            Some(answer) = answers.next(), if !answers.is_empty() => match answer {
+                Answer::Sent { ticket, text, result } => {
+                    state.sent(ticket, text, result.map_err(|error| error.to_string()));
+                }
+                Answer::Members(members) => state.set_members(members),
+                Answer::ListMembers(members) => state.list_members(members),
+                Answer::Info(about) => state.info(&about.0, &about.1),
+                Answer::Status(status) => state.set_status(&status),
+                // The event that the room is left follows, or came before.
+                Answer::Left | Answer::Nothing => {}
+            },
+            _ = status.tick() => answers.push(Box::pin(ask_status(handle.clone()))),
+            () = tokio::time::sleep(FRAME.saturating_sub(drawn.elapsed())), if dirty => continue,
+            () = interrupts.next() => action = Some(Action::Leave),
+            () = &mut deadline, if state.leaving => break End::Stopped,
+        }
+        dirty = true;
+        match action {
+            None => {}
+            Some(Action::Leave) if state.leaving => break End::Stopped,
+            Some(Action::Leave) => {
+                state.leaving = true;
+                deadline.as_mut().reset(tokio::time::Instant::now() + LEAVE);
+                let handle = handle.clone();
+                answers.push(Box::pin(async move {
+                    handle.leave().await;
+                    Answer::Left
+                }));
+            }
+            Some(Action::Redraw) => screen.forget()?,
+            Some(Action::Invite) => {
+                // The stream would take the answer away.
+                drop(inputs);
+                screen.suspend();
+                print_invite(&handout, color);
+                tokio::select! {
+                    () = enter_pressed("Press Enter to go back: ") => {}
+                    () = interrupts.next() => {}
+                }
+                screen.enter()?;
+                inputs = EventStream::new();
+            }
+            Some(Action::ListMembers) => {
+                let members = members(handle.clone());
+                answers.push(Box::pin(async move {
+                    match members.await {
+                        Answer::Members(members) => Answer::ListMembers(members),
+                        other => other,
+                    }
+                }));
+            }
+            Some(Action::Info) => answers.push(Box::pin(info(handle.clone()))),
+            Some(Action::Send { ticket, text }) => {
+                let handle = handle.clone();
+                answers.push(Box::pin(async move {
+                    let result = handle.send(text.as_str(), None).await;
+                    Answer::Sent { ticket, text, result }
+                }));
+            }
+        }
+    };
+    drop(screen);
+    let farewell = match end {
+        End::Closed(CloseReason::Left) => format!("You have left the room {}.", state.room),
+        End::Closed(CloseReason::Deleted) => format!("The room {} has been deleted.", state.room),
+        End::Closed(CloseReason::Removed) => format!("You were removed from the room {}.", state.room),
+        _ => String::new(),
+    };
+    if !farewell.is_empty() {
+        println!("{farewell}");
+    }
+    Ok(end)
+}
+
+async fn members(handle: Handle) -> Answer {
+    handle.members().await.map_or(Answer::Nothing, Answer::Members)
+}
+
+async fn ask_status(handle: Handle) -> Answer {
+    handle
+        .status()
+        .await
+        .map_or(Answer::Nothing, |status| Answer::Status(Box::new(status)))
+}
+
+async fn info(handle: Handle) -> Answer {
+    match (handle.info().await, handle.status().await) {
+        (Ok(info), Ok(status)) => Answer::Info(Box::new((info, status))),
+        _ => Answer::Nothing,
+    }
+}
+
+/// Shows the invite on the ordinary screen, where it can be copied whole.
+fn print_invite(handout: &Handout, color: bool) {
+    for line in handout.to_hand_on() {
+        println!("{line}");
+    }
+    if let Ok((columns, rows)) = crossterm::terminal::size() {
+        handout
+            .qr(columns.into(), rows.into(), color)
+            .iter()
+            .for_each(|line| println!("{line}"));
+    }
+}
+
+/// Waits for Enter on the ordinary screen, while everything else goes on.
+pub async fn enter_pressed(prompt: &str) {
+    eprint!("{prompt}");
+    // Whatever comes, or doesn't, it is time to go on.
+    let _ = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new())).await;
+}

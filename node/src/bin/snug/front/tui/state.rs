@@ -1,0 +1,310 @@
+//! What the full screen shows, as a state without a terminal: events and keys go in, things to do come out.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use snug::engine::{EventKind, RendezvousState, RoomInfo, Status};
+use snug::room::{MemberView, Message};
+use snug_crypto::ids::{Fingerprint, MessageId};
+
+use super::composer::Composer;
+use super::timeline::{Delivery, Entry, Kind, Timeline};
+use crate::front::people::{People, describe};
+use crate::front::plain;
+use crate::front::typed::{self, Typed};
+
+/// Rows of one message that are shown.
+const MAX_MESSAGE_LINES: usize = 200;
+
+/// What is to be done outside the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this text; the number comes back with [`State::sent`].
+    Send { ticket: u64, text: String },
+    /// Leave the room and end.
+    Leave,
+    /// Fetch the members, to show them in the timeline.
+    ListMembers,
+    /// Fetch room and status, to show them in the timeline.
+    Info,
+    /// Show what to hand on.
+    Invite,
+    /// Draw everything anew.
+    Redraw,
+}
+
+/// The whole screen.
+pub struct State {
+    pub room: String,
+    pub timeline: Timeline,
+    pub composer: Composer,
+    pub members: Vec<MemberView>,
+    pub people: People,
+    /// Whether messages can be sent.
+    pub ready: bool,
+    pub leaving: bool,
+    pub help: bool,
+    /// Whether the members' column is wanted; narrow terminals have none.
+    pub show_members: bool,
+    pub rendezvous: RendezvousState,
+    pub links: usize,
+    pub color: bool,
+    /// Height of the timeline as last drawn, for paging.
+    pub page: usize,
+    /// False while the terminal says that it isn't looked at.
+    focused: bool,
+    tickets: u64,
+    zone: TimeZone,
+}
+
+impl State {
+    /// A room that is being entered. Times are shown in `zone`.
+    pub fn new(room: String, color: bool, zone: TimeZone) -> Self {
+        let mut state = Self {
+            timeline: Timeline::new(color),
+            room,
+            composer: Composer::default(),
+            members: Vec::new(),
+            people: People::default(),
+            ready: false,
+            leaving: false,
+            help: false,
+            show_members: true,
+            rendezvous: RendezvousState::Connecting,
+            links: 0,
+            color,
+            page: 10,
+            focused: true,
+            tickets: 0,
+            zone,
+        };
+        state.note(["Enter sends, F1 shows the keys, /help the commands.".to_owned()]);
+        state
+    }
+
+    /// Takes in an event; whether the list of members may have changed.
+    pub fn event(&mut self, at_unix_ms: u64, kind: &EventKind) -> bool {
+        match kind {
+            EventKind::Ready { members, .. } => {
+                self.ready = true;
+                self.set_members(members.clone());
+            }
+            EventKind::Message(message) => self.message(at_unix_ms, message),
+            EventKind::System { message, .. } => {
+                self.push(at_unix_ms, Kind::Notice, vec![message.line()]);
+                return true;
+            }
+            EventKind::Warning { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
+            EventKind::Error { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
+            EventKind::Lagged { missed } => {
+                let text = format!("{missed} events came too fast and were not shown.");
+                self.push(at_unix_ms, Kind::Warning, vec![text]);
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// The members as they are now.
+    pub fn set_members(&mut self, mut members: Vec<MemberView>) {
+        members.iter().for_each(|member| self.people.note(member));
+        members.sort_by_key(|member| (!member.online, member.name.name().to_lowercase(), member.fingerprint));
+        self.members = members;
+    }
+
+    /// The node's state as it is now.
+    pub fn set_status(&mut self, status: &Status) {
+        self.rendezvous = status.rendezvous;
+        self.links = status.links.len();
+    }
+
+    /// How the sending of a message went; a text that failed goes back into the composer if that is empty.
+    pub fn sent(&mut self, ticket: u64, text: String, result: Result<MessageId, String>) {
+        match result {
+            Ok(_) => self.timeline.delivered(ticket, Delivery::Sent),
+            Err(error) => {
+                self.timeline.delivered(ticket, Delivery::Failed);
+                self.push(now(), Kind::Warning, vec![format!("Not sent: {error}")]);
+                self.composer.put_back(text);
+            }
+        }
+    }
+
+    /// Shows the members in the timeline.
+    pub fn list_members(&mut self, members: Vec<MemberView>) {
+        self.set_members(members);
+        let lines: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| describe(&self.people, member))
+            .collect();
+        self.note(lines);
+    }
+
+    /// Shows the room in the timeline.
+    pub fn info(&mut self, info: &RoomInfo, status: &Status) {
+        self.set_status(status);
+        self.note(plain::about(info, status));
+    }
+
+    /// Pasted text: it goes into the composer, line breaks and all, and waits there for Enter.
+    pub fn paste(&mut self, text: &str) {
+        self.help = false;
+        if !self.composer.insert(text) {
+            self.note(["The message is as long as it can be; the rest of the paste was left out.".to_owned()]);
+        }
+    }
+
+    /// The terminal came to the front, or went.
+    pub fn focus(&mut self, focused: bool) {
+        self.focused = focused;
+    }
+
+    /// Obeys a key.
+    pub fn key(&mut self, key: KeyEvent) -> Option<Action> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        self.focused = true;
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
+        if control && key.code == KeyCode::Char('c') {
+            return Some(Action::Leave);
+        }
+        if self.help {
+            self.help = false;
+            return None;
+        }
+        match key.code {
+            KeyCode::Char('d') if control && self.composer.is_empty() => return Some(Action::Leave),
+            KeyCode::Char('l') if control => return Some(Action::Redraw),
+            KeyCode::F(1) => self.help = true,
+            KeyCode::F(2) => self.show_members = !self.show_members,
+            KeyCode::PageUp => self.timeline.scroll(self.page.max(2) as isize - 1),
+            KeyCode::PageDown => self.scroll_down(self.page.max(2) - 1),
+            KeyCode::Up if control || alt => self.timeline.scroll(1),
+            KeyCode::Down if control || alt => self.scroll_down(1),
+            KeyCode::Home if control => self.timeline.go_to_top(),
+            KeyCode::End if control => self.go_to_bottom(),
+            KeyCode::Esc => self.go_to_bottom(),
+            KeyCode::Enter if alt || key.modifiers.contains(KeyModifiers::SHIFT) => drop(self.composer.insert("\n")),
+            KeyCode::Char('j') if control => drop(self.composer.insert("\n")),
+            KeyCode::Enter => return self.submit(),
+            _ => self.edit(key.code, control, alt),
+        }
+        None
+    }
+
+    fn edit(&mut self, code: KeyCode, control: bool, alt: bool) {
+        let composer = &mut self.composer;
+        match code {
+            KeyCode::Char('a') if control => composer.home(),
+            KeyCode::Char('e') if control => composer.end(),
+            KeyCode::Char('b') if control => composer.left(),
+            KeyCode::Char('f') if control => composer.right(),
+            KeyCode::Char('k') if control => composer.delete_to_end(),
+            KeyCode::Char('u') if control => composer.delete_to_start(),
+            KeyCode::Char('w') if control => composer.delete_word(),
+            KeyCode::Char('h') if control => composer.backspace(),
+            KeyCode::Char('b') if alt => composer.word_left(),
+            KeyCode::Char('f') if alt => composer.word_right(),
+            KeyCode::Char(c) if !control && !alt => drop(composer.insert(c.encode_utf8(&mut [0; 4]))),
+            KeyCode::Left if control || alt => composer.word_left(),
+            KeyCode::Right if control || alt => composer.word_right(),
+            KeyCode::Left => composer.left(),
+            KeyCode::Right => composer.right(),
+            KeyCode::Up => composer.up(),
+            KeyCode::Down => composer.down(),
+            KeyCode::Home => composer.home(),
+            KeyCode::End => composer.end(),
+            KeyCode::Backspace if alt || control => composer.delete_word(),
+            KeyCode::Backspace => composer.backspace(),
+            KeyCode::Delete => composer.delete(),
+            _ => {}
+        }
+    }
+
+    fn submit(&mut self) -> Option<Action> {
+        let understood = typed::parse(self.composer.text());
+        if let Typed::Unknown(word) = &understood {
+            // It stays where it can be mended.
+            let word = word.clone();
+            self.push(now(), Kind::Warning, vec![typed::unknown(&word)]);
+            return None;
+        }
+        self.composer.take();
+        match understood {
+            Typed::Nothing | Typed::Unknown(_) => None,
+            Typed::Say(text) => {
+                self.tickets += 1;
+                let (ticket, delivery) = (self.tickets, Delivery::Sending);
+                let me = self.members.iter().find(|member| member.me);
+                let name = me.map_or_else(|| "you".to_owned(), |me| self.people.label(me));
+                let lines = snug::text::Untrusted::new(text.as_str()).lines(MAX_MESSAGE_LINES);
+                self.timeline.mark_read();
+                self.timeline.go_to_bottom();
+                self.push(now(), Kind::Mine { name, ticket, delivery }, lines);
+                Some(Action::Send { ticket, text })
+            }
+            Typed::Members => Some(Action::ListMembers),
+            Typed::Info => Some(Action::Info),
+            Typed::Invite => Some(Action::Invite),
+            Typed::Help => {
+                self.help = true;
+                None
+            }
+            Typed::Leave => Some(Action::Leave),
+        }
+    }
+
+    fn message(&mut self, at: u64, message: &Message) {
+        if message.from.me {
+            return;
+        }
+        self.people.note(&message.from);
+        let name = self.people.label(&message.from);
+        let hue = hue(&message.from.fingerprint);
+        self.push(at, Kind::Message { name, hue }, message.text.lines(MAX_MESSAGE_LINES));
+    }
+
+    /// An answer to something typed here.
+    fn note(&mut self, lines: impl IntoIterator<Item = String>) {
+        for line in lines {
+            self.push(now(), Kind::Note, vec![line]);
+        }
+    }
+
+    fn push(&mut self, at_unix_ms: u64, kind: Kind, lines: Vec<String>) {
+        let at = i64::try_from(at_unix_ms)
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let time = at
+            .unwrap_or_default()
+            .to_zoned(self.zone.clone())
+            .strftime("%H:%M")
+            .to_string();
+        self.timeline.push(Entry { time, kind, lines }, self.focused);
+    }
+
+    fn scroll_down(&mut self, rows: usize) {
+        self.timeline.scroll(-(rows as isize));
+        if self.timeline.is_at_bottom() {
+            self.timeline.mark_read();
+        }
+    }
+
+    fn go_to_bottom(&mut self) {
+        self.timeline.go_to_bottom();
+        self.timeline.mark_read();
+    }
+}
+
+/// A member's colour, the same on every screen.
+pub fn hue(fingerprint: &Fingerprint) -> u8 {
+    fingerprint.as_bytes()[0]
+}
+
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
+}

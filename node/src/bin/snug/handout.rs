@@ -1,0 +1,201 @@
+//! What is handed on so that others can join: the room's credentials, the invite, and a QR code of it.
+
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+use serde_json::{Value, json};
+use snug::rendezvous::ServerUrl;
+use snug::text::{Untrusted, width};
+use snug_crypto::ids::GenesisHash;
+use snug_crypto::invite::Invite;
+use snug_crypto::names::{Password, RoomId, RoomKey};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// A room's credentials as their holder knows them. It has no `Debug`: all of it is secret but the id and the server.
+pub struct Handout {
+    /// The room.
+    pub room: RoomId,
+    /// Lets in.
+    pub room_key: RoomKey,
+    /// Deletes; known to whoever made the room.
+    pub password: Option<Password>,
+    /// Where the room is found.
+    pub server: ServerUrl,
+    /// The founding record that it must be.
+    pub genesis: GenesisHash,
+    /// All of it but the Password in one line.
+    pub invite: Zeroizing<String>,
+}
+
+impl Handout {
+    /// The same room as others reach it, at another address of the same server.
+    pub fn at(self, server: ServerUrl) -> Result<Self, Failure> {
+        Self::new(self.room, self.room_key, self.password, server, self.genesis)
+    }
+
+    /// Makes the invite for these.
+    pub fn new(
+        room: RoomId,
+        room_key: RoomKey,
+        password: Option<Password>,
+        server: ServerUrl,
+        genesis: GenesisHash,
+    ) -> Result<Self, Failure> {
+        let invite = Invite {
+            server: Some(server.as_str().to_owned()),
+            room_id: room.clone(),
+            room_key: room_key.clone(),
+            genesis_hash: genesis,
+            serverless: None,
+            addresses: Vec::new(),
+        };
+        let invite = invite.to_text().map_err(|error| {
+            Failure::failed(format_args!("no invite can be made: {error}")).help("give the server a shorter address")
+        })?;
+        Ok(Self {
+            room,
+            room_key,
+            password,
+            server,
+            genesis,
+            invite,
+        })
+    }
+
+    /// One JSON object, as `create --json` prints it.
+    pub fn card(&self) -> Value {
+        json!({
+            "room": self.room.as_str(),
+            "room_key": self.room_key.reveal(),
+            "password": self.password.as_ref().map(Password::reveal),
+            "invite": self.invite.as_str(),
+            "server": self.server.as_str(),
+        })
+    }
+
+    /// For whoever made the room: all of it, a value a line.
+    pub fn for_its_maker(&self) -> Vec<String> {
+        let mut lines = vec![format!("Room ID: {}", self.shown_room())];
+        lines.push(format!("Room Key: {}", shown(self.room_key.reveal())));
+        if let Some(password) = &self.password {
+            lines.push(format!("Password: {}", shown(password.reveal())));
+        }
+        lines.push(format!("Server: {}", self.server));
+        lines.push(format!("Invite: {}", self.invite.as_str()));
+        lines.push(String::new());
+        lines.push(
+            "Hand on the invite to those who may enter; keep the Password to yourself: it deletes the room.".into(),
+        );
+        lines.extend(self.how_to_join());
+        lines
+    }
+
+    /// For `/invite`: what others need to enter.
+    pub fn to_hand_on(&self) -> Vec<String> {
+        let mut lines = vec![format!("Invite: {}", self.invite.as_str())];
+        lines.extend(self.how_to_join());
+        lines
+    }
+
+    fn how_to_join(&self) -> [String; 2] {
+        let room = quoted(&self.shown_room());
+        [
+            "To enter with the invite: snug join".to_owned(),
+            format!(
+                "To enter with the Room Key: snug join --server {} --room {room}",
+                self.server
+            ),
+        ]
+    }
+
+    fn shown_room(&self) -> String {
+        shown(self.room.as_str())
+    }
+
+    /// The invite as a QR code for a terminal of this size (cells), or nothing if it doesn't fit.
+    /// With colour it is black on white whatever the terminal's own; without, it assumes light text on a dark ground.
+    pub fn qr(&self, columns: usize, rows: usize, color: bool) -> Vec<String> {
+        // Capitals take a third less room in a code, and the invite is the same in either case.
+        let text = Zeroizing::new(self.invite.to_uppercase());
+        let Ok(code) = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::L) else {
+            return Vec::new();
+        };
+        let mut renderer = code.render::<Dense1x2>();
+        renderer.quiet_zone(true);
+        if !color {
+            renderer.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
+        }
+        let image = renderer.build();
+        let fits = image.lines().all(|line| width(line) <= columns) && image.lines().count() <= rows;
+        if !fits {
+            return Vec::new();
+        }
+        let paint = |line: &str| {
+            if color {
+                format!("\u{1b}[30;107m{line}\u{1b}[0m")
+            } else {
+                line.to_owned()
+            }
+        };
+        image.lines().map(paint).collect()
+    }
+}
+
+/// Our own secrets may hold any character that isn't a control: even so nothing unclean is printed.
+fn shown(text: &str) -> String {
+    Untrusted::new(text).line()
+}
+
+/// One word of a shell's command line.
+fn quoted(word: &str) -> String {
+    let plain = word
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ','));
+    if plain && !word.starts_with('-') {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handout() -> Handout {
+        Handout {
+            room: RoomId::parse("the 'quiet' den").unwrap(),
+            room_key: RoomKey::parse("plum-otter-lamp-velvet").unwrap(),
+            password: Some(Password::parse("hunter-of-keys").unwrap()),
+            server: ServerUrl::parse("http://192.168.1.2:7070").unwrap(),
+            genesis: GenesisHash::from_bytes([7; 32]),
+            invite: Zeroizing::new(format!("snug1{}", "qpzry9x8".repeat(30))),
+        }
+    }
+
+    #[test]
+    fn each_value_ends_its_line_and_the_command_can_be_pasted() {
+        let lines = handout().for_its_maker();
+        assert_eq!(lines[0], "Room ID: the 'quiet' den");
+        assert_eq!(lines[1], "Room Key: plum-otter-lamp-velvet");
+        assert_eq!(lines[2], "Password: hunter-of-keys");
+        assert!(
+            lines
+                .iter()
+                .any(|l| l.ends_with(r"snug join --server http://192.168.1.2:7070 --room 'the '\''quiet'\'' den'"))
+        );
+        assert!(!handout().to_hand_on().concat().contains("hunter"));
+        assert_eq!(quoted("den-2"), "den-2");
+        assert_eq!(quoted("-x"), "'-x'");
+    }
+
+    #[test]
+    fn a_code_is_drawn_only_where_it_fits() {
+        let code = handout().qr(120, 60, false);
+        assert!(code.len() > 20 && code.iter().all(|line| width(line) == width(&code[0])));
+        assert!(handout().qr(30, 60, false).is_empty());
+        assert!(handout().qr(120, 10, false).is_empty());
+        assert!(handout().qr(120, 60, true)[0].starts_with("\u{1b}[30;107m"));
+    }
+}
