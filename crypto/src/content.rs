@@ -38,7 +38,7 @@ impl ContentKind {
 /// One thing that a member says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// Kind 1: `lp(text) ‖ option reply_to(32) ‖ sent_at_ms(8)`.
+    /// Kind 1, with at most [`bounds::MAX_TEXT_BYTES`] of text: `lp(text) ‖ option reply_to(32) ‖ sent_at_ms(8)`.
     Text {
         /// UTF-8; not fit for a terminal as it is.
         text: String,
@@ -75,6 +75,14 @@ impl Content {
         }
     }
 
+    /// Whether a receiver would take it, as far as its own bounds go.
+    pub(crate) fn is_bounded(&self) -> bool {
+        match self {
+            Self::Text { text, .. } => text.len() <= bounds::MAX_TEXT_BYTES,
+            Self::Unknown { .. } => true,
+        }
+    }
+
     fn write(&self, writer: &mut Writer) {
         writer.u16(self.kind().0).count(self.encoded_len() - 6);
         match self {
@@ -107,7 +115,7 @@ impl Content {
         }
         let mut reader = Reader::new(body);
         let content = Self::Text {
-            text: reader.text("text", bounds::MAX_PADDED_BYTES)?.to_owned(),
+            text: reader.text("text", bounds::MAX_TEXT_BYTES)?.to_owned(),
             reply_to: reader.option("reply", |r| r.array().map(MessageId::from_bytes))?,
             sent_at_ms: reader.u64()?,
         };
@@ -229,5 +237,43 @@ mod tests {
         padded.resize(512, 0);
         assert!(read_padded(&padded).is_err(), "more padding than due");
         assert!(read_padded(&[0; 256]).is_err(), "no content");
+    }
+
+    #[test]
+    fn a_text_above_its_bound_is_refused() {
+        let read = |len| {
+            let text = "x".repeat(len);
+            let mut writer = Writer::new();
+            let content = Content::Text {
+                text,
+                reply_to: None,
+                sent_at_ms: 1,
+            };
+            write(&[content], &mut writer);
+            let mut padded = writer.finish();
+            padded.resize(padded_len(padded.len()).unwrap(), 0);
+            read_padded(&padded).map(|_| ())
+        };
+        assert_eq!(read(bounds::MAX_TEXT_BYTES), Ok(()));
+        let max = bounds::MAX_TEXT_BYTES;
+        assert_eq!(read(max + 1), Err(DecodeError::TooLong { what: "text", max }));
+    }
+
+    proptest::proptest! {
+        /// A member may sign anything: its contents decode to what encodes to the same bytes, or not at all.
+        #[test]
+        fn any_signed_bytes_have_one_meaning(
+            count in 0u8..4, kind in 0u8..3, len in 0u8..60, bytes in proptest::collection::vec(0u8..40, 0..250),
+        ) {
+            let mut padded = [&[0, 0, 0, count, 0, kind, 0, 0, 0, len][..], &bytes].concat();
+            padded.resize(padded_len(padded.len()).unwrap(), 0);
+            if let Ok(contents) = read_padded(&padded) {
+                let mut writer = Writer::new();
+                write(&contents, &mut writer);
+                let mut again = writer.finish();
+                again.resize(padded.len(), 0);
+                proptest::prop_assert_eq!(again, padded);
+            }
+        }
     }
 }

@@ -93,6 +93,9 @@ pub enum SealError {
         /// How many there are.
         bytes: usize,
     },
+    /// A text of more than [`bounds::MAX_TEXT_BYTES`].
+    #[error("a message has at most {} bytes", bounds::MAX_TEXT_BYTES)]
+    TextTooLong,
     /// The chain is at its end: 2^64 frames were sent.
     #[error("the sender's chain is at its end")]
     Exhausted,

@@ -32,6 +32,9 @@ impl Epoch {
         if parents.len() > bounds::MAX_PARENTS {
             return Err(SealError::TooManyParents);
         }
+        if !contents.iter().all(Content::is_bounded) {
+            return Err(SealError::TextTooLong);
+        }
         let len = content::contents_len(contents);
         let padded = content::padded_len(len).ok_or(SealError::TooLarge { bytes: len })?;
         let member = self

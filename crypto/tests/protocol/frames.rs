@@ -209,8 +209,13 @@ fn what_can_not_be_sealed_uses_no_counter() {
     assert_eq!(seal(&[], &[]), Err(SealError::ContentCount));
     assert_eq!(seal(&[], &vec![text(""); 124]), Err(SealError::ContentCount));
     assert_eq!(seal(&[parent; 9], &[text("")]), Err(SealError::TooManyParents));
-    let long = "x".repeat(bounds::MAX_PADDED_BYTES);
-    assert!(matches!(seal(&[], &[text(&long)]), Err(SealError::TooLarge { .. })));
+    let long = text(&"x".repeat(bounds::MAX_TEXT_BYTES));
+    let longer = text(&"x".repeat(bounds::MAX_TEXT_BYTES + 1));
+    assert_eq!(seal(&[], &[longer]), Err(SealError::TextTooLong));
+    assert!(matches!(
+        seal(&[], &[long.clone(), long]),
+        Err(SealError::TooLarge { .. })
+    ));
     assert_eq!(seal(&[], &[text("fits")]).unwrap().counter, 0);
 }
 
