@@ -58,14 +58,19 @@ impl Dialer {
         }
     }
 
-    /// Somebody named a peer. `false` if nothing of it can be dialed.
-    pub(crate) fn want(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) -> bool {
+    /// Somebody named a peer that isn't linked. `false` if nothing of it can be dialed.
+    ///
+    /// With a connection at hand it isn't dialed now; that one may yet become a link, or be on its way out.
+    pub(crate) fn want(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, is_connected: bool, now: Instant) -> bool {
         self.learn(peer, addresses, now);
         let Some(target) = self.peers.get_mut(&peer) else {
             return false;
         };
-        target.awaited = target.state != State::Connected;
+        target.awaited = true;
         target.tries = 0;
+        if is_connected {
+            target.state = State::Connected;
+        }
         if let State::Due(due) = &mut target.state {
             *due = now;
         }
@@ -209,11 +214,11 @@ mod tests {
     #[test]
     fn a_peer_is_dialed_once_at_all_its_addresses() {
         let (mut dialer, peer, now) = (dialer(4), PeerId::random(), Instant::now());
-        assert!(dialer.want(peer, vec![address(1), address(2), address(1)], now));
-        assert!(dialer.want(peer, vec![address(3)], now));
+        assert!(dialer.want(peer, vec![address(1), address(2), address(1)], false, now));
+        assert!(dialer.want(peer, vec![address(3)], false, now));
         let (dialed, addresses) = dialer.next(now).unwrap();
         assert_eq!((dialed, addresses), (peer, vec![address(3), address(1), address(2)]));
-        assert!(dialer.want(peer, vec![address(3)], now));
+        assert!(dialer.want(peer, vec![address(3)], false, now));
         assert_eq!(dialer.next(now), None);
         assert_eq!(dialer.wake(), None);
     }
@@ -222,7 +227,7 @@ mod tests {
     fn dials_at_once_are_bounded() {
         let (mut dialer, now) = (dialer(2), Instant::now());
         for _ in 0..5 {
-            dialer.want(PeerId::random(), vec![address(1)], now);
+            dialer.want(PeerId::random(), vec![address(1)], false, now);
         }
         let (first, _) = dialer.next(now).unwrap();
         assert!(dialer.next(now).is_some());
@@ -234,7 +239,7 @@ mod tests {
     #[test]
     fn failure_is_told_once_and_tried_again_later_and_later_and_then_no_more() {
         let (mut dialer, peer, mut now) = (dialer(1), PeerId::random(), Instant::now());
-        dialer.want(peer, vec![address(1)], now);
+        dialer.want(peer, vec![address(1)], false, now);
         assert!(dialer.next(now).is_some());
         assert!(dialer.lost(&peer, now), "who named it is told");
         let mut tries = 0;
@@ -283,7 +288,7 @@ mod tests {
     fn the_list_of_peers_is_bounded() {
         let (mut dialer, now) = (dialer(1), Instant::now());
         for _ in 0..MAX_PEERS + 10 {
-            dialer.want(PeerId::random(), vec![address(1)], now);
+            dialer.want(PeerId::random(), vec![address(1)], false, now);
         }
         assert_eq!(dialer.peers.len(), MAX_PEERS);
     }

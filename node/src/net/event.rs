@@ -81,7 +81,7 @@ pub enum PublishError {
     /// No link is up.
     #[error("nobody is connected")]
     NoPeers,
-    /// Every peer's queue is full: try again when some of it has drained.
+    /// Every peer's queue is full. The frame counts as known all the same, so it can't be published again: slow down.
     #[error("all peers are too slow to take more")]
     QueueFull,
     /// More than [`MAX_GOSSIP_BYTES`](snug_crypto::bounds::MAX_GOSSIP_BYTES).

@@ -32,8 +32,8 @@ const DUPLICATE_CACHE: Duration = Duration::from_secs(5 * 60);
 /// Heartbeats of messages that are kept and told of: less memory than the default 5 and 3, repair is ours anyway.
 const HISTORY: usize = 2;
 
-/// Messages that wait for one peer; a frame is at most 32 KiB.
-const QUEUE: usize = 512;
+/// Messages that wait for one peer, each for five seconds at most: half a second of a busy room of twenty.
+const QUEUE: usize = 2048;
 
 /// gossipsub for one topic, which is the only one that it lets peers subscribe to.
 pub(crate) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;

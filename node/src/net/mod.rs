@@ -17,6 +17,7 @@ mod event;
 mod gate;
 mod gossip;
 mod links;
+mod listen;
 mod peer;
 mod pump;
 mod scoring;
@@ -94,10 +95,13 @@ impl Net {
         let mut listeners = HashMap::new();
         let mut reason = None;
         for address in &config.listen {
-            match swarm.listen_on(address.clone()) {
+            let listening = listen::check_free(address)
+                .map_err(|error| error.to_string())
+                .and_then(|()| swarm.listen_on(address.clone()).map_err(|error| error.to_string()));
+            match listening {
                 Ok(id) => drop(listeners.insert(id, Vec::new())),
                 // A host without IPv6, say: one way in is enough.
-                Err(error) => reason = Some(error.to_string()),
+                Err(error) => reason = Some(error),
             }
         }
         if let (Some(reason), true) = (reason, listeners.is_empty()) {
@@ -161,7 +165,7 @@ impl Net {
     /// # Errors
     ///
     /// [`PublishError`]: nothing was sent. A frame that not all peers could take counts as sent; what was dropped shows
-    /// in [`NetStats::dropped`].
+    /// in [`NetStats::dropped`]. Gossip promises nothing: who misses a frame must fetch it.
     pub fn publish(&mut self, bytes: Vec<u8>) -> Result<(), PublishError> {
         let size = bytes.len();
         if size > MAX_GOSSIP_BYTES {
@@ -246,11 +250,14 @@ impl Net {
         }
         let now = Instant::now();
         let wanted = match peer::id_of(&to) {
-            Some(peer) if self.swarm.is_connected(&peer) => {
+            Some(peer) if self.links.is_up(&peer) => {
                 self.dialer.learn_connected(peer, addresses, now);
                 true
             }
-            Some(peer) => self.dialer.want(peer, addresses, now),
+            Some(peer) => {
+                let is_connected = self.swarm.is_connected(&peer);
+                self.dialer.want(peer, addresses, is_connected, now)
+            }
             None => false,
         };
         if !wanted {
@@ -269,7 +276,7 @@ impl Net {
     #[must_use]
     pub fn addresses(&self) -> Vec<Multiaddr> {
         let mut addresses: Vec<_> = self.listeners.values().flatten().cloned().collect();
-        addresses.sort_by_key(|address| (is_loopback(address), address.clone()));
+        addresses.sort_by_key(|address| (listen::is_loopback(address), address.clone()));
         addresses.dedup();
         addresses
     }
@@ -356,15 +363,5 @@ async fn sleep_until(wake: Option<Instant>) {
     match wake {
         Some(wake) => tokio::time::sleep_until(wake.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-fn is_loopback(address: &Multiaddr) -> bool {
-    use libp2p::multiaddr::Protocol;
-
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
-        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
-        _ => false,
     }
 }

@@ -82,7 +82,7 @@ async fn both_ends_ask_as_much_as_they_may_at_once() {
 #[tokio::test]
 async fn every_question_ends_even_without_an_answer() {
     bounded(async {
-        let mut world = World::alike(3, TCP).await;
+        let mut world = World::limited(3, TCP, impatient()).await;
         world.link(&[(0, 1)]).await;
         let (b, c) = (world.key(1), world.key(2));
 

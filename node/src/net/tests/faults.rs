@@ -102,11 +102,19 @@ fn socket(address: &Multiaddr) -> SocketAddr {
     }
 }
 
+/// Beats so fast that silence is noticed within a test.
+fn beating() -> NetLimits {
+    NetLimits {
+        beat: Duration::from_millis(200),
+        ..patient()
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_falls_silent_is_noticed_and_dialed_again() {
     for listen in [TCP, QUIC] {
         bounded(async {
-            let mut world = World::alike(2, listen).await;
+            let mut world = World::limited(2, listen, beating()).await;
             let (a, b, wire) = (world.key(0), world.key(1), Wire::default());
             let through: Multiaddr = match listen {
                 TCP => format!(
@@ -151,7 +159,7 @@ async fn a_peer_that_falls_silent_is_noticed_and_dialed_again() {
 async fn a_peer_that_ends_is_noticed() {
     for listen in [TCP, QUIC] {
         bounded(async {
-            let mut world = World::alike(2, listen).await;
+            let mut world = World::limited(2, listen, beating()).await;
             world.link(&[(0, 1)]).await;
             let gone = world.key(1);
             drop(world.nets.remove(1));

@@ -28,13 +28,22 @@ const BOUND: Duration = Duration::from_secs(30);
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
+/// Patient, so that a busy machine is no fault.
+fn patient() -> NetLimits {
+    NetLimits {
+        patience: BOUND,
+        beat: BOUND,
+        direct_timeout: BOUND,
+        ..NetLimits::default()
+    }
+}
+
 /// Impatient, so that what ought to time out does so within a test.
-fn limits() -> NetLimits {
+fn impatient() -> NetLimits {
     NetLimits {
         patience: Duration::from_secs(2),
-        beat: Duration::from_millis(200),
         direct_timeout: Duration::from_secs(2),
-        ..NetLimits::default()
+        ..patient()
     }
 }
 
@@ -47,7 +56,7 @@ fn config(listen: &[&str]) -> NetConfig {
         topic: Topic([2; 32]),
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         max_participants: 20,
-        limits: limits(),
+        limits: patient(),
     }
 }
 
@@ -75,6 +84,14 @@ impl World {
 
     async fn alike(count: usize, listen: &str) -> Self {
         Self::new((0..count).map(|_| config(&[listen])).collect()).await
+    }
+
+    async fn limited(count: usize, listen: &str, limits: NetLimits) -> Self {
+        let config = || NetConfig {
+            limits: limits.clone(),
+            ..config(&[listen])
+        };
+        Self::new((0..count).map(|_| config()).collect()).await
     }
 
     /// The next event of any node.

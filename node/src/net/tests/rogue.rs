@@ -164,7 +164,7 @@ async fn chatter(world: &mut World, number: &mut u64) {
 async fn a_stranger_that_dials_is_offered_nothing_and_told_nothing() {
     bounded(async {
         for listen in [TCP, QUIC] {
-            let mut world = World::alike(2, listen).await;
+            let mut world = World::limited(2, listen, impatient()).await;
             world.link(&[(0, 1)]).await;
             let victim = peer::id_of(&world.key(0)).unwrap();
             let mut stranger = Stranger::start(Some(world.address(0))).await;
@@ -210,7 +210,7 @@ async fn a_stranger_that_dials_is_offered_nothing_and_told_nothing() {
 #[tokio::test]
 async fn a_stranger_that_is_dialed_is_asked_for_its_proof_and_nothing_else() {
     bounded(async {
-        let mut world = World::alike(2, TCP).await;
+        let mut world = World::limited(2, TCP, impatient()).await;
         world.link(&[(0, 1)]).await;
         // This one takes the link's stream too, listens to the nonce, and says nothing.
         let mut stranger = Stranger::start(None).await;
@@ -272,7 +272,7 @@ async fn no_answer_but_the_right_one_opens_the_gate() {
         |heard| [&heard[32..], &[1; 1]].concat(),
     ];
     bounded(async {
-        let mut world = World::alike(1, TCP).await;
+        let mut world = World::limited(1, TCP, impatient()).await;
         let victim = peer::id_of(&world.key(0)).unwrap();
         for answer in answers {
             let (mut control, _, run) = streams(Some(world.address(0)));
@@ -311,7 +311,7 @@ async fn no_answer_but_the_right_one_opens_the_gate() {
 #[tokio::test]
 async fn a_second_link_stream_is_refused() {
     bounded(async {
-        let mut world = World::alike(1, TCP).await;
+        let mut world = World::limited(1, TCP, impatient()).await;
         let victim = peer::id_of(&world.key(0)).unwrap();
         let (mut control, _, run) = streams(Some(world.address(0)));
         let attempt = tokio::spawn(async move {
@@ -335,6 +335,7 @@ async fn silent_connections_are_bounded_and_thrown_out_and_keep_nobody_out() {
     const SILENT: usize = 60;
     bounded(async {
         let mut small = config(&[TCP]);
+        small.limits = impatient();
         small.limits.unproven = 8;
         let mut world = World::new(vec![small, config(&[TCP])]).await;
         let (address, since) = (world.address(0), Instant::now());
@@ -361,7 +362,7 @@ fn member(mesh: MeshKey) -> Swarm<Gate<stream::Behaviour>> {
         let local = peer::key_of(&key.public().to_peer_id()).unwrap();
         let config = GateConfig {
             patience: BOUND,
-            beat: limits().beat,
+            beat: BOUND,
             ban: BOUND,
             max_unproven: 1,
         };
@@ -408,7 +409,7 @@ async fn a_connection_on_which_gossipsub_would_give_up_is_closed() {
 #[tokio::test]
 async fn a_member_that_takes_no_gossip_is_no_link_and_is_thrown_out() {
     bounded(async {
-        let mut world = World::alike(1, TCP).await;
+        let mut world = World::limited(1, TCP, impatient()).await;
         let mut swarm = member(MeshKey::from_bytes([1; 32]));
         let mut gossip = swarm
             .behaviour()
