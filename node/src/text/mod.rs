@@ -21,6 +21,7 @@ pub mod json;
 #[cfg(test)]
 mod tests;
 
+use allow::Class;
 pub use cells::{clip, width, wrap, wrap_beside};
 use clean::{Breaks, clean};
 
@@ -130,6 +131,17 @@ impl std::fmt::Debug for Untrusted {
 impl serde::Serialize for Untrusted {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+/// A character as a key brings it, or nothing for one that can't be sent. Joiners and marks pass even alone, because what they belong
+/// to comes with other keys: [`compose`] still has to see the whole text before it is sent.
+pub fn key(c: char) -> Option<char> {
+    match allow::class(c) {
+        Class::Visible | Class::Mark | Class::Joiner => Some(c),
+        Class::Space => Some(' '),
+        Class::Break => Some('\n'),
+        Class::Invisible | Class::Refused => None,
     }
 }
 

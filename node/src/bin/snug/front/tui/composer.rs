@@ -8,6 +8,8 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
 /// Messages of one's own that the arrow keys bring back.
 const HISTORY: usize = 50;
+/// Characters of one grapheme that can be typed: the longest emoji have ten.
+const MAX_CLUSTER: usize = 16;
 
 /// What is being written.
 #[derive(Default)]
@@ -56,6 +58,20 @@ impl Composer {
         // What was inserted may have joined the grapheme after it.
         self.snap();
         part.len() == clean.len()
+    }
+
+    /// Inserts what a key brought. An accent or a joiner comes as a key of its own, so this is cleaned as a whole only when it is sent;
+    /// until then no more of them stand on a character than a cleaned text could have.
+    pub fn insert_key(&mut self, c: char) {
+        let Some(c) = snug::text::key(c) else { return };
+        let crowded = width(c.encode_utf8(&mut [0; 4])) == 0
+            && c != '\n'
+            && self.text[self.before()..self.cursor].chars().count() >= MAX_CLUSTER;
+        if !crowded && self.text.len() + c.len_utf8() <= MAX_TEXT_BYTES {
+            self.text.insert(self.cursor, c);
+            self.cursor += c.len_utf8();
+            self.snap();
+        }
     }
 
     /// Takes the text to send it.
@@ -355,6 +371,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_of_several_keys_can_be_typed() {
+        for text in ["👩\u{200d}👩\u{200d}👧", "e\u{301}", "می\u{200c}خواهم", "क्\u{200d}ष"] {
+            let mut composer = Composer::default();
+            text.chars().for_each(|c| composer.insert_key(c));
+            assert_eq!(composer.text(), text);
+        }
+        let mut composer = Composer::default();
+        "a\u{1b}\u{9b}\u{202e}b".chars().for_each(|c| composer.insert_key(c));
+        (0..100).for_each(|_| composer.insert_key('\u{301}'));
+        assert_eq!(composer.text().chars().count(), 1 + MAX_CLUSTER);
+        assert!(composer.text().starts_with("ab\u{301}"));
+    }
+
+    #[test]
     fn a_paste_is_cleaned_and_bounded() {
         let mut composer = typed("a\u{1b}[31m\r\nb\t\u{202e}c");
         assert_eq!(composer.text(), "a\u{fffd}[31m\nb c");
@@ -364,7 +394,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_edit_breaks_the_text(edits in proptest::collection::vec((0u8..14, "\\PC{0,3}|[ \n日👩\u{200d}\u{301}🇩]{0,4}"), 0..60), cells in 1usize..12) {
+        fn no_edit_breaks_the_text(edits in proptest::collection::vec((0u8..15, "\\PC{0,3}|[ \n日👩\u{200d}\u{301}🇩]{0,4}"), 0..60), cells in 1usize..12) {
             let mut composer = Composer::default();
             for (edit, text) in edits {
                 match edit {
@@ -381,6 +411,7 @@ mod tests {
                     10 => composer.down(),
                     11 => drop(composer.take()),
                     12 => composer.delete_to_end(),
+                    13 => text.chars().for_each(|c| composer.insert_key(c)),
                     _ => drop(composer.insert(&text)),
                 }
                 let layout = composer.layout(cells);

@@ -56,6 +56,16 @@ type Answers = FuturesUnordered<BoxFuture<'static, Answer>>;
 
 /// Runs until the room is left or closes; then says in a line how it ended.
 pub async fn run(room: Room) -> Result<End, Failure> {
+    let handle = room.handle.clone();
+    let end = converse(room).await;
+    if end.is_err() {
+        // A terminal that fails is no reason to vanish without a word; out of time, the others see us go offline.
+        let _ = tokio::time::timeout(LEAVE, handle.leave()).await;
+    }
+    end
+}
+
+async fn converse(room: Room) -> Result<End, Failure> {
     let Room {
         handle,
         mut events,

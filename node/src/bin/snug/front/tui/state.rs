@@ -188,8 +188,8 @@ impl State {
             KeyCode::Home if control => self.timeline.go_to_top(),
             KeyCode::End if control => self.go_to_bottom(),
             KeyCode::Esc => self.go_to_bottom(),
-            KeyCode::Enter if alt || key.modifiers.contains(KeyModifiers::SHIFT) => drop(self.composer.insert("\n")),
-            KeyCode::Char('j') if control => drop(self.composer.insert("\n")),
+            KeyCode::Enter if alt || key.modifiers.contains(KeyModifiers::SHIFT) => self.composer.insert_key('\n'),
+            KeyCode::Char('j') if control => self.composer.insert_key('\n'),
             KeyCode::Enter => return self.submit(),
             _ => self.edit(key.code, control, alt),
         }
@@ -209,7 +209,7 @@ impl State {
             KeyCode::Char('h') if control => composer.backspace(),
             KeyCode::Char('b') if alt => composer.word_left(),
             KeyCode::Char('f') if alt => composer.word_right(),
-            KeyCode::Char(c) if !control && !alt => drop(composer.insert(c.encode_utf8(&mut [0; 4]))),
+            KeyCode::Char(c) if !control && !alt => composer.insert_key(c),
             KeyCode::Left if control || alt => composer.word_left(),
             KeyCode::Right if control || alt => composer.word_right(),
             KeyCode::Left => composer.left(),
@@ -270,9 +270,7 @@ impl State {
 
     /// An answer to something typed here.
     fn note(&mut self, lines: impl IntoIterator<Item = String>) {
-        for line in lines {
-            self.push(now(), Kind::Note, vec![line]);
-        }
+        self.push(now(), Kind::Note, lines.into_iter().collect());
     }
 
     fn push(&mut self, at_unix_ms: u64, kind: Kind, lines: Vec<String>) {

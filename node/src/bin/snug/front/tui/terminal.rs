@@ -6,7 +6,9 @@ use std::sync::Once;
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use snug::text::Untrusted;
@@ -44,7 +46,9 @@ impl Screen {
 
     /// Draws from nothing the next time, whatever somebody else wrote on the screen.
     pub fn forget(&mut self) -> Result<(), Failure> {
-        self.terminal.clear().map_err(failed)
+        // Not `Terminal::clear`: that asks the terminal for its cursor, and the answer would go to whoever reads keys.
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(failed)?;
+        execute!(stdout(), Clear(ClearType::All)).map_err(failed)
     }
 
     /// Gives the terminal back for a while; [`Screen::enter`] takes it again.
@@ -62,8 +66,8 @@ impl Screen {
             EnableFocusChange,
             SetTitle(self.title.as_str())
         )
-        .and_then(|()| self.terminal.clear())
-        .map_err(failed)
+        .map_err(failed)?;
+        self.forget()
     }
 }
 
