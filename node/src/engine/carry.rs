@@ -25,8 +25,7 @@ impl Actor {
             self.net.dial(peer, vec![address]);
         }
         if dials > 0 {
-            self.is_introduced = true;
-            self.feed(Input::Introduced { links_expected: dials });
+            self.introduce(dials);
         }
     }
 
@@ -135,15 +134,21 @@ impl Actor {
         }
         self.rendezvous = RendezvousState::Connected;
         let dials = self.dial_introduced(records);
+        self.introduce(dials);
+    }
+
+    /// Tells the room, once, how many peers it may wait for.
+    fn introduce(&mut self, links_expected: usize) {
         if !self.is_introduced {
             self.is_introduced = true;
-            self.feed(Input::Introduced { links_expected: dials });
+            self.feed(Input::Introduced { links_expected });
         }
     }
 
     fn on_away(&mut self, error: &ServerError) {
         if self.rendezvous != RendezvousState::Unreachable {
             self.rendezvous = RendezvousState::Unreachable;
+            self.introduce(0);
             self.warn(format!(
                 "{error}. The room goes on among those who are here; nobody new finds you until it is back."
             ));

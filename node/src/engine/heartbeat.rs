@@ -80,12 +80,12 @@ impl Heartbeat {
         reports: mpsc::Sender<Report>,
         cancelled: CancellationToken,
     ) {
-        let mut is_known = false;
+        let mut may_be_known = false;
         cancelled
-            .run_until_cancelled(self.beat_on(&mut addresses, &reports, &mut is_known))
+            .run_until_cancelled(self.beat_on(&mut addresses, &reports, &mut may_be_known))
             .await;
         cancelled.cancelled().await;
-        if is_known && !matches!(timeout(WITHDRAW, self.session.withdraw()).await, Ok(Ok(()))) {
+        if may_be_known && !matches!(timeout(WITHDRAW, self.session.withdraw()).await, Ok(Ok(()))) {
             tracing::debug!("our presence could not be withdrawn; it lapses in 90 s");
         }
     }
@@ -95,7 +95,7 @@ impl Heartbeat {
         &mut self,
         addresses: &mut watch::Receiver<Vec<String>>,
         reports: &mpsc::Sender<Report>,
-        is_known: &mut bool,
+        may_be_known: &mut bool,
     ) {
         if addresses.wait_for(|addresses| !addresses.is_empty()).await.is_err() {
             return;
@@ -104,10 +104,11 @@ impl Heartbeat {
         loop {
             sleep(SETTLE).await;
             let current = addresses.borrow_and_update().clone();
+            // From here on the server may have our record, whether or not its answer arrives.
+            *may_be_known = true;
             let (report, wait) = match self.beat(current).await {
                 Beat::Introduced(records) => {
                     failures = 0;
-                    *is_known = true;
                     (Some(Report::Introductions(records)), jittered(self.interval))
                 }
                 Beat::Failed(error) => {

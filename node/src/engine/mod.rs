@@ -25,6 +25,9 @@ mod heartbeat;
 mod introductions;
 mod status;
 
+#[cfg(test)]
+mod tests;
+
 pub use enter::{AdminAccess, EnterOptions, enter};
 pub use error::{Closed, EnterError, SendError};
 pub use event::{CloseReason, Event, EventKind, Events};
