@@ -1,0 +1,505 @@
+"""snug/1 once more, written from docs/PROTOCOL.md alone: slow, without secrets' care, for checking test vectors only."""
+
+import hashlib
+import hmac
+import struct
+import unicodedata
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from kyber_py.ml_kem import ML_KEM_768
+
+
+class Refused(Exception):
+    """The bytes are not what they claim to be."""
+
+
+def check(condition, what):
+    if not condition:
+        raise Refused(what)
+
+
+# Notation
+
+PREFIX = b"snug/1 "
+
+
+def lp(*fields):
+    return b"".join(struct.pack(">I", len(field)) + field for field in fields)
+
+
+def H(label, *fields):
+    return hashlib.sha256(PREFIX + label.encode() + lp(*fields)).digest()
+
+
+def mac_raw(key, data):
+    return hmac.new(key, data, hashlib.sha256).digest()
+
+
+def extract(salt, ikm):
+    return mac_raw(salt, ikm)
+
+
+def X(key, label, *fields):
+    return mac_raw(key, PREFIX + label.encode() + b"\0" + lp(*fields) + b"\1")
+
+
+def MAC(key, label, *fields):
+    return mac_raw(key, PREFIX + label.encode() + b"\0" + lp(*fields))
+
+
+def signed(label, genesis_hash, digest):
+    return PREFIX + label.encode() + b"\0" + genesis_hash + digest
+
+
+def sign(seed, label, genesis_hash, digest):
+    return Ed25519PrivateKey.from_private_bytes(seed).sign(signed(label, genesis_hash, digest))
+
+
+def public(seed):
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def verify(key, label, genesis_hash, digest, signature):
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed(label, genesis_hash, digest))
+    except (InvalidSignature, ValueError) as error:
+        raise Refused("signature") from error
+
+
+u16 = struct.Struct(">H").pack
+u32 = struct.Struct(">I").pack
+u64 = struct.Struct(">Q").pack
+
+
+def lst(items):
+    return u32(len(items)) + b"".join(items)
+
+
+def option(item):
+    return b"\0" if item is None else b"\1" + item
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def raw(self, size):
+        check(self.at + size <= len(self.data), "truncated")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def number(self, size):
+        return int.from_bytes(self.raw(size), "big")
+
+    def lp(self, most):
+        size = self.number(4)
+        check(size <= most, "too long")
+        return self.raw(size)
+
+    def text(self, most):
+        try:
+            return self.lp(most).decode()
+        except UnicodeDecodeError as error:
+            raise Refused("not UTF-8") from error
+
+    def flag(self):
+        value = self.number(1)
+        check(value <= 1, "not a boolean")
+        return value == 1
+
+    def list(self, most, read):
+        count = self.number(4)
+        check(count <= most, "too many")
+        return [read() for _ in range(count)]
+
+    def option(self, read):
+        return read() if self.flag() else None
+
+    def extensions(self):
+        last = -1
+        for _ in range(self.number(4)):
+            kind = self.number(2)
+            check(kind > last and kind < 0x8000, "extension")
+            last = kind
+            self.lp(1536)
+
+    def rest(self):
+        return self.data[self.at :]
+
+    def end(self):
+        check(self.at == len(self.data), "trailing bytes")
+
+
+# XChaCha20-Poly1305, over the library's ChaCha20-Poly1305
+
+def hchacha20(key, nonce):
+    words = list(struct.unpack("<16I", b"expand 32-byte k" + key + nonce))
+
+    def quarter(a, b, c, d):
+        for x, y, z, turn in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+            words[x] = (words[x] + words[y]) & 0xFFFFFFFF
+            mixed = words[z] ^ words[x]
+            words[z] = ((mixed << turn) | (mixed >> (32 - turn))) & 0xFFFFFFFF
+
+    for _ in range(10):
+        for column in range(4):
+            quarter(column, column + 4, column + 8, column + 12)
+        quarter(0, 5, 10, 15)
+        quarter(1, 6, 11, 12)
+        quarter(2, 7, 8, 13)
+        quarter(3, 4, 9, 14)
+    return struct.pack("<8I", *words[:4], *words[12:])
+
+
+def xseal(key, nonce, ad, text):
+    return ChaCha20Poly1305(hchacha20(key, nonce[:16])).encrypt(bytes(4) + nonce[16:], text, ad)
+
+
+def xopen(key, nonce, ad, text):
+    return copen(hchacha20(key, nonce[:16]), bytes(4) + nonce[16:], ad, text)
+
+
+def cseal(key, nonce, ad, text):
+    return ChaCha20Poly1305(key).encrypt(nonce, text, ad)
+
+
+def copen(key, nonce, ad, text):
+    check(len(text) >= 16, "truncated")
+    try:
+        return ChaCha20Poly1305(key).decrypt(nonce, text, ad)
+    except InvalidTag as error:
+        raise Refused("seal") from error
+
+
+def seal_object(key, kind, nonce, text):
+    return bytes([kind]) + nonce + xseal(key, nonce, bytes([kind]), text)
+
+
+def open_object(key, kind, data, most):
+    check(41 <= len(data) <= most and data[0] == kind, "sealed object")
+    return xopen(key, data[1:25], data[:1], data[25:])
+
+
+# X-Wing
+
+def xwing_expand(seed):
+    expanded = hashlib.shake_256(seed).digest(96)
+    ek, dk = ML_KEM_768._keygen_internal(expanded[:32], expanded[32:64])
+    x = X25519PrivateKey.from_private_bytes(expanded[64:])
+    return dk, x, ek + x.public_key().public_bytes_raw()
+
+
+def xwing_combine(ss_m, ss_x, ct_x, pk_x):
+    return hashlib.sha3_256(ss_m + ss_x + ct_x + pk_x + rb"\.//^" + b"\\").digest()
+
+
+def xwing_encapsulate(ek, randomness):
+    ss_m, ct_m = ML_KEM_768._encaps_internal(ek[:1184], randomness[:32])
+    x = X25519PrivateKey.from_private_bytes(randomness[32:])
+    ct_x = x.public_key().public_bytes_raw()
+    ss_x = x.exchange(X25519PublicKey.from_public_bytes(ek[1184:]))
+    return ct_m + ct_x, xwing_combine(ss_m, ss_x, ct_x, ek[1184:])
+
+
+def xwing_decapsulate(seed, ct):
+    dk, x, ek = xwing_expand(seed)
+    ss_m = ML_KEM_768.decaps(dk, ct[:1088])
+    ss_x = x.exchange(X25519PublicKey.from_public_bytes(ct[1088:]))
+    return xwing_combine(ss_m, ss_x, ct[1088:], ek[1184:])
+
+
+def kem_is_canonical(ek):
+    for at in range(0, 1152, 3):
+        a, b, c = ek[at : at + 3]
+        if (a | (b & 15) << 8) >= 3329 or (b >> 4 | c << 4) >= 3329:
+            return False
+    return True
+
+
+# Names
+
+def has_control(text):
+    return any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def room_id(typed):
+    normal = unicodedata.normalize("NFKC", typed.strip()).strip()
+    check(1 <= len(normal) <= 64 and not has_control(normal), "room id")
+    return normal
+
+
+def room_key(typed):
+    normal = unicodedata.normalize("NFC", typed)
+    check(len(normal) >= 5 and len(normal.encode()) <= 1024 and not has_control(normal), "room key")
+    return normal
+
+
+def is_name(name):
+    return 1 <= len(name) <= 64 and len(name.encode()) <= 256 and name.strip() and not has_control(name)
+
+
+# Generations
+
+def generation_keys(key, r, handle, count):
+    psk = X(extract(r, key.encode()), "psk", handle, u64(count))
+    return psk, {name: X(psk, name) for name in ("topic", "mesh", "join", "intro", "control")}
+
+
+# Genesis
+
+def genesis(data):
+    r = Reader(data)
+    check(r.number(1) == 1, "version")
+    name, description = r.text(256), r.text(512)
+    check(room_id(name) == name and not has_control(description), "text")
+    result = {"room_id": name, "description": description, "created_at_ms": r.number(8)}
+    result["policy"] = {
+        "max_participants": r.number(2), "listed": r.flag(), "retention_s": r.number(4),
+        "history": r.flag(), "approval": r.flag(), "grace_s": r.number(4),
+    }
+    check(1 <= result["policy"]["max_participants"] <= 4096, "participants")
+    result["admin_vk"] = r.raw(32)
+    r.extensions()
+    body, signature = data[: r.at], r.raw(64)
+    r.end()
+    result["hash"] = H("genesis", body)
+    verify(result["admin_vk"], "sign genesis", result["hash"], result["hash"], signature)
+    return result
+
+
+# Records
+
+def record(data, room, join):
+    r = Reader(data)
+    kind = r.number(1)
+    check(kind in (1, 2), "kind")
+    result = {"identity_vk": r.raw(32)}
+    if kind == 1:
+        result["leaf_vk"], result["ek"], result["peer"], peer_signature = r.raw(32), r.raw(1216), r.raw(32), r.raw(64)
+        # A point of small order has one of a few encodings; the vectors use the all-zero one.
+        check(kem_is_canonical(result["ek"]) and result["leaf_vk"] != bytes(32), "keys")
+        result["name"] = r.text(256)
+        check(is_name(result["name"]), "name")
+    result["seq"], result["incarnation"] = r.number(8), r.number(4)
+    if kind == 1:
+        result["expires_at_ms"] = r.number(8)
+        result["generation"] = {"count": r.number(8), "hash": r.raw(32)}
+        r.extensions()
+        admitted = MAC(join, "admission", room, data[: r.at])
+        check(r.raw(32) == admitted, "admission")
+        digest = H("peer", room, result["identity_vk"], result["peer"])
+        verify(result["peer"], "sign peer", room, digest, peer_signature)
+        fields = (room, result["identity_vk"], result["leaf_vk"], u32(result["incarnation"]))
+        result["leaf_id"] = H("leaf", *fields)[:16]
+    body, signature = data[: r.at], r.raw(64)
+    r.end()
+    verify(result["identity_vk"], "sign record", room, H("record", room, body), signature)
+    return result
+
+
+# Operations
+
+def operation(data, room_genesis):
+    r, room = Reader(data), room_genesis["hash"]
+    check(r.number(1) == 1, "version")
+    author = r.raw(32)
+    parents = r.list(16, lambda: r.raw(32))
+    check(all(a < b for a, b in zip(parents, parents[1:])), "order")
+    kind, what = r.number(2), r.lp(16384)
+    body, signature = data[: r.at], r.raw(64)
+    r.end()
+    if kind == 1:
+        check(len(what) == 33 and what[32] <= 2, "role")
+    digest = H("operation", room, body)
+    verify(author, "sign operation", room, digest, signature)
+    if kind == 7:
+        check(len(what) == 128 and what[32:64] == room, "tombstone")
+        check(what[:32] == H("handle", room_genesis["room_id"].encode()), "tombstone")
+        tombstone = H("tombstone", what[:32], what[32:64])
+        verify(room_genesis["admin_vk"], "sign tombstone", room, tombstone, what[64:])
+    return {"kind": kind, "hash": digest}
+
+
+# Epochs
+
+def announcement(data, room, issuer_key):
+    r = Reader(data)
+    check(r.number(1) == 1, "kind")
+    r.raw(40)
+    result = {"day": r.number(4), "counter": r.number(4), "issuer": r.raw(16)}
+    custodians = r.list(8, lambda: r.raw(16))
+    members_hash, count = r.raw(32), r.number(4)
+    r.extensions()
+    result["ctx"] = H("context", room, data[: r.at])
+    result["commit"], result["box_root"], signature = r.raw(32), r.raw(32), r.raw(64)
+    check(1 <= count <= 256, "the vectors' epochs are small")
+    entries = r.option(lambda: r.list(256, lambda: r.raw(52)))
+    r.end()
+    check(entries is not None and len(entries) == count, "members")
+    leaves = [entry[:16] for entry in entries]
+    for sorted_list in (custodians, leaves):
+        check(all(a < b for a, b in zip(sorted_list, sorted_list[1:])), "order")
+    check(result["issuer"] in leaves and set(custodians) <= set(leaves), "members")
+    check(H("members", b"".join(entries)) == members_hash, "members")
+    result["entries"], result["members_hash"] = entries, members_hash
+    result["epoch_id"] = H("epoch", result["ctx"], result["commit"])
+    digest = H("announcement", result["epoch_id"], result["box_root"])
+    verify(issuer_key, "sign announcement", room, digest, signature)
+    return result
+
+
+def tree(leaves):
+    if len(leaves) == 1:
+        return leaves[0], [[]]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    left, left_paths = tree(leaves[:split])
+    right, right_paths = tree(leaves[split:])
+    paths = [path + [right] for path in left_paths] + [path + [left] for path in right_paths]
+    return H("box node", left, right), paths
+
+
+def climb(leaf, index, count, path):
+    if count == 1:
+        check(not path, "path")
+        return leaf
+    check(path, "path")
+    split = 1
+    while split * 2 < count:
+        split *= 2
+    if index < split:
+        return H("box node", climb(leaf, index, split, path[:-1]), path[-1])
+    return H("box node", path[-1], climb(leaf, index - split, count - split, path[:-1]))
+
+
+def seal_box(psk, ctx, leaf_id, ek, es, randomness):
+    ct, ss = xwing_encapsulate(ek, randomness)
+    key = X(extract(psk, ss), "box", ctx, leaf_id)
+    return ct + cseal(key, bytes(12), b"", b"\1" + es + u32(0))
+
+
+def epoch_keys(psk, es, ctx):
+    root = extract(psk, es)
+    return {name: X(root, name, ctx) for name in ("env", "tag", "commit", "export", "snd")}
+
+
+def open_box(data, epoch, kem_seed, psk):
+    r = Reader(data)
+    leaf_id, ciphertext, path = r.raw(16), r.lp(1120 + 2048 + 16), r.list(12, lambda: r.raw(32))
+    r.end()
+    leaves = [entry[:16] for entry in epoch["entries"]]
+    check(leaf_id in leaves, "not for us")
+    index = leaves.index(leaf_id)
+    ek = xwing_expand(kem_seed)[2]
+    check(epoch["entries"][index][20:] == H("kem", ek), "not for us")
+    root = climb(H("box leaf", leaf_id, ciphertext), index, len(leaves), path)
+    check(root == epoch["box_root"], "who served it is to blame")
+    ss = xwing_decapsulate(kem_seed, ciphertext[:1120])
+    text = Reader(copen(X(extract(psk, ss), "box", epoch["ctx"], leaf_id), bytes(12), b"", ciphertext[1120:]))
+    check(text.number(1) == 1, "version")
+    es = text.raw(32)
+    text.extensions()
+    text.end()
+    check(epoch_keys(psk, es, epoch["ctx"])["commit"] == epoch["commit"], "the issuer is to blame")
+    return es
+
+
+# Frames
+
+def padded_len(size):
+    if size <= 256:
+        return 256
+    if size <= 4096:
+        return 1 << (size - 1).bit_length()
+    e = size.bit_length() - 1
+    s = e.bit_length()
+    step = 1 << (e - s)
+    return (size + step - 1) // step * step
+
+
+def pad(contents):
+    size = padded_len(len(contents))
+    check(size <= 31744, "too large")
+    return contents + bytes(size - len(contents))
+
+
+def chain_key(snd, leaf_id, counter):
+    ck = X(snd, "sender", leaf_id)
+    for _ in range(counter):
+        ck = mac_raw(ck, b"\2")
+    return mac_raw(ck, b"\1")
+
+
+def seal_frame(keys, epoch_id, room, leaf_id, leaf_seed, counter, parents, contents, nonce):
+    hdr = leaf_id + u64(counter) + lst([tag + frame for tag, frame in parents])
+    padded = pad(lst([u16(kind) + lp(body) for kind, body in contents]))
+    frame_hash = H("frame", epoch_id, hdr, padded)
+    signature = sign(leaf_seed, "sign frame", room, frame_hash)
+    inner = cseal(chain_key(keys["snd"], leaf_id, counter), nonce[:12], hdr, padded + signature)
+    head = b"\1" + keys["tag"][:8]
+    return head + nonce + xseal(keys["env"], nonce, head, hdr + inner), frame_hash
+
+
+def open_frame(data, keys, epoch_id, room, leaf_keys, used):
+    check(len(data) <= 32768 and data[:9] == b"\1" + keys["tag"][:8], "not of this epoch")
+    nonce = data[9:33]
+    r = Reader(xopen(keys["env"], nonce, data[:9], data[33:]))
+    leaf_id, counter = r.raw(16), r.number(8)
+    r.list(8, lambda: r.raw(40))
+    hdr = r.data[: r.at]
+    check(leaf_id in leaf_keys, "not a member")
+    check((leaf_id, counter) not in used and counter <= 1000, "duplicate, or too far")
+    inner = copen(chain_key(keys["snd"], leaf_id, counter), nonce[:12], hdr, r.rest())
+    padded, signature = inner[:-64], inner[-64:]
+    frame_hash = H("frame", epoch_id, hdr, padded)
+    verify(leaf_keys[leaf_id], "sign frame", room, frame_hash, signature)
+    c = Reader(padded)
+    contents = c.list(123, lambda: (c.number(2), c.lp(31744)))
+    check(contents and len(padded) == padded_len(c.at) and not any(c.rest()), "padding")
+    used.add((leaf_id, counter))
+    return frame_hash, contents
+
+
+# Invites
+
+ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def bech32m_checksum(prefix, values):
+    chk = 1
+    for value in [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + values:
+        top = chk >> 25
+        chk = (chk & 0x1FFFFFF) << 5 ^ value
+        for i, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            chk ^= generator if top >> i & 1 else 0
+    return chk
+
+
+def invite_bytes(text):
+    text = "".join(text.split())
+    check(text in (text.lower(), text.upper()), "mixed case")
+    text = text.lower()
+    check(text.startswith("snug1") and all(c in ALPHABET for c in text[5:]), "not an invite")
+    values = [ALPHABET.index(c) for c in text[5:]]
+    check(len(values) >= 6 and bech32m_checksum("snug", values) == 0x2BC830A3, "checksum")
+    bits = "".join(f"{value:05b}" for value in values[:-6])
+    whole = len(bits) // 8 * 8
+    check(len(bits) - whole < 5 and "1" not in bits[whole:], "padding")
+    return bytes(int(bits[i : i + 8], 2) for i in range(0, whole, 8))
+
+
+def invite(text):
+    r = Reader(invite_bytes(text))
+    check(r.number(1) == 1, "version")
+    result = {"server": r.option(lambda: r.text(512)), "room_id": r.text(256), "room_key": r.text(1024)}
+    result["genesis_hash"] = r.raw(32)
+    result["serverless"] = r.option(lambda: (r.number(8), r.raw(32), r.raw(32)))
+    result["addresses"] = r.list(16, lambda: r.text(256))
+    r.extensions()
+    r.end()
+    check(room_id(result["room_id"]) == result["room_id"], "room id")
+    return result
