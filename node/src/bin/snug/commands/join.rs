@@ -111,10 +111,8 @@ fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {
 }
 
 fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Failure> {
-    let invite = Invite::parse(text).map_err(|error| {
-        Failure::usage(format_args!("this is no invite that can be used: {error}"))
-            .help("copy it whole, from snug1 to its last character, or ask for a new one")
-    })?;
+    let invite =
+        Invite::parse(text).map_err(|error| Failure::usage(error).help("if it is whole, ask for a new one"))?;
     if invite.serverless.is_some() && invite.server.is_none() {
         return Err(Failure::usage(
             "the invite is of a room without a rendezvous, which this version can't enter",

@@ -167,6 +167,7 @@ impl State {
             return None;
         }
         self.focused = true;
+        self.timeline.look();
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         if control && key.code == KeyCode::Char('c') {
@@ -182,12 +183,13 @@ impl State {
             KeyCode::F(1) => self.help = true,
             KeyCode::F(2) => self.show_members = !self.show_members,
             KeyCode::PageUp => self.timeline.scroll(self.page.max(2) as isize - 1),
-            KeyCode::PageDown => self.scroll_down(self.page.max(2) - 1),
+            KeyCode::PageDown => self.timeline.scroll(1 - self.page.max(2) as isize),
             KeyCode::Up if control || alt => self.timeline.scroll(1),
-            KeyCode::Down if control || alt => self.scroll_down(1),
+            KeyCode::Down if control || alt => self.timeline.scroll(-1),
             KeyCode::Home if control => self.timeline.go_to_top(),
-            KeyCode::End if control => self.go_to_bottom(),
-            KeyCode::Esc => self.go_to_bottom(),
+            KeyCode::End if control => self.timeline.go_to_bottom(),
+            KeyCode::Esc if self.timeline.is_at_bottom() => self.timeline.mark_read(),
+            KeyCode::Esc => self.timeline.go_to_bottom(),
             KeyCode::Enter if alt || key.modifiers.contains(KeyModifiers::SHIFT) => self.composer.insert_key('\n'),
             KeyCode::Char('j') if control => self.composer.insert_key('\n'),
             KeyCode::Enter => return self.submit(),
@@ -283,18 +285,6 @@ impl State {
             .strftime("%H:%M")
             .to_string();
         self.timeline.push(Entry { time, kind, lines }, self.focused);
-    }
-
-    fn scroll_down(&mut self, rows: usize) {
-        self.timeline.scroll(-(rows as isize));
-        if self.timeline.is_at_bottom() {
-            self.timeline.mark_read();
-        }
-    }
-
-    fn go_to_bottom(&mut self) {
-        self.timeline.go_to_bottom();
-        self.timeline.mark_read();
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Timeline {
     scroll: usize,
     /// The first entry that came while nobody looked.
     unread: Option<u64>,
+    /// Whether somebody has looked at the newest since: then the mark may move.
+    looked: bool,
     columns: usize,
     color: bool,
 }
@@ -82,6 +84,7 @@ impl Timeline {
             first: 0,
             scroll: 0,
             unread: None,
+            looked: false,
             columns: 80,
             color,
         }
@@ -89,16 +92,20 @@ impl Timeline {
 
     /// Adds an entry; `seen` says whether somebody is looking at the screen.
     pub fn push(&mut self, entry: Entry, seen: bool) {
-        if matches!(entry.kind, Kind::Message { .. }) && (!seen || self.scroll > 0) && self.unread.is_none() {
-            self.unread = Some(self.first + self.entries.len() as u64);
+        let unseen = matches!(entry.kind, Kind::Message { .. }) && (!seen || self.scroll > 0);
+        if unseen && (self.unread.is_none() || self.looked) {
             // The mark is a row too.
-            self.scroll += usize::from(self.scroll > 0);
+            self.scroll = self
+                .scroll
+                .saturating_add(usize::from(self.scroll > 0 && self.unread.is_none()));
+            self.unread = Some(self.first + self.entries.len() as u64);
+            self.looked = false;
         }
         self.bytes += size(&entry);
         let rows = render(&entry, self.columns, self.color);
         if self.scroll > 0 {
             // What is being read stays where it is.
-            self.scroll += rows.len();
+            self.scroll = self.scroll.saturating_add(rows.len());
         }
         self.entries.push_back((entry, Some((self.columns, rows))));
         while self.entries.len() > MAX_ENTRIES || (self.bytes > MAX_BYTES && self.entries.len() > 1) {
@@ -138,6 +145,11 @@ impl Timeline {
     /// Takes the unread mark away.
     pub fn mark_read(&mut self) {
         self.unread = None;
+    }
+
+    /// Somebody is at the keyboard: what is on the screen has been looked at.
+    pub fn look(&mut self) {
+        self.looked |= self.scroll == 0;
     }
 
     /// Whether the newest row is seen.
@@ -333,6 +345,10 @@ mod tests {
         timeline.go_to_bottom();
         let rows = shown(&mut timeline, 40, 5);
         assert!(rows[2].contains(" new "), "{rows:?}");
+        timeline.look();
+        timeline.push(said("away again"), false);
+        let rows = shown(&mut timeline, 40, 5);
+        assert!(rows[3].contains(" new ") && rows[4].ends_with("away again"), "{rows:?}");
         timeline.mark_read();
         assert!(!shown(&mut timeline, 40, 5).iter().any(|row| row.contains(" new ")));
         timeline.go_to_top();
