@@ -90,6 +90,13 @@ impl Room {
         let keys: Vec<(LeafId, LeafPublicKey)> = self.members.iter().map(|m| (m.leaf.id(), *m.leaf.key())).collect();
         Epoch::new(secrets, announcement, &keys).unwrap()
     }
+
+    /// An epoch for which every frame is signed by the wrong key: all members have that of one.
+    fn live_with(&self, secrets: EpochSecrets, announcement: &Announcement, of: usize) -> Epoch {
+        let key = *self.members[of].leaf.key();
+        let keys: Vec<(LeafId, LeafPublicKey)> = self.members.iter().map(|m| (m.leaf.id(), key)).collect();
+        Epoch::new(secrets, announcement, &keys).unwrap()
+    }
 }
 
 fn frames(c: &mut Criterion) {
@@ -140,6 +147,40 @@ fn frames(c: &mut Criterion) {
     group.finish();
 }
 
+/// What somebody hostile can make a receiver do with one frame.
+fn attacks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("attack");
+    let mut room = Room::new(2);
+    let issued = room.issue();
+    let (me, key) = (room.members[0].leaf.id(), room.members[0].secrets.signing.clone());
+    let contents = [Content::Text {
+        text: "x".repeat(256),
+        reply_to: None,
+        sent_at_ms: 1_700_000_000_000,
+    }];
+    let mut sender = room.live(room.open(&issued, 0), &issued.announcement);
+    let mut receiver = room.live(room.open(&issued, 1), &issued.announcement);
+    let mut seal = || sender.seal(&mut room.rng, me, &key, &[], &contents).unwrap().bytes;
+
+    let mut forged = seal();
+    forged[100] ^= 1;
+    group.bench_function("by a stranger: forged envelope", |b| {
+        b.iter(|| receiver.open(&forged).unwrap_err())
+    });
+    let mut other = forged.clone();
+    other[1] ^= 1;
+    group.bench_function("by a stranger: unknown tag", |b| {
+        b.iter(|| receiver.open(&other).unwrap_err())
+    });
+    let far = (0..=1_000).map(|_| seal()).next_back().unwrap();
+    // A member who is not the sender signs in its name: all is paid for, chain steps included, and nothing is kept.
+    let mut victim = room.live_with(room.open(&issued, 1), &issued.announcement, 1);
+    group.bench_function("by a member: 1,000 skips and a bad signature", |b| {
+        b.iter(|| victim.open(&far).unwrap_err())
+    });
+    group.finish();
+}
+
 fn epochs(c: &mut Criterion) {
     let mut group = c.benchmark_group("epoch");
     group.sample_size(10);
@@ -162,5 +203,5 @@ fn epochs(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, epochs);
+criterion_group!(benches, frames, attacks, epochs);
 criterion_main!(benches);

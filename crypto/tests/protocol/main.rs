@@ -2,6 +2,8 @@
 //! docs/PROTOCOL.md held against the code.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod decoders;
 #[cfg(test)]
 mod documents;
