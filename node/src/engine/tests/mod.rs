@@ -1,5 +1,6 @@
 //! Whole nodes in one process, over loopback, against a real rendezvous.
 
+mod liar;
 mod life;
 mod trust;
 
