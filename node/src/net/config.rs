@@ -56,6 +56,8 @@ pub struct NetLimits {
     pub connections_per_peer: u32,
     /// Inbound connections in the transport's handshake at once.
     pub handshakes: u32,
+    /// …and of those, from one host.
+    pub handshakes_per_host: usize,
     /// Inbound connections at once that haven't proven to be of the room.
     pub unproven: usize,
     /// Time for a new connection to prove itself, both ways.
@@ -79,7 +81,8 @@ impl Default for NetLimits {
         Self {
             connections: 512,
             connections_per_peer: 4,
-            handshakes: 128,
+            handshakes: 256,
+            handshakes_per_host: 64,
             unproven: 64,
             patience: Duration::from_secs(5),
             ban: Duration::from_secs(30),

@@ -36,7 +36,7 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     core::transport::ListenerId,
-    gossipsub::{self, MessageAcceptance, MessageId, TopicHash},
+    gossipsub::{self, IdentTopic, MessageAcceptance, MessageId},
     request_response::{InboundRequestId, OutboundRequestId, ResponseChannel},
     swarm::dial_opts::{DialOpts, PeerCondition},
 };
@@ -68,7 +68,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Net {
     swarm: Swarm<Node>,
     local: PeerKey,
-    topic: TopicHash,
+    topic: IdentTopic,
     limits: NetLimits,
     listeners: HashMap<ListenerId, Vec<Multiaddr>>,
     links: Links,
@@ -114,7 +114,7 @@ impl Net {
         Ok(Self {
             swarm,
             local,
-            topic: gossip::topic(&config.topic).hash(),
+            topic: gossip::topic(&config.topic),
             dialer: Dialer::new(config.limits.dials, seed),
             limits: config.limits,
             listeners,
@@ -171,7 +171,7 @@ impl Net {
         if size > MAX_GOSSIP_BYTES {
             return Err(PublishError::TooLarge { size });
         }
-        let topic = self.topic.clone();
+        let topic = self.topic.hash();
         self.gossip().publish(topic, bytes).map_err(|error| match error {
             gossipsub::PublishError::NoPeersSubscribedToTopic => PublishError::NoPeers,
             gossipsub::PublishError::Duplicate => PublishError::Duplicate,
@@ -293,7 +293,7 @@ impl Net {
         }
     }
 
-    /// Lets what was just published leave, says goodbye to all peers, and ends: after 0.65 seconds at the latest.
+    /// Lets what was just published leave, says goodbye to all peers, and ends: after 0.8 seconds at the latest.
     pub async fn shutdown(mut self) {
         let linger = self
             .last_publish
@@ -302,11 +302,17 @@ impl Net {
         if !linger.is_zero() {
             drop(tokio::time::timeout(linger, self.drain(|_| false)).await);
         }
-        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
-        for peer in peers {
-            self.drop_peer(&peer);
+        // Peers that hear that we take no more gossip close the link, and dial us no more.
+        let topic = self.topic.clone();
+        self.gossip().unsubscribe(&topic);
+        let is_alone = |swarm: &Swarm<Node>| swarm.connected_peers().next().is_none();
+        if tokio::time::timeout(FAREWELL, self.drain(is_alone)).await.is_err() {
+            let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+            for peer in peers {
+                self.drop_peer(&peer);
+            }
+            drop(tokio::time::timeout(LINGER, self.drain(is_alone)).await);
         }
-        drop(tokio::time::timeout(FAREWELL, self.drain(|swarm| swarm.connected_peers().next().is_none())).await);
     }
 
     /// Moves the swarm on and throws away what happens.
@@ -333,7 +339,9 @@ impl Net {
     }
 
     fn drop_peer(&mut self, peer: &PeerId) {
-        self.dialer.forget(peer);
+        if self.dialer.forget(peer) {
+            self.report_dial_failed(peer);
+        }
         // An error means that it isn't connected, which is what was wanted.
         let _ = self.swarm.disconnect_peer_id(*peer);
     }

@@ -67,7 +67,7 @@ impl Net {
         }
     }
 
-    fn report_dial_failed(&mut self, peer: &PeerId) {
+    pub(super) fn report_dial_failed(&mut self, peer: &PeerId) {
         if let Some(peer) = peer::key_of(peer) {
             self.ready.push_back(NetEvent::DialFailed { peer });
         }
@@ -107,7 +107,7 @@ impl Net {
             Failure::Silent => self.stats.silent += 1,
             _ => {}
         }
-        if !proven {
+        if !proven && failure != Failure::Redundant {
             self.stats.unproven_closed += 1;
         }
         // Of another room, or no peer of ours at all: dialing it again would change nothing.
@@ -117,7 +117,7 @@ impl Net {
     }
 
     fn takes_gossip(&mut self, peer: &PeerId) -> bool {
-        let topic = self.topic.clone();
+        let topic = self.topic.hash();
         self.gossip()
             .all_peers()
             .any(|(other, topics)| other == peer && topics.contains(&&topic))

@@ -18,6 +18,9 @@ use super::{
 /// A connection that nobody uses is closed after this. Links beat, so they are always in use.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Time for the transport's handshake: who doesn't finish it holds a place and a file descriptor.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
 /// Streams at once on one TCP connection: gossipsub's two, the link's, identify's, and the requests.
 const MAX_STREAMS: usize = 128;
 
@@ -54,6 +57,7 @@ pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, PeerKey), Ne
                 .with_idle_connection_timeout(IDLE)
                 .with_max_negotiating_inbound_streams(MAX_NEGOTIATING)
         })
+        .with_connection_timeout(HANDSHAKE)
         .build();
     Ok((swarm, local))
 }
@@ -70,6 +74,7 @@ fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<Node, N
         beat: limits.beat,
         ban: limits.ban,
         max_unproven: limits.unproven,
+        max_handshakes_per_host: limits.handshakes_per_host,
     };
     Ok(Node::new(Gate::new(mesh, config.mesh.clone(), local, gate), limits))
 }

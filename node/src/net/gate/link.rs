@@ -15,8 +15,8 @@ use libp2p::{
     Stream, StreamProtocol,
     core::upgrade::{DeniedUpgrade, ReadyUpgrade},
     swarm::{
-        ConnectionHandler, ConnectionHandlerEvent, SubstreamProtocol,
-        handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+        ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol,
+        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
 use snug_crypto::link::LinkRole;
@@ -168,9 +168,15 @@ impl ConnectionHandler for LinkHandler {
             | ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
                 self.on_stream(stream);
             }
-            ConnectionEvent::DialUpgradeError(_) => {
-                // Not even the protocol: told as a failed proof's future, so that `poll` reports it.
-                self.state = State::Proving(futures::future::ready(Err(Failure::Unsupported)).boxed());
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
+                let failure = match error {
+                    StreamUpgradeError::NegotiationFailed => Failure::Unsupported,
+                    StreamUpgradeError::Timeout => Failure::TimedOut,
+                    StreamUpgradeError::Io(_) => Failure::Ended,
+                    StreamUpgradeError::Apply(never) => match never {},
+                };
+                // A proof that has failed already, so that `poll` reports it.
+                self.state = State::Proving(futures::future::ready(Err(failure)).boxed());
             }
             _ => {}
         }

@@ -10,38 +10,46 @@
 //! ```
 
 mod bans;
+mod behaviour;
 mod link;
 mod protocol;
+mod waiting;
 mod withheld;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use either::Either;
 use libp2p::{
-    Multiaddr, PeerId,
-    core::{ConnectedPoint, Endpoint, transport::PortUse},
+    PeerId,
+    core::ConnectedPoint,
     swarm::{
-        CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, FromSwarm,
-        NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-        behaviour::{AddressChange, ConnectionClosed, ConnectionEstablished},
+        CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
+        THandler, THandlerInEvent, ToSwarm,
+        behaviour::{ConnectionClosed, ConnectionEstablished},
     },
 };
-use snug_crypto::{PeerKey, generation::MeshKey, link::LinkRole};
+use snug_crypto::{MeshKey, PeerKey, link::LinkRole};
 
 use self::{
     bans::Bans,
-    link::{LinkHandler, Progress, Ready},
+    link::{LinkHandler, Ready},
     protocol::{Credentials, Proof},
+    waiting::{Host, Waiting},
     withheld::{Order, Withheld},
 };
 use super::peer;
 
 pub(crate) use self::protocol::Failure;
+
+/// When both peers dial at once, the two connections open within this time of each other.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// How patient the gate is.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +60,11 @@ pub(crate) struct GateConfig {
     pub(crate) beat: Duration,
     /// How long a peer that failed its proof is refused.
     pub(crate) ban: Duration,
-    /// Inbound connections that may be unproven at once. Past it the oldest goes: an honest proof takes two round
+    /// Inbound connections that may be unproven at once. Past it an old one goes: an honest proof takes two round
     /// trips, so who is oldest is most likely holding the place on purpose.
     pub(crate) max_unproven: usize,
+    /// Inbound connections from one host that may be in the transport's handshake at once.
+    pub(crate) max_handshakes_per_host: usize,
 }
 
 /// What the gate reports besides the events of what is inside.
@@ -82,8 +92,10 @@ pub(crate) struct Gate<B: NetworkBehaviour> {
     connections: HashMap<ConnectionId, Connection>,
     /// Connections of each peer that is admitted or open, oldest first.
     admitted: HashMap<PeerId, Vec<ConnectionId>>,
-    /// Inbound connections that are unproven, oldest first.
-    unproven: VecDeque<ConnectionId>,
+    /// Inbound connections whose transport isn't through its handshake.
+    handshakes: Waiting,
+    /// Inbound connections that are unproven.
+    unproven: Waiting,
     bans: Bans,
     events: VecDeque<ToSwarm<Event<B::ToSwarm>, THandlerInEvent<Self>>>,
 }
@@ -98,9 +110,15 @@ struct Connection {
 enum Stage {
     Proving,
     Admitted,
-    Open,
+    Open(Instant),
     /// Unproven and being closed: nothing it says counts any more.
     Refused,
+}
+
+impl Stage {
+    fn is_proven(self) -> bool {
+        matches!(self, Self::Admitted | Self::Open(_))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +129,8 @@ enum Denied {
     ForeignKey,
     #[error("the peer has our own key")]
     Ourselves,
+    #[error("too many connections of that host are in their handshake")]
+    TooManyHandshakes,
 }
 
 impl<B: NetworkBehaviour> Gate<B> {
@@ -121,7 +141,8 @@ impl<B: NetworkBehaviour> Gate<B> {
             config,
             connections: HashMap::new(),
             admitted: HashMap::new(),
-            unproven: VecDeque::new(),
+            handshakes: Waiting::default(),
+            unproven: Waiting::default(),
             bans: Bans::default(),
             events: VecDeque::new(),
         }
@@ -163,8 +184,9 @@ impl<B: NetworkBehaviour> Gate<B> {
 
     fn on_established(&mut self, established: ConnectionEstablished<'_>) {
         let id = established.connection_id;
-        if established.endpoint.is_listener() {
-            self.unproven.push_back(id);
+        self.handshakes.remove(id);
+        if let ConnectedPoint::Listener { send_back_addr, .. } = established.endpoint {
+            self.unproven.push(id, Host::of(send_back_addr));
         }
         let connection = Connection {
             peer: established.peer_id,
@@ -173,7 +195,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         };
         self.connections.insert(id, connection);
         if self.unproven.len() > self.config.max_unproven
-            && let Some(oldest) = self.unproven.pop_front()
+            && let Some(oldest) = self.unproven.pop()
         {
             self.refuse(oldest, Failure::TimedOut);
         }
@@ -181,11 +203,11 @@ impl<B: NetworkBehaviour> Gate<B> {
 
     fn on_closed(&mut self, closed: ConnectionClosed<'_>) {
         let id = closed.connection_id;
-        self.unproven.retain(|unproven| *unproven != id);
+        self.unproven.remove(id);
         let Some(connection) = self.connections.remove(&id) else {
             return;
         };
-        if !matches!(connection.stage, Stage::Admitted | Stage::Open) {
+        if !connection.stage.is_proven() {
             return;
         }
         let peer = connection.peer;
@@ -199,23 +221,53 @@ impl<B: NetworkBehaviour> Gate<B> {
             remaining_established,
             ..closed
         }));
-        if connection.stage == Stage::Open && !self.is_open(&peer) {
+        if matches!(connection.stage, Stage::Open(_)) && !self.is_open(&peer) {
             self.events.push_back(ToSwarm::GenerateEvent(Event::Down { peer }));
         }
     }
 
     fn is_open(&self, peer: &PeerId) -> bool {
-        let stage = |id| self.connections.get(id).map(|connection| connection.stage);
-        self.admitted
-            .get(peer)
-            .into_iter()
-            .flatten()
-            .any(|id| stage(id) == Some(Stage::Open))
+        self.open_connections(peer).next().is_some()
+    }
+
+    fn open_connections(&self, peer: &PeerId) -> impl Iterator<Item = (&Connection, Instant)> {
+        let ids = self.admitted.get(peer).into_iter().flatten();
+        ids.filter_map(|id| match self.connections.get(id)? {
+            connection @ Connection {
+                stage: Stage::Open(since),
+                ..
+            } => Some((connection, *since)),
+            _ => None,
+        })
+    }
+
+    /// Whether both peers dialed at once and this connection is the one to give up.
+    ///
+    /// That is the one which the peer with the higher key dialed, so both ends agree. It is given up only while the other
+    /// one is young, or it might be what a peer dialed because the other one is dead; and only before what is inside has
+    /// met it, or frames would get lost.
+    fn is_redundant(&self, connection: &Connection) -> bool {
+        let Some(remote) = peer::key_of(&connection.peer) else {
+            return false;
+        };
+        let is_ours_lower = self.credentials.local < remote;
+        let is_lowers = |endpoint: &ConnectedPoint| endpoint.is_dialer() == is_ours_lower;
+        !is_lowers(&connection.endpoint)
+            && self
+                .open_connections(&connection.peer)
+                .any(|(other, since)| is_lowers(&other.endpoint) && since.elapsed() < AT_ONCE)
     }
 
     /// The peer is proven: makes what is inside meet the connection.
     fn admit(&mut self, id: ConnectionId) {
-        self.unproven.retain(|unproven| *unproven != id);
+        self.unproven.remove(id);
+        if self
+            .connections
+            .get(&id)
+            .is_some_and(|connection| self.is_redundant(connection))
+        {
+            return self.refuse(id, Failure::Redundant);
+        }
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -263,7 +315,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         };
         let first = !self.is_open(&peer);
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.stage = Stage::Open;
+            connection.stage = Stage::Open(Instant::now());
         }
         self.notify(peer, id, Either::Right(Order::Release));
         if first {
@@ -272,12 +324,12 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 
     fn refuse(&mut self, id: ConnectionId, failure: Failure) {
-        self.unproven.retain(|unproven| *unproven != id);
+        self.unproven.remove(id);
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
         let peer = connection.peer;
-        let proven = matches!(connection.stage, Stage::Admitted | Stage::Open);
+        let proven = connection.stage.is_proven();
         if !proven {
             connection.stage = Stage::Refused;
         }
@@ -298,110 +350,5 @@ impl<B: NetworkBehaviour> Gate<B> {
             handler: NotifyHandler::One(id),
             event,
         });
-    }
-
-    /// What is inside knows only admitted connections, so "any" must be one of those.
-    fn outward(
-        &self,
-        event: ToSwarm<B::ToSwarm, THandlerInEvent<B>>,
-    ) -> Option<ToSwarm<Event<B::ToSwarm>, THandlerInEvent<Self>>> {
-        let event = match event {
-            ToSwarm::NotifyHandler {
-                peer_id,
-                handler: NotifyHandler::Any,
-                event,
-            } => {
-                let id = *self.admitted.get(&peer_id)?.first()?;
-                ToSwarm::NotifyHandler {
-                    peer_id,
-                    handler: NotifyHandler::One(id),
-                    event,
-                }
-            }
-            event => event,
-        };
-        Some(
-            event
-                .map_in(|event| Either::Right(Order::Inner(event)))
-                .map_out(Event::Inner),
-        )
-    }
-}
-
-impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
-    type ConnectionHandler = ConnectionHandlerSelect<LinkHandler, Withheld<THandler<B>>>;
-    type ToSwarm = Event<B::ToSwarm>;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        peer: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.handler(peer, LinkRole::Listener)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        peer: PeerId,
-        _: &Multiaddr,
-        role: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        // When both dial at once through a NAT, one of the two plays the listener.
-        let role = if role.is_dialer() {
-            LinkRole::Dialer
-        } else {
-            LinkRole::Listener
-        };
-        self.handler(peer, role)
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match event {
-            FromSwarm::ConnectionEstablished(established) => self.on_established(established),
-            FromSwarm::ConnectionClosed(closed) => self.on_closed(closed),
-            FromSwarm::AddressChange(change @ AddressChange { connection_id, new, .. }) => {
-                if let Some(connection) = self.connections.get_mut(&connection_id) {
-                    connection.endpoint = new.clone();
-                    if matches!(connection.stage, Stage::Admitted | Stage::Open) {
-                        self.inner.on_swarm_event(FromSwarm::AddressChange(change));
-                    }
-                }
-            }
-            event => self.inner.on_swarm_event(event),
-        }
-    }
-
-    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
-        let Some(stage) = self.connections.get(&id).map(|connection| connection.stage) else {
-            return;
-        };
-        match (event, stage) {
-            (Either::Left(Progress::Proven), Stage::Proving) => self.admit(id),
-            (Either::Left(Progress::Open), Stage::Admitted) => self.open(id),
-            (Either::Left(Progress::Failed(failure)), Stage::Proving | Stage::Admitted | Stage::Open) => {
-                self.refuse(id, failure);
-            }
-            (Either::Right(event), Stage::Admitted | Stage::Open) => {
-                self.inner.on_connection_handler_event(peer, id, event);
-            }
-            _ => {}
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        loop {
-            // Ours first: a handler must be in its connection before anything is addressed to it.
-            if let Some(event) = self.events.pop_front() {
-                return Poll::Ready(event);
-            }
-            let event = std::task::ready!(self.inner.poll(cx));
-            if let Some(event) = self.outward(event) {
-                return Poll::Ready(event);
-            }
-        }
     }
 }

@@ -50,6 +50,9 @@ pub(crate) enum Failure {
     /// Nothing was heard from the peer for three beats.
     #[error("the peer fell silent")]
     Silent,
+    /// Both peers dialed at once, and the other connection stays.
+    #[error("one connection is enough")]
+    Redundant,
     /// No randomness from the operating system.
     #[error("the operating system gave no randomness")]
     NoRandomness,

@@ -186,7 +186,7 @@ async fn a_farewell_takes_the_last_words_along() {
     bounded(async {
         for listen in [TCP, QUIC] {
             let mut world = World::alike(2, listen).await;
-            world.link(&[(0, 1)]).await;
+            world.link(&[(1, 0)]).await;
             let mut leaver = world.nets.remove(0);
             let key = leaver.local();
             leaver.publish(b"bye".to_vec()).unwrap();
@@ -197,6 +197,10 @@ async fn a_farewell_takes_the_last_words_along() {
                 "{seen:?}"
             );
             farewell.await.unwrap();
+            // It said goodbye, so nobody looks for it.
+            let dials = world.nets[0].stats().dials;
+            let _ = tokio::time::timeout(Duration::from_secs(1), world.step()).await;
+            assert_eq!(world.nets[0].stats().dials, dials);
         }
     })
     .await;

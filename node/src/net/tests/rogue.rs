@@ -365,6 +365,7 @@ fn member(mesh: MeshKey) -> Swarm<Gate<stream::Behaviour>> {
             beat: BOUND,
             ban: BOUND,
             max_unproven: 1,
+            max_handshakes_per_host: 1,
         };
         Gate::new(stream::Behaviour::new(), mesh, local, config)
     })
