@@ -11,7 +11,7 @@ use snug_crypto::AdminKey;
 use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
 use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::identity::{Identity, TransportKey};
-use snug_crypto::ids::{EpochId, IdentityKey, PeerKey};
+use snug_crypto::ids::{EpochId, PeerKey};
 use snug_crypto::names::{RoomId, RoomKey};
 
 /// The wall clock at the start of every world.
@@ -38,7 +38,6 @@ impl Weather {
 pub struct Node {
     pub room: Room,
     pub peer: PeerKey,
-    pub identity: IdentityKey,
     pub events: Vec<(Duration, RoomEvent)>,
     pub sent: Vec<(Ticket, bool)>,
     pub verdicts: BTreeMap<&'static str, usize>,
@@ -79,14 +78,13 @@ pub struct World {
     genesis: Genesis,
     room_key: RoomKey,
     random: [u8; 32],
-    pub admin: [u8; 32],
 }
 
 impl World {
     pub fn new(seed: u64, weather: Weather) -> Self {
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
-        let admin = rng.random();
+        let admin: [u8; 32] = rng.random();
         let room_id = RoomId::parse("den").unwrap();
         let policy = Policy {
             max_participants: 100,
@@ -107,7 +105,6 @@ impl World {
             rng,
             genesis,
             room_key,
-            admin,
         }
     }
 
@@ -127,10 +124,10 @@ impl World {
     pub fn add_identity(&mut self, name: &str, identity_seed: [u8; 32]) -> usize {
         let identity = Identity::from_seed(&identity_seed);
         let transport = TransportKey::generate(&mut self.rng);
-        let generation = Generation::first(self.genesis.hash());
+        let generation = Generation::first(&self.genesis.hash());
         let random = RoomRandom::from_bytes(self.random);
         let keys = GenerationKeys::derive(&self.room_key, &random, &self.genesis.handle(), generation);
-        let (peer, key) = (transport.peer_key(), identity.key());
+        let peer = transport.peer_key();
         let config = RoomConfig {
             genesis: self.genesis.clone(),
             keys,
@@ -145,7 +142,6 @@ impl World {
         self.nodes.push(Node {
             room,
             peer,
-            identity: key,
             events: Vec::new(),
             sent: Vec::new(),
             verdicts: BTreeMap::new(),
