@@ -36,9 +36,8 @@ impl Hostile {
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            runtime
-                .block_on(timeout(3 * PATIENCE, misbehave(options, members, texts, stopped)))
-                .expect("an end");
+            let life = async { timeout(3 * PATIENCE, misbehave(options, members, texts, stopped)).await };
+            runtime.block_on(life).expect("an end");
         });
         Self {
             stop: Some(stop),

@@ -79,8 +79,7 @@ fn nothing_of_it_is_obeyed() {
     let texts = payloads();
     let everything = texts.iter().cloned().chain([LAST.to_owned()]).collect();
     let mallory = Hostile::enter(&card, NAME, 4, everything);
-    // Notices are for people, so they hold the name as it is shown.
-    program.notice("join", "malyrol has joined the room den.");
+    program.notice("join", &format!("{NAME} has joined the room den."));
 
     // JSON is exact for those who parse it, and harmless for a terminal that it is shown on.
     for text in &texts {
@@ -123,7 +122,7 @@ fn nothing_of_it_is_obeyed() {
     screen.type_text("\u{3}");
     assert_eq!(screen.exit_code(), 0);
     drop(mallory);
-    program.notice("leave", "malyrol has left the room den.");
+    program.notice("leave", &format!("{NAME} has left the room den."));
 }
 
 fn plain_output(mut member: PlainMember) -> Vec<u8> {

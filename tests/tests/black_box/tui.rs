@@ -133,6 +133,8 @@ fn a_host_is_shown_what_to_hand_on() {
     alice.shows("snug1");
     alice.enter("");
     alice.shows("Welcome to the room den, alice.");
+    alice.enter("/invite");
+    alice.shows("Press Enter to go back");
     alice.type_text("\u{3}");
     assert_eq!(alice.exit_code(), 0);
 }

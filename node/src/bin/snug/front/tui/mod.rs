@@ -147,7 +147,12 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 print_invite(&handout, color);
                 tokio::select! {
                     () = enter_pressed("Press Enter to go back: ") => {}
-                    () = interrupts.next() => {}
+                    () = interrupts.next() => {
+                        // A thread still waits for Enter and would take keys away from the screen, which so can't come back.
+                        println!();
+                        let _ = tokio::time::timeout(LEAVE, handle.leave()).await;
+                        break End::Closed(CloseReason::Left);
+                    }
                 }
                 screen.enter()?;
                 inputs = EventStream::new();
