@@ -89,14 +89,12 @@ impl Room {
         }
         let mut changed = self.rejudge(now);
         let judged = self.judge(now);
-        self.issuing
-            .update(!judged.exact, judged.best, judged.roster, now.elapsed);
+        self.issuing.update(!judged.exact, judged.best, now.elapsed);
         if self.issue_due(now).is_some_and(|due| due <= now.elapsed) {
             self.issue(now);
             changed |= self.rejudge(now);
             let judged = self.judge(now);
-            self.issuing
-                .update(!judged.exact, judged.best, judged.roster, now.elapsed);
+            self.issuing.update(!judged.exact, judged.best, now.elapsed);
         }
         let best = self.judge(now).best;
         self.recover(best, now);
@@ -188,7 +186,7 @@ impl Room {
             Ok(issued) => issued,
             Err(error) => {
                 tracing::warn!(%error, "an epoch can't be issued");
-                self.issuing.issued(false, now.elapsed);
+                self.issuing.issued(now.elapsed);
                 return;
             }
         };
@@ -204,7 +202,7 @@ impl Room {
             known.boxes = issued.boxes.into_iter().map(|sealed| (sealed.leaf, sealed)).collect();
         }
         self.epochs.hold(epoch, now.elapsed);
-        self.issuing.issued(leaves.len() == 1, now.elapsed);
+        self.issuing.issued(now.elapsed);
         self.announce(issued.announcement);
         self.entered(now);
     }

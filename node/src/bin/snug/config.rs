@@ -73,12 +73,16 @@ impl Config {
 
     /// Name in rooms.
     pub fn name<'a>(&'a self, args: &'a EnterArgs) -> Option<&'a str> {
-        args.name.as_deref().or(self.name.as_deref())
+        args.name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .or(self.name.as_deref())
     }
 
     /// Addresses to listen on for members.
     pub fn listen<'a>(&'a self, args: &'a EnterArgs) -> &'a [String] {
-        if args.listen.is_empty() {
+        // An empty variable is as good as none.
+        if args.listen.iter().all(String::is_empty) {
             &self.listen
         } else {
             &args.listen

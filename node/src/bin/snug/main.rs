@@ -17,6 +17,7 @@ use crate::cli::Cli;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    keep_secrets_out_of_core_dumps();
     let matches = Cli::command().color(help_color()).get_matches();
     let outcome = match Cli::from_arg_matches(&matches) {
         Ok(cli) => run(cli),
@@ -39,6 +40,19 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     // A thread may still be waiting for standard input; it ends with the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// A crash must not write keys to a disk. Where the limit can't be set, nothing else depends on it.
+fn keep_secrets_out_of_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        let _ = setrlimit(Resource::Core, none);
+    }
 }
 
 /// The help is printed before flags are understood, so `--color` is looked for here.

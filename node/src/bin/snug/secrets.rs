@@ -48,6 +48,8 @@ impl Prompter {
     /// Asks without showing what is typed.
     pub fn hidden(&self, prompt: &str, missing: &str) -> Result<Zeroizing<String>, Failure> {
         self.require(missing)?;
+        // Before the prompt is seen: somebody pastes as soon as it is.
+        let _hidden = EchoOff::new();
         let answer = rpassword::prompt_password(format!("{prompt}: "))
             .map_err(|error| Failure::usage(format_args!("no answer could be read from the terminal: {error}")))?;
         let answer = Zeroizing::new(answer);
@@ -61,6 +63,49 @@ impl Prompter {
         Err(Failure::usage(format_args!(
             "{missing} is missing, and there is no terminal to ask on"
         )))
+    }
+}
+
+/// The terminal without echo, until this is dropped. Where that fails, rpassword's own attempt follows, and says why.
+#[cfg(unix)]
+struct EchoOff(Option<(std::fs::File, rustix::termios::Termios)>);
+
+#[cfg(unix)]
+impl EchoOff {
+    fn new() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+        let Ok(terminal) = std::fs::File::options().read(true).write(true).open("/dev/tty") else {
+            return Self(None);
+        };
+        let Ok(before) = tcgetattr(&terminal) else {
+            return Self(None);
+        };
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        let changed = tcsetattr(&terminal, OptionalActions::Now, &quiet);
+        Self(changed.is_ok().then_some((terminal, before)))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for EchoOff {
+    fn drop(&mut self) {
+        if let Some((terminal, before)) = &self.0 {
+            // A terminal that is gone needs no echo.
+            let _ = rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Elsewhere rpassword does it alone.
+#[cfg(not(unix))]
+struct EchoOff;
+
+#[cfg(not(unix))]
+impl EchoOff {
+    fn new() -> Self {
+        Self
     }
 }
 

@@ -535,5 +535,3 @@ fn describe(fault: &Fault) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,7 @@ use snug_crypto::names::{Password, RoomId, RoomKey};
 use super::{App, given, log_place, print, print_json};
 use crate::cli::CreateArgs;
 use crate::failure::Failure;
-use crate::front::{self, Front, Room, json, tui};
+use crate::front::{self, Front, Room, json};
 use crate::handout::Handout;
 use crate::secrets::Prompter;
 
@@ -109,14 +109,11 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         admin,
         genesis,
     } = made;
-    let greeting = match front {
-        Front::Json => vec![json::created(handout.room.as_str(), handout.card())?],
-        Front::Plain => for_people(app, &handout),
-        Front::Tui => {
-            print(for_people(app, &handout))?;
-            Vec::new()
-        }
-    };
+    // Before anything else can fail: nobody else knows these secrets.
+    match front {
+        Front::Json => print([json::created(handout.room.as_str(), handout.card())?])?,
+        Front::Plain | Front::Tui => print(for_people(app, &handout))?,
+    }
     let (handle, events) = engine::enter(EnterOptions {
         profile: who.profile,
         client,
@@ -129,21 +126,12 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         addresses: Vec::new(),
     })
     .await?;
-    if front == Front::Tui {
-        // The full screen would hide what is to be copied.
-        tui::enter_pressed("Press Enter to go in (/invite shows the invite again): ").await;
-    }
-    let color = app.color();
-    let end = front::run(
-        front,
-        Room {
-            handle,
-            events,
-            handout,
-            color,
-        },
-        greeting,
-    )
-    .await?;
-    Ok(end.exit_status())
+    let room = Room {
+        handle,
+        events,
+        handout,
+        made_here: true,
+        color: app.color(),
+    };
+    Ok(front::run(front, room).await?.exit_status())
 }

@@ -2,6 +2,7 @@
 
 use libp2p::Multiaddr;
 use snug::engine::{self, AdminAccess, EnterOptions};
+use snug::text::Untrusted;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::invite::Invite;
 use snug_crypto::names::{RoomId, RoomKey};
@@ -44,6 +45,10 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
     app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
     given::warn_if_plain(client.server());
 
+    if prompter.is_interactive() {
+        eprintln!("Entering the room {}…", Untrusted::new(target.room_id.as_str()).line());
+    }
+
     let (server, room, room_key) = (client.server().clone(), target.room_id.clone(), target.room_key.clone());
     let (handle, events) = engine::enter(EnterOptions {
         profile,
@@ -63,19 +68,14 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         None => handle.info().await.map_err(Failure::failed)?.genesis,
     };
     let handout = Handout::new(room, room_key, None, server, genesis)?;
-    let color = app.color();
-    let end = front::run(
-        front,
-        Room {
-            handle,
-            events,
-            handout,
-            color,
-        },
-        Vec::new(),
-    )
-    .await?;
-    Ok(end.exit_status())
+    let room = Room {
+        handle,
+        events,
+        handout,
+        made_here: false,
+        color: app.color(),
+    };
+    Ok(front::run(front, room).await?.exit_status())
 }
 
 fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {

@@ -12,12 +12,12 @@ use super::session::{self, Dialect, Reaction};
 use super::{End, Failure, Room};
 
 /// Runs until the room is left or closes.
-pub async fn run(room: Room, greeting: Vec<String>) -> Result<End, Failure> {
+pub async fn run(room: Room) -> Result<End, Failure> {
     let dialect = Rpc {
         handle: room.handle.clone(),
         room: room.handout.room.as_str().to_owned(),
     };
-    session::run(dialect, greeting, room.handle, room.events).await
+    session::run(dialect, room.handle, room.events).await
 }
 
 /// The notification of a room that was just made: what `snug create --json` prints, as an event.

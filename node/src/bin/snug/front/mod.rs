@@ -35,12 +35,18 @@ impl Front {
     pub fn choose(args: &EnterArgs) -> Self {
         if args.json {
             Self::Json
-        } else if args.plain || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        } else if args.plain || !has_screen() {
             Self::Plain
         } else {
             Self::Tui
         }
     }
+}
+
+/// Whether a person sits before a terminal that can be drawn on.
+fn has_screen() -> bool {
+    let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb") || cfg!(windows);
+    able && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 /// What every front end is given.
@@ -51,6 +57,8 @@ pub struct Room {
     pub events: Events,
     /// What to hand on, for `/invite`.
     pub handout: Handout,
+    /// Whether it was made by this very command: what is to be handed on was just printed.
+    pub made_here: bool,
     /// Whether colour may be used.
     pub color: bool,
 }
@@ -79,10 +87,10 @@ impl End {
 }
 
 /// Runs a front end until the room is left or closes.
-pub async fn run(front: Front, room: Room, greeting: Vec<String>) -> Result<End, Failure> {
+pub async fn run(front: Front, room: Room) -> Result<End, Failure> {
     match front {
         Front::Tui => tui::run(room).await,
-        Front::Plain => plain::run(room, greeting).await,
-        Front::Json => json::run(room, greeting).await,
+        Front::Plain => plain::run(room).await,
+        Front::Json => json::run(room).await,
     }
 }

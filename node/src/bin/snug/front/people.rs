@@ -71,6 +71,15 @@ pub fn describe(people: &People, member: &MemberView) -> String {
     words.join(", ")
 }
 
+/// How many members, in words.
+pub fn members_in_words(count: usize) -> String {
+    if count == 1 {
+        "1 member".to_owned()
+    } else {
+        format!("{count} members")
+    }
+}
+
 /// Names that a hurried reader takes for the same.
 fn is_same(a: &str, b: &str) -> bool {
     a == b || a.to_lowercase() == b.to_lowercase()

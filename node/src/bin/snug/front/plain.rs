@@ -6,7 +6,7 @@ use snug::room::Message;
 use snug::text::Untrusted;
 
 use super::input::Line;
-use super::people::{People, describe};
+use super::people::{People, describe, members_in_words};
 use super::session::{self, Dialect, Reaction};
 use super::typed::{self, COMMANDS, Typed};
 use super::{End, Failure, Room};
@@ -18,14 +18,14 @@ const MAX_MESSAGE_LINES: usize = 200;
 const CONTINUED: &str = "    | ";
 
 /// Runs until the room is left or closes.
-pub async fn run(room: Room, greeting: Vec<String>) -> Result<End, Failure> {
+pub async fn run(room: Room) -> Result<End, Failure> {
     let dialect = Plain {
         handle: room.handle.clone(),
         handout: room.handout,
         people: People::default(),
         here: None,
     };
-    session::run(dialect, greeting, room.handle, room.events).await
+    session::run(dialect, room.handle, room.events).await
 }
 
 struct Plain {
@@ -158,14 +158,6 @@ pub fn about(info: &snug::engine::RoomInfo, status: &Status) -> Vec<String> {
     lines.push(format!("Linked directly with {}", members_in_words(status.links.len())));
     lines.push(format!("Your fingerprint {}", status.member));
     lines
-}
-
-fn members_in_words(count: usize) -> String {
-    if count == 1 {
-        "1 member".to_owned()
-    } else {
-        format!("{count} members")
-    }
 }
 
 fn help() -> Vec<String> {

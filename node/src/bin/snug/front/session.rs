@@ -47,16 +47,10 @@ pub trait Dialect {
 }
 
 /// Runs until the room closes.
-pub async fn run<D: Dialect>(
-    mut dialect: D,
-    greeting: Vec<String>,
-    handle: Handle,
-    mut events: Events,
-) -> Result<End, Failure> {
+pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events) -> Result<End, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let mut lines = input::lines(D::MAX_LINE);
     let mut output = Output::start();
-    output.push(greeting);
     let mut waiting: FuturesUnordered<BoxFuture<'static, Vec<String>>> = FuturesUnordered::new();
     let mut open = true;
     let drain = tokio::time::sleep(Duration::MAX / 4);

@@ -16,7 +16,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::tz::TimeZone;
-use snug::engine::{CloseReason, Event, EventKind, Handle, RoomInfo, SendError, Status};
+use snug::engine::{CloseReason, Event, EventKind, Events, Handle, RoomInfo, SendError, Status};
 use snug::room::MemberView;
 use snug::text::Untrusted;
 use snug_crypto::ids::MessageId;
@@ -70,9 +70,20 @@ async fn converse(room: Room) -> Result<End, Failure> {
         handle,
         mut events,
         handout,
+        made_here,
         color,
     } = room;
     let mut interrupts = Interrupts::listen()?;
+    // The full screen would hide what is to be copied.
+    if made_here
+        && !enter_pressed(
+            "Press Enter to go in (/invite shows the invite again): ",
+            &mut interrupts,
+        )
+        .await
+    {
+        return Ok(leave(&handle, &mut events, &mut interrupts).await);
+    }
     let name = Untrusted::new(handout.room.as_str()).name();
     let mut state = State::new(name, color, TimeZone::system());
     let mut screen = Screen::open(handout.room.as_str())?;
@@ -83,7 +94,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
     let deadline = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(deadline);
     let mut drawn = tokio::time::Instant::now();
-    let mut dirty = true;
+    let (mut dirty, mut stale, mut asking) = (true, false, false);
 
     let end = loop {
         if dirty && drawn.elapsed() >= FRAME {
@@ -94,11 +105,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
         tokio::select! {
             event = events.recv() => match event {
                 Some(Event { kind: EventKind::Closed(reason), .. }) => break End::Closed(reason),
-                Some(event) => {
-                    if state.event(event.at_unix_ms, &event.kind) {
-                        answers.push(Box::pin(members(handle.clone())));
-                    }
-                }
+                Some(event) => stale |= state.event(event.at_unix_ms, &event.kind),
                 None => break End::Closed(CloseReason::Failed),
             },
             input = inputs.next(), if answers.len() < IN_FLIGHT => match input {
@@ -114,7 +121,10 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 Answer::Sent { ticket, text, result } => {
                     state.sent(ticket, text, result.map_err(|error| error.to_string()));
                 }
-                Answer::Members(members) => state.set_members(members),
+                Answer::Members(members) => {
+                    asking = false;
+                    state.set_members(members);
+                }
                 Answer::ListMembers(members) => state.list_members(members),
                 Answer::Info(about) => state.info(&about.0, &about.1),
                 Answer::Status(status) => state.set_status(&status),
@@ -127,6 +137,11 @@ async fn converse(room: Room) -> Result<End, Failure> {
             () = &mut deadline, if state.leaving => break End::Stopped,
         }
         dirty = true;
+        // However many come and go at once, the members are fetched one time after the other.
+        if stale && !asking {
+            (stale, asking) = (false, true);
+            answers.push(Box::pin(members(handle.clone())));
+        }
         match action {
             None => {}
             Some(Action::Leave) if state.leaving => break End::Stopped,
@@ -145,14 +160,8 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 drop(inputs);
                 screen.suspend();
                 print_invite(&handout, color);
-                tokio::select! {
-                    () = enter_pressed("Press Enter to go back: ") => {}
-                    () = interrupts.next() => {
-                        // A thread still waits for Enter and would take keys away from the screen, which so can't come back.
-                        println!();
-                        let _ = tokio::time::timeout(LEAVE, handle.leave()).await;
-                        break End::Closed(CloseReason::Left);
-                    }
+                if !enter_pressed("Press Enter to go back: ", &mut interrupts).await {
+                    return Ok(leave(&handle, &mut events, &mut interrupts).await);
                 }
                 screen.enter()?;
                 inputs = EventStream::new();
@@ -220,9 +229,34 @@ fn print_invite(handout: &Handout, color: bool) {
     }
 }
 
-/// Waits for Enter on the ordinary screen, while everything else goes on.
-pub async fn enter_pressed(prompt: &str) {
+/// Waits for Enter on the ordinary screen, while everything else goes on. False if Ctrl-C came instead: standard input still waits for
+/// its line then, and can't be read by anything else.
+async fn enter_pressed(prompt: &str, interrupts: &mut Interrupts) -> bool {
     eprint!("{prompt}");
-    // Whatever comes, or doesn't, it is time to go on.
-    let _ = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new())).await;
+    tokio::select! {
+        // Whatever comes, or doesn't, it is time to go on.
+        _ = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new())) => true,
+        () = interrupts.next() => {
+            eprintln!();
+            false
+        }
+    }
+}
+
+/// Leaves without a screen; a second Ctrl-C stops.
+async fn leave(handle: &Handle, events: &mut Events, interrupts: &mut Interrupts) -> End {
+    let left = async {
+        handle.leave().await;
+        while let Some(event) = events.recv().await {
+            if let EventKind::Closed(reason) = event.kind {
+                return End::Closed(reason);
+            }
+        }
+        End::Closed(CloseReason::Left)
+    };
+    tokio::select! {
+        end = left => end,
+        () = interrupts.next() => End::Stopped,
+        () = tokio::time::sleep(LEAVE) => End::Stopped,
+    }
 }

@@ -9,7 +9,7 @@ use snug::engine::RendezvousState;
 use snug::text::{clip, width};
 
 use super::state::State;
-use crate::front::people::role;
+use crate::front::people::{members_in_words, role};
 use crate::front::typed::COMMANDS;
 
 /// Rows of the composer at most.
@@ -68,7 +68,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let here = match (state.ready, state.members.len()) {
         (false, _) => "entering…".to_owned(),
         (true, 1) => "only you are here".to_owned(),
-        (true, count) => format!("{count} members"),
+        (true, count) => members_in_words(count),
     };
     let text = format!(" {} · {here}", state.room);
     bar(frame, area, &text, "snug ");
@@ -80,10 +80,13 @@ fn draw_status(frame: &mut Frame<'_>, area: Rect, state: &State) {
         (true, ..) => " Leaving the room…".to_owned(),
         (_, 1.., false) => format!(" {unread} new below · Esc goes there"),
         (_, 0, false) => " Scrolled back · Esc goes to the newest".to_owned(),
-        _ => match state.rendezvous {
-            RendezvousState::Unreachable => " Rendezvous unreachable; the room goes on".to_owned(),
-            _ => format!(" {} linked", state.links),
-        },
+        _ => {
+            let linked = format!(" Linked with {}", members_in_words(state.links));
+            match state.rendezvous {
+                RendezvousState::Unreachable => format!("{linked} · rendezvous unreachable, nobody new finds you"),
+                _ => linked,
+            }
+        }
     };
     bar(frame, area, &left, "F1 help ");
 }
