@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 
-/// What `--verbose` shows; `SNUG_LOG` changes it (the syntax of tracing's `EnvFilter`).
-const VERBOSE: &str = "warn,snug=debug,snug_rendezvous=info";
+/// What `--verbose` shows: our own events, as what the libraries beneath say may hold addresses. `SNUG_LOG` changes it (the syntax of
+/// tracing's `EnvFilter`).
+const VERBOSE: &str = "off,snug=debug,snug_rendezvous=info";
 
 /// Logs to standard error.
 pub fn to_stderr(color: bool) -> Result<(), Failure> {

@@ -1,10 +1,11 @@
 //! `snug completions` and `snug man`: both are made from the command line's own definition, so they can't drift from it.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::{Cli, EXIT_STATUS};
 use crate::failure::Failure;
@@ -45,6 +46,7 @@ fn render(command: &clap::Command) -> std::io::Result<Vec<u8>> {
         });
         clap_mangen::Man::new(own).render_options_section(&mut page)?;
     }
+    render_environment(command, &mut page)?;
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
     roff.control("nf", []);
@@ -52,6 +54,33 @@ fn render(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     roff.control("fi", []);
     roff.to_writer(&mut page)?;
     Ok(page)
+}
+
+/// The variables that stand for flags.
+fn render_environment(command: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
+    let commands = [command].into_iter().chain(leaves(command));
+    let args = commands.flat_map(clap::Command::get_arguments);
+    let named = args.filter_map(|arg| Some((arg.get_env()?.to_str()?, arg.get_long()?)));
+    let mut variables: BTreeMap<&str, String> = named
+        .map(|(name, flag)| (name, format!("stands for --{flag}")))
+        .collect();
+    variables.insert(
+        "SNUG_SERVER",
+        "stands for --server where no invite names one".to_owned(),
+    );
+    variables.insert(
+        "SNUG_LOG",
+        "what --verbose logs, in the syntax of tracing's EnvFilter".to_owned(),
+    );
+    variables.insert("NO_COLOR", "turns colour off".to_owned());
+    let mut roff = Roff::new();
+    roff.control("SH", ["ENVIRONMENT"]);
+    for (name, what) in &variables {
+        roff.control("TP", []);
+        roff.text([bold(*name)]);
+        roff.text([roman(what.as_str())]);
+    }
+    roff.to_writer(page)
 }
 
 /// The commands that do something, in order.

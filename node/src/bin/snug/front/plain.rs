@@ -14,7 +14,7 @@ use crate::handout::Handout;
 
 /// Lines of one message that are shown.
 const MAX_MESSAGE_LINES: usize = 200;
-/// What begins the second and later lines of a message, so that none can pass for somebody else's.
+/// What begins the second and later lines of a message.
 const CONTINUED: &str = "    | ";
 
 /// Runs until the room is left or closes.
@@ -51,7 +51,7 @@ impl Dialect for Plain {
                 });
                 Vec::new()
             }
-            EventKind::Message(message) => self.message(message),
+            EventKind::Message(message) => said(&mut self.people, message),
             EventKind::System { message, .. } => {
                 // Who is here is told below the welcome, which follows at once.
                 std::iter::once(format!("* {}", message.line()))
@@ -102,20 +102,19 @@ impl Dialect for Plain {
     }
 }
 
-impl Plain {
-    fn message(&mut self, message: &Message) -> Vec<String> {
-        // What we said ourselves stands on the terminal already.
-        if message.from.me {
-            return Vec::new();
-        }
-        self.people.note(&message.from);
-        let name = self.people.label(&message.from);
-        let mut lines = message.text.lines(MAX_MESSAGE_LINES).into_iter();
-        let first = format!("{name}: {}", lines.next().unwrap_or_default());
-        std::iter::once(first)
-            .chain(lines.map(|line| format!("{CONTINUED}{line}")))
-            .collect()
+/// A message in lines. The second and later ones are marked, so that none can pass for somebody else's.
+fn said(people: &mut People, message: &Message) -> Vec<String> {
+    // What we said ourselves stands on the terminal already.
+    if message.from.me {
+        return Vec::new();
     }
+    people.note(&message.from);
+    let name = people.label(&message.from);
+    let mut lines = message.text.lines(MAX_MESSAGE_LINES).into_iter();
+    let first = format!("{name}: {}", lines.next().unwrap_or_default());
+    std::iter::once(first)
+        .chain(lines.map(|line| format!("{CONTINUED}{line}")))
+        .collect()
 }
 
 async fn members(handle: Handle) -> Vec<String> {
@@ -176,7 +175,7 @@ mod tests {
 
     #[test]
     fn one_message_can_not_pass_for_two() {
-        let said = Message {
+        let mut message = Message {
             id: MessageId::from_bytes([1; 32]),
             from: member("bob\nalice: x", 1),
             text: Untrusted::new("hi\n* carol has left the room den.\r\nalice: me too\u{1b}[A"),
@@ -184,9 +183,16 @@ mod tests {
             parents: Vec::new(),
             sent_at_ms: 0,
         };
-        let name = said.from.name.name();
-        let mut lines = said.text.lines(MAX_MESSAGE_LINES).into_iter();
-        assert_eq!(format!("{name}: {}", lines.next().unwrap()), "“bob alice: x”: hi");
-        assert!(lines.all(|line| !line.contains('\u{1b}')));
+        let mut people = People::default();
+        assert_eq!(
+            said(&mut people, &message),
+            [
+                "“bob alice: x”: hi",
+                "    | * carol has left the room den.",
+                "    | alice: me too\u{fffd}[A"
+            ]
+        );
+        message.from.me = true;
+        assert_eq!(said(&mut people, &message), Vec::<String>::new());
     }
 }
