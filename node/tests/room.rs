@@ -61,6 +61,24 @@ fn a_single_join_is_readable_by_all_within_150_ms() {
 }
 
 #[test]
+fn joins_in_quick_succession_are_each_ready_within_400_ms() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, Weather::CALM);
+        let host = world.add("host");
+        world.enter_alone(host);
+        for joiner in 0..3 {
+            world.run(SECOND / 10);
+            let node = world.add(&format!("joiner{joiner}"));
+            world.enter(node);
+            let took = world
+                .run_until(5 * SECOND, |world| world.settled(joiner + 2))
+                .expect("settles");
+            assert!(took <= 2 * SECOND / 5, "seed {seed}: joiner {joiner} took {took:?}");
+        }
+    }
+}
+
+#[test]
 fn a_leave_is_told_and_nobody_who_left_is_in_the_next_epoch() {
     for seed in 0..10 {
         let mut world = settled(seed, 4, Weather::CALM);

@@ -29,6 +29,7 @@ pub use server::Server;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::store::{
-        Capsule, Finish, NewRoom, Opened, Registered, Room, Session, Store, StoreError, Tombstone, open,
+        Capsule, Finish, NewRoom, OpenError, Opened, Registered, Room, STORE_VERSION, Session, Store, StoreError,
+        Tombstone, open,
     };
 }

@@ -20,7 +20,7 @@ pub use stretch::Argon2id;
 #[cfg(feature = "danger-no-stretching")]
 pub use stretch::DangerNoStretching;
 pub use suite::{Kind, Stretch};
-pub use tombstone::{SignedTombstone, TOMBSTONE_LEN, Tombstone, TombstoneError};
+pub use tombstone::{STORED_TOMBSTONE_LEN, SignedTombstone, TOMBSTONE_LEN, Tombstone, TombstoneError};
 
 /// OPAQUE registration request: a blinded element.
 pub const REGISTRATION_REQUEST_LEN: usize = 32;

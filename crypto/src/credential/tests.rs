@@ -247,6 +247,9 @@ fn tombstones_verify_only_as_signed() {
         SignedTombstone::from_bytes(&bytes).verify(&admin.public()),
         Ok(tombstone)
     );
+    let stored = SignedTombstone::from_bytes(&bytes).to_stored();
+    assert_eq!(SignedTombstone::from_stored(&HANDLE, &stored).to_bytes(), bytes);
+    assert!(!stored.windows(32).any(|window| window == HANDLE.as_bytes()));
     let other = AdminKey::from_seed(&[4; 32]);
     assert_eq!(
         SignedTombstone::from_bytes(&bytes).verify(&other.public()),

@@ -9,6 +9,8 @@ use crate::{AdminKey, AdminPublicKey, GenesisHash, RoomHandle, kdf, label};
 
 /// A tombstone's size on the wire.
 pub const TOMBSTONE_LEN: usize = 128;
+/// Its size in a server's store.
+pub const STORED_TOMBSTONE_LEN: usize = TOMBSTONE_LEN - RoomHandle::LEN;
 
 /// What a tombstone says: this room is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,23 @@ impl SignedTombstone {
             genesis_hash: GenesisHash::from_bytes(genesis_hash),
         };
         Self { unverified, signature }
+    }
+
+    /// What a server stores of it: everything but the handle, which it must not know at rest.
+    #[must_use]
+    pub fn to_stored(&self) -> [u8; STORED_TOMBSTONE_LEN] {
+        let mut bytes = [0; STORED_TOMBSTONE_LEN];
+        bytes.copy_from_slice(&self.to_bytes()[32..]);
+        bytes
+    }
+
+    /// Puts the handle back, once somebody has named it.
+    #[must_use]
+    pub fn from_stored(handle: &RoomHandle, stored: &[u8; STORED_TOMBSTONE_LEN]) -> Self {
+        let mut bytes = [0; TOMBSTONE_LEN];
+        bytes[..32].copy_from_slice(handle.as_bytes());
+        bytes[32..].copy_from_slice(stored);
+        Self::from_bytes(&bytes)
     }
 
     /// What it says, if the admin key said it.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use snug_crypto::ids::EpochId;
 
 use super::timing::{
-    BUSY_WINDOW, ISSUE_WAIT_BUSY, ISSUE_WAIT_ISSUED, ISSUE_WAIT_QUIET, NEWCOMER_RANKS, NO_CANDIDATE_WAIT_FORMER,
-    NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, RANK_STEP,
+    BUSY_WINDOW, ISSUE_WAIT_BUSY, ISSUE_WAIT_ISSUED, ISSUE_WAIT_PER_MEMBER, ISSUE_WAIT_QUIET, NEWCOMER_RANKS,
+    NO_CANDIDATE_WAIT_FORMER, NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, RANK_STEP,
 };
 
 /// The need for a new epoch, and how long it has stood.
@@ -15,7 +15,8 @@ pub(super) struct Issuing {
     need: Option<Need>,
     /// When the need before this one arose.
     last_need: Option<Duration>,
-    last_issued: Option<Duration>,
+    /// When we issued last, and the time before.
+    issued: [Option<Duration>; 2],
 }
 
 struct Need {
@@ -44,7 +45,7 @@ pub(super) struct Situation {
 
 impl Issuing {
     /// Notes whether an exact epoch is missing; a changed best restarts the wait.
-    pub(super) fn update(&mut self, needed: bool, best: Option<EpochId>, elapsed: Duration) {
+    pub(super) fn update(&mut self, needed: bool, best: Option<EpochId>, members: usize, elapsed: Duration) {
         if !needed {
             self.need = None;
             return;
@@ -57,9 +58,11 @@ impl Issuing {
             return;
         }
         let recent = |at: Option<Duration>| at.is_some_and(|at| elapsed.saturating_sub(at) < BUSY_WINDOW);
-        let wait = if recent(self.last_issued) {
-            ISSUE_WAIT_ISSUED
-        } else if recent(self.last_need) {
+        let [last, before] = self.issued;
+        let wait = if recent(before) {
+            let members = u32::try_from(members).unwrap_or(u32::MAX);
+            ISSUE_WAIT_BUSY + ISSUE_WAIT_PER_MEMBER.saturating_mul(members).min(ISSUE_WAIT_ISSUED)
+        } else if recent(last) || recent(self.last_need) {
             ISSUE_WAIT_BUSY
         } else {
             ISSUE_WAIT_QUIET
@@ -72,8 +75,13 @@ impl Issuing {
         });
     }
 
-    pub(super) fn issued(&mut self, elapsed: Duration) {
-        self.last_issued = Some(elapsed);
+    /// Notes an epoch of our making. One that holds nobody but us costs nobody anything, and is followed by a joiner's at once.
+    pub(super) fn issued(&mut self, alone: bool, elapsed: Duration) {
+        if alone {
+            self.last_need = None;
+        } else {
+            self.issued = [Some(elapsed), self.issued[0]];
+        }
     }
 
     /// When our turn comes, if the need lasts; `None` when there is no need.

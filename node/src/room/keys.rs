@@ -89,12 +89,14 @@ impl Room {
         }
         let mut changed = self.rejudge(now);
         let judged = self.judge(now);
-        self.issuing.update(!judged.exact, judged.best, now.elapsed);
+        self.issuing
+            .update(!judged.exact, judged.best, judged.roster, now.elapsed);
         if self.issue_due(now).is_some_and(|due| due <= now.elapsed) {
             self.issue(now);
             changed |= self.rejudge(now);
             let judged = self.judge(now);
-            self.issuing.update(!judged.exact, judged.best, now.elapsed);
+            self.issuing
+                .update(!judged.exact, judged.best, judged.roster, now.elapsed);
         }
         let best = self.judge(now).best;
         self.recover(best, now);
@@ -186,7 +188,7 @@ impl Room {
             Ok(issued) => issued,
             Err(error) => {
                 tracing::warn!(%error, "an epoch can't be issued");
-                self.issuing.issued(now.elapsed);
+                self.issuing.issued(false, now.elapsed);
                 return;
             }
         };
@@ -202,7 +204,7 @@ impl Room {
             known.boxes = issued.boxes.into_iter().map(|sealed| (sealed.leaf, sealed)).collect();
         }
         self.epochs.hold(epoch, now.elapsed);
-        self.issuing.issued(now.elapsed);
+        self.issuing.issued(leaves.len() == 1, now.elapsed);
         self.announce(issued.announcement);
         self.entered(now);
     }

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use snug_crypto::RoomHandle;
+use snug_crypto::credential::SignedTombstone;
 use snug_crypto::credential::server::ServerError;
 use snug_rendezvous_api::{Problem, ProblemType};
 
@@ -37,10 +39,9 @@ impl Refusal {
     }
 
     /// The room is deleted, for those who may know.
-    pub fn gone(tombstone: &Tombstone) -> Self {
-        Self(Box::new(
-            Problem::new(ProblemType::RoomGone).with_tombstone(tombstone.bytes),
-        ))
+    pub fn gone(handle: &RoomHandle, tombstone: &Tombstone) -> Self {
+        let signed = SignedTombstone::from_stored(handle, &tombstone.bytes).to_bytes();
+        Self(Box::new(Problem::new(ProblemType::RoomGone).with_tombstone(signed)))
     }
 }
 

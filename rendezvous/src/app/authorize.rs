@@ -40,7 +40,7 @@ impl App {
         let room = room.ok_or_else(refused)?;
         // A room that was made anew on the same id is another room; but tokens live an hour, and tombstones 30 days.
         if let Some(tombstone) = &room.tombstone {
-            return Err(Refusal::gone(tombstone));
+            return Err(Refusal::gone(handle, tombstone));
         }
         if session.generation != room.generation {
             return Err(refused());

@@ -79,7 +79,7 @@ pub(super) async fn finish(
     };
     let (capsule, policy) = match app.store.open_session(finish, now_ms).await? {
         Opened::Session { capsule, policy } => (capsule, policy),
-        Opened::Gone(tombstone) => return Err(Refusal::gone(&tombstone)),
+        Opened::Gone(tombstone) => return Err(Refusal::gone(&handle, &tombstone)),
         Opened::Refused => return Err(Refusal::new(ProblemType::LoginRefused)),
     };
     let introductions = match kind {

@@ -19,16 +19,13 @@ pub(super) async fn delete(
     JsonBody(body): JsonBody<DeleteRoom>,
 ) -> Result<Done, Refusal> {
     let authorized = app.authorize(&handle, token.as_ref(), Kind::Admin).await?;
-    let bytes = *body.tombstone.as_bytes();
-    let said = SignedTombstone::from_bytes(&bytes)
-        .verify(&AdminPublicKey::from_bytes(authorized.room.admin_key))
-        .ok()
-        .filter(|said| said.handle == handle);
-    if said.is_none() {
+    let signed = SignedTombstone::from_bytes(body.tombstone.as_bytes());
+    let said = signed.verify(&AdminPublicKey::from_bytes(authorized.room.admin_key));
+    if !said.is_ok_and(|said| said.handle == handle) {
         return Err(Refusal::new(ProblemType::TombstoneRefused));
     }
     let tombstone = Tombstone {
-        bytes,
+        bytes: signed.to_stored(),
         at_ms: app.clock.now_ms(),
     };
     app.store.delete_room(authorized.keyed, tombstone).await?;

@@ -1,6 +1,6 @@
 //! `snug-rendezvous serve`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -155,6 +155,7 @@ fn log(verbose: bool) {
     let ours = Targets::new().with_target("snug_rendezvous", level);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     tracing_subscriber::registry().with(lines).with(ours).init();
 }

@@ -11,14 +11,14 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::TOMBSTONE_LEN;
+use snug_crypto::credential::STORED_TOMBSTONE_LEN;
 use snug_crypto::credential::server::{AttemptId, KeyedHandle, Record, RecordId, TokenHash};
 use snug_rendezvous_api::Policy;
 
 use crate::config::StoreSpec;
 
 /// The version of what is stored. A newer one is refused untouched.
-pub(crate) const STORE_VERSION: u32 = 1;
+pub const STORE_VERSION: u32 = 1;
 /// An unfinished login counts against its room this long.
 pub(crate) const ATTEMPT_TTL_MS: u64 = 24 * 3600 * 1000;
 /// A deleted room keeps its id, its records and its tombstone this long.
@@ -81,8 +81,8 @@ impl Room {
 /// That a room is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// What the admin signed.
-    pub bytes: [u8; TOMBSTONE_LEN],
+    /// What the admin signed, without the handle: that is put back for whoever names it.
+    pub bytes: [u8; STORED_TOMBSTONE_LEN],
     /// When.
     pub at_ms: u64,
 }

@@ -242,7 +242,7 @@ fn data_folders() {
         1,
         &mut member::join_command(&home, &card, "alice", "--json"),
         &[&card.room_key],
-        "version",
+        "newer snug",
     );
     fs::write(&version, found).expect("a file of ours");
     let mut alice = Member::join(&home, &card, "alice");

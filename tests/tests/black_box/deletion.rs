@@ -45,7 +45,8 @@ fn everybody_is_told_and_let_out() {
     carol.sees("The room den has been deleted.");
 
     // Whoever comes later, and could have entered, is told that it is gone.
-    let mut late = Member::join(&Home::new(), &card, "dave");
+    let d = Home::new();
+    let mut late = Member::join(&d, &card, "dave");
     assert_eq!(late.process().exit_code(), DELETED);
     // Who doesn't hold the key learns nothing of it.
     let stranger = Home::new();

@@ -1,5 +1,6 @@
 //! A hostile member's name and messages, at every front end: none of it is obeyed, and JSON stays exact.
 
+use crate::hostile::Hostile;
 use crate::screen::Terminal;
 use snug_tests::home::Home;
 use snug_tests::member::{self, Member};
@@ -61,7 +62,7 @@ fn assert_harmless(what: &str, text: &str) {
 #[test]
 fn nothing_of_it_is_obeyed() {
     let server = Rendezvous::start();
-    let homes: Vec<Home> = (0..4).map(|_| Home::new()).collect();
+    let homes: Vec<Home> = (0..3).map(|_| Home::new()).collect();
     let card = member::create(&homes[0], &server.url(), "den");
     let plain = PlainMember::start("plain", &mut member::join_command(&homes[0], &card, "petra", "--plain"));
     plain.sees("Welcome to the room den, petra.");
@@ -75,15 +76,10 @@ fn nothing_of_it_is_obeyed() {
     program.sees(&["petra", "tui"]);
     let before = screen.requests();
 
-    let mut mallory = Member::join(&homes[3], &card, NAME);
-    mallory.ready();
-    mallory.sees(&["petra", "jason", "tui"]);
-    program.sees(&[NAME]);
     let texts = payloads();
-    for text in &texts {
-        mallory.send(text);
-    }
-    mallory.send(LAST);
+    let everything = texts.iter().cloned().chain([LAST.to_owned()]).collect();
+    let mallory = Hostile::enter(&card, NAME, 4, everything);
+    program.notice("join", &format!("{NAME} has joined the room den."));
 
     // JSON is exact for those who parse it, and harmless for a terminal that it is shown on.
     for text in &texts {
@@ -125,6 +121,8 @@ fn nothing_of_it_is_obeyed() {
     }
     screen.type_text("\u{3}");
     assert_eq!(screen.exit_code(), 0);
+    drop(mallory);
+    program.notice("leave", &format!("{NAME} has left the room den."));
 }
 
 fn plain_output(mut member: PlainMember) -> Vec<u8> {

@@ -10,6 +10,7 @@ mod empty_room;
 mod five_members;
 mod garbage;
 mod host_and_two;
+mod hostile;
 mod injection;
 mod refusals;
 mod rpc_input;

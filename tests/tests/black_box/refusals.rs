@@ -25,13 +25,13 @@ fn join(card: &RoomCard, front_end: &str) -> (Option<i32>, String) {
 #[test]
 fn a_wrong_key_and_an_unknown_room_are_the_same_to_the_caller() {
     let server = Rendezvous::start();
-    let card = member::create(&Home::new(), &server.url(), "den");
+    let card = member::create(&Home::new(), &server.url(), "room-1204");
     let wrong_key = RoomCard {
         room_key: "a-wrong-but-long-enough-key".into(),
         ..card.clone()
     };
     let unknown = RoomCard {
-        room: "lair".into(),
+        room: "room-7731".into(),
         ..card.clone()
     };
     for front_end in ["--json", "--plain"] {
@@ -45,8 +45,8 @@ fn a_wrong_key_and_an_unknown_room_are_the_same_to_the_caller() {
         let (code, same) = join(&unknown, front_end);
         assert_eq!(code, Some(REFUSED), "an unknown room: {same}");
         assert_eq!(
-            words.replace("den", "ROOM"),
-            same.replace("lair", "ROOM"),
+            words.replace("room-1204", "ROOM"),
+            same.replace("room-7731", "ROOM"),
             "the words must not tell the two apart"
         );
     }

@@ -25,10 +25,10 @@ fn wrong_requests_are_answered_and_harm_nothing() {
     );
     let lines = [
         ("hello", -32700),
-        (r#"{"jsonrpc":"2.0","id":1,"method""#, -32700),
+        (r#"{"jsonrpc":"2.0","id":9001,"method""#, -32700),
         ("[]", -32600),
         ("17", -32600),
-        (r#"{"id":1,"method":"status"}"#, -32600),
+        (r#"{"id":9001,"method":"status"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":{},"method":"status"}"#, -32600),
         (long.as_str(), -32600),
     ];

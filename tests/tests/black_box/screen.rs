@@ -15,6 +15,8 @@ use vt100::{Callbacks, Parser};
 pub struct Asked {
     /// Titles, clipboard contents and sequences that the emulator doesn't know.
     pub requests: Vec<String>,
+    /// What the terminal has to say in return.
+    answers: Vec<u8>,
 }
 
 impl Callbacks for Asked {
@@ -37,6 +39,16 @@ impl Callbacks for Asked {
     fn resize(&mut self, _: &mut vt100::Screen, size: (u16, u16)) {
         self.requests.push(format!("resize {size:?}"));
     }
+    fn unhandled_csi(&mut self, screen: &mut vt100::Screen, i1: Option<u8>, _: Option<u8>, params: &[&[u16]], c: char) {
+        // Where is the cursor? Full-screen programs ask before they draw.
+        if c == 'n' && i1.is_none() && params == [[6]] {
+            let (row, col) = screen.cursor_position();
+            self.answers.extend(format!("\u{1b}[{};{}R", row + 1, col + 1).bytes());
+        }
+        if matches!(c, 'n' | 'c' | 't') {
+            self.requests.push(format!("query {params:?}{c}"));
+        }
+    }
     fn unhandled_osc(&mut self, _: &mut vt100::Screen, params: &[&[u8]]) {
         self.requests.push(format!("OSC {params:?}"));
     }
@@ -57,11 +69,14 @@ impl Shared {
     }
 }
 
+/// Written to by who types, and by the terminal itself when it is asked something.
+type Keyboard = Arc<Mutex<Box<dyn Write + Send>>>;
+
 /// A program on a terminal.
 pub struct Terminal {
     name: String,
     master: Box<dyn MasterPty + Send>,
-    keyboard: Box<dyn Write + Send>,
+    keyboard: Keyboard,
     child: Box<dyn Child + Send + Sync>,
     shared: Shared,
 }
@@ -87,7 +102,9 @@ impl Terminal {
             .spawn_command(builder)
             .unwrap_or_else(|error| panic!("{name}: can't start: {error}"));
         let mut reader = pair.master.try_clone_reader().expect("a terminal can be read");
-        let keyboard = pair.master.take_writer().expect("a terminal can be written to");
+        let keyboard: Keyboard = Arc::new(Mutex::new(
+            pair.master.take_writer().expect("a terminal can be written to"),
+        ));
         let parser = Parser::new_with_callbacks(rows, cols, 0, Asked::default());
         let shared = Shared(Arc::new((
             Mutex::new(Inner {
@@ -97,7 +114,7 @@ impl Terminal {
             }),
             Condvar::new(),
         )));
-        let sink = shared.clone();
+        let (sink, answering) = (shared.clone(), Arc::clone(&keyboard));
         thread::spawn(move || {
             let mut buffer = [0; 8192];
             // On Linux reading fails once the program has closed its side.
@@ -105,7 +122,12 @@ impl Terminal {
                 let mut inner = sink.lock();
                 inner.parser.process(&buffer[..read]);
                 inner.raw.extend_from_slice(&buffer[..read]);
+                let answers = std::mem::take(&mut inner.parser.callbacks_mut().answers);
+                drop(inner);
                 sink.0.1.notify_all();
+                if !answers.is_empty() && write(&answering, &answers).is_err() {
+                    break;
+                }
             }
             sink.lock().ended = true;
             sink.0.1.notify_all();
@@ -121,10 +143,7 @@ impl Terminal {
 
     /// Types text, as a keyboard sends it.
     pub fn type_text(&mut self, text: &str) {
-        self.keyboard
-            .write_all(text.as_bytes())
-            .and_then(|()| self.keyboard.flush())
-            .expect("a terminal takes keys");
+        write(&self.keyboard, text.as_bytes()).expect("a terminal takes keys");
     }
 
     /// Types a line and the Enter key.
@@ -173,6 +192,28 @@ impl Terminal {
         self.wait(&format!("{text:?}"), |screen| {
             rows(screen).iter().any(|row| row.contains(text))
         });
+    }
+
+    /// Waits until what is typed is no longer echoed: a person takes longer to begin than a program to hide it.
+    pub fn hides_what_is_typed(&self) {
+        let tty = self.master.tty_name().expect("a terminal has a name");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let state = Command::new("stty")
+                .arg("-a")
+                .arg("-F")
+                .arg(&tty)
+                .output()
+                .expect("stty looks at a terminal");
+            if String::from_utf8_lossy(&state.stdout)
+                .split_whitespace()
+                .any(|flag| flag == "-echo")
+            {
+                return;
+            }
+            assert!(Instant::now() < end, "{}: still echoes:\n{}", self.name, self.picture());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The screen's rows, as text.
@@ -227,6 +268,11 @@ impl Drop for Terminal {
             eprintln!("--- {}'s screen:\n{}", self.name, self.picture());
         }
     }
+}
+
+fn write(keyboard: &Keyboard, bytes: &[u8]) -> std::io::Result<()> {
+    let mut keyboard = keyboard.lock().unwrap_or_else(PoisonError::into_inner);
+    keyboard.write_all(bytes).and_then(|()| keyboard.flush())
 }
 
 fn rows(screen: &vt100::Screen) -> Vec<String> {

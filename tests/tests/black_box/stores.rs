@@ -33,7 +33,8 @@ fn story(mut server: Rendezvous) {
     alice.hears("after");
 
     server.crash_and_restart();
-    let mut carol = Member::join(&Home::new(), &card, "carol");
+    let c = Home::new();
+    let mut carol = Member::join(&c, &card, "carol");
     carol.ready();
     carol.sees(&["alice", "bob"]);
     carol.send("after the crash");

@@ -2,7 +2,7 @@
 //! for each, so that what is read as one kind was written as it.
 
 use snug_crypto::credential::server::{KeyedHandle, Record};
-use snug_crypto::credential::{Kind, TOMBSTONE_LEN};
+use snug_crypto::credential::{Kind, STORED_TOMBSTONE_LEN};
 use snug_crypto::wire::{DecodeError, Reader, Writer};
 use snug_rendezvous_api::Policy;
 
@@ -46,7 +46,7 @@ pub(super) fn decode_room(bytes: &[u8]) -> Result<Room, StoreError> {
             },
             reader.option("tombstone", |reader| {
                 Ok(Tombstone {
-                    bytes: reader.array::<TOMBSTONE_LEN>()?,
+                    bytes: reader.array::<STORED_TOMBSTONE_LEN>()?,
                     at_ms: reader.u64()?,
                 })
             })?,

@@ -535,3 +535,5 @@ fn describe(fault: &Fault) -> String {
     }
 }
 
+#[cfg(test)]
+mod tests;

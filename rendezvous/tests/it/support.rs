@@ -1,0 +1,401 @@
+//! A server in this process with a clock of its own, and a client that speaks plain HTTP/1.1 and OPAQUE without stretching.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use snug_crypto::credential::client::{Login, Registration};
+use snug_crypto::credential::{DangerNoStretching, Kind, Tombstone};
+use snug_crypto::{AdminKey, GenesisHash, RoomHandle};
+use snug_rendezvous::{Clock, Config, Limits, Server, StoreSpec};
+use snug_rendezvous_api::{
+    ByteString, Credential, DeleteRoom, Exact, Handle, Introductions, LoginFinish, LoginStart, LoginStarted, Policy,
+    Problem, ProblemType, PutPresence, RegisterFinish, RegisterStart, RegisterStarted, Registered, Session, Token,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub const HOUR_MS: u64 = 3_600_000;
+pub const DAY_MS: u64 = 24 * HOUR_MS;
+pub const POLICY: Policy = Policy {
+    max_participants: 100,
+    retention_s: 86_400,
+    grace_s: 604_800,
+};
+pub const KEY: &[u8] = b"fennel-harbor-quilt";
+pub const PASSWORD: &[u8] = b"walnut-signal-otter";
+
+pub fn rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+pub fn handle(name: &str) -> RoomHandle {
+    let mut bytes = [0x5A; 32];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    RoomHandle::from_bytes(bytes)
+}
+
+pub fn real_now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis()
+        .try_into()
+        .unwrap()
+}
+
+/// A server that runs in this process.
+pub struct Running {
+    pub address: SocketAddr,
+    clock: Arc<AtomicU64>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+    folder: PathBuf,
+    store: Option<StoreSpec>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Running {
+    pub async fn start() -> Self {
+        Self::with(Limits::default(), None).await
+    }
+
+    pub async fn with(limits: Limits, store: Option<StoreSpec>) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().to_owned();
+        let clock = Arc::new(AtomicU64::new(real_now_ms()));
+        Self::run(limits, store, folder, clock, Some(temporary)).await
+    }
+
+    async fn run(
+        limits: Limits,
+        store: Option<StoreSpec>,
+        folder: PathBuf,
+        clock: Arc<AtomicU64>,
+        temporary: Option<tempfile::TempDir>,
+    ) -> Self {
+        let mut config = Config::new(&folder);
+        config.limits = limits;
+        config.store = store.clone();
+        let now = Arc::clone(&clock);
+        config.clock = Clock::new(move || now.load(Ordering::SeqCst));
+        let server = Server::bind(config).await.unwrap();
+        let address = server.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            clock,
+            stop: Some(stop),
+            task,
+            folder,
+            store,
+            _temporary: temporary,
+        }
+    }
+
+    /// Ends it in order and starts another one on its files.
+    pub async fn restart(mut self) -> Self {
+        self.halt().await;
+        Self::run(Limits::default(), self.store, self.folder, self.clock, self._temporary).await
+    }
+
+    /// Ends it in order.
+    pub async fn halt(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        (&mut self.task).await.unwrap();
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub fn client(&self) -> Client {
+        Client { address: self.address }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Reads it as the type, and insists on the status.
+    #[track_caller]
+    pub fn expect<T: DeserializeOwned>(self, status: u16) -> T {
+        assert_eq!(
+            self.status,
+            status,
+            "{} {}",
+            self.head,
+            String::from_utf8_lossy(&self.body)
+        );
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The problem document.
+    #[track_caller]
+    pub fn problem(&self) -> Problem {
+        assert!(
+            self.head
+                .to_lowercase()
+                .contains("content-type: application/problem+json"),
+            "{}",
+            self.head
+        );
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status);
+        problem
+    }
+
+    #[track_caller]
+    pub fn refused(&self, problem_type: ProblemType) {
+        assert_eq!(
+            self.problem().problem_type,
+            problem_type,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
+    }
+}
+
+/// A client without any state of its own.
+#[derive(Clone, Copy)]
+pub struct Client {
+    pub address: SocketAddr,
+}
+
+impl Client {
+    /// Writes the bytes to a new connection and reads everything until it closes, or what an answer has.
+    pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The server may close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
+            .await
+            .unwrap();
+        answer
+    }
+
+    /// One request with headers of one's own.
+    pub async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+        let length = body.len();
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        let answer = self.raw(&request).await;
+        let split = answer.windows(4).position(|window| window == b"\r\n\r\n");
+        let split = split.unwrap_or_else(|| panic!("no HTTP answer: {}", String::from_utf8_lossy(&answer)));
+        let head = String::from_utf8(answer[..split].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply {
+            status,
+            head,
+            body: answer[split + 4..].to_vec(),
+        }
+    }
+
+    /// One JSON request.
+    pub async fn call(&self, method: &str, path: &str, token: Option<&Token>, body: &impl Serialize) -> Reply {
+        let mut headers = "content-type: application/json\r\n".to_owned();
+        if let Some(token) = token {
+            headers += &format!("authorization: {}\r\n", token.authorization());
+        }
+        self.send(method, path, &headers, &serde_json::to_vec(body).unwrap())
+            .await
+    }
+
+    /// Registers a room; returns the answer and the admin's key.
+    pub async fn try_register(&self, room: &RoomHandle, key: &[u8], password: &[u8]) -> (Reply, AdminKey) {
+        let path = path_handle(room);
+        let start =
+            |kind, secret: &[u8]| Registration::<DangerNoStretching>::start(&mut rng(), room, kind, secret).unwrap();
+        let (room_state, room_request) = start(Kind::Room, key);
+        let (admin_state, admin_request) = start(Kind::Admin, password);
+        let body = RegisterStart {
+            room: Exact::new(room_request),
+            admin: Exact::new(admin_request),
+        };
+        let started = self
+            .call("POST", &snug_rendezvous_api::register_start(&path), None, &body)
+            .await;
+        let started: RegisterStarted = started.expect(200);
+        let room_done = room_state.finish(&mut rng(), started.room.as_bytes()).unwrap();
+        let admin_done = admin_state.finish(&mut rng(), started.admin.as_bytes()).unwrap();
+        let admin = AdminKey::generate(&mut rng());
+        let body = RegisterFinish {
+            room: Exact::new(room_done.upload),
+            admin: Exact::new(admin_done.upload),
+            admin_key: Exact::new(*admin.public().as_bytes()),
+            capsule: ByteString::new(*b"sealed for members").unwrap(),
+            admin_capsule: ByteString::new(*b"sealed for the admin").unwrap(),
+            policy: POLICY,
+        };
+        (
+            self.call("POST", &snug_rendezvous_api::register_finish(&path), None, &body)
+                .await,
+            admin,
+        )
+    }
+
+    pub async fn register(&self, room: &RoomHandle) -> AdminKey {
+        let (reply, admin) = self.try_register(room, KEY, PASSWORD).await;
+        let _: Registered = reply.expect(201);
+        admin
+    }
+
+    /// Starts a login; `Err` is the refusal.
+    pub async fn start(
+        &self,
+        room: &RoomHandle,
+        credential: Credential,
+        secret: &[u8],
+        token: Option<&Token>,
+    ) -> Result<Started, Reply> {
+        let (login, ke1) = Login::<DangerNoStretching>::start(&mut rng(), room, kind(credential), secret).unwrap();
+        let path = snug_rendezvous_api::login_start(&path_handle(room));
+        let reply = self
+            .call(
+                "POST",
+                &path,
+                token,
+                &LoginStart {
+                    credential,
+                    ke1: Exact::new(ke1),
+                },
+            )
+            .await;
+        if reply.status != 200 {
+            return Err(reply);
+        }
+        let size = reply.body.len();
+        Ok(Started {
+            login,
+            size,
+            started: reply.expect(200),
+        })
+    }
+
+    /// The finish of a login that went well on the client's side.
+    pub async fn proof(&self, room: &RoomHandle, credential: Credential, secret: &[u8]) -> LoginFinish {
+        let Started { login, started, .. } = self.start(room, credential, secret, None).await.unwrap();
+        let done = login.finish(&mut rng(), started.ke2.as_bytes()).unwrap();
+        LoginFinish {
+            credential,
+            ke3: Exact::new(done.ke3),
+            state: started.state,
+        }
+    }
+
+    pub async fn finish(&self, room: &RoomHandle, body: &LoginFinish) -> Reply {
+        self.call(
+            "POST",
+            &snug_rendezvous_api::login_finish(&path_handle(room)),
+            None,
+            body,
+        )
+        .await
+    }
+
+    pub async fn log_in(&self, room: &RoomHandle, credential: Credential, secret: &[u8]) -> Session {
+        let proof = self.proof(room, credential, secret).await;
+        self.finish(room, &proof).await.expect(200)
+    }
+
+    pub async fn member(&self, room: &RoomHandle) -> Token {
+        self.log_in(room, Credential::Room, KEY).await.token
+    }
+
+    pub async fn put(&self, room: &RoomHandle, token: &Token, record: &[u8]) -> Reply {
+        let body = PutPresence {
+            record: ByteString::new(record).unwrap(),
+        };
+        self.call(
+            "PUT",
+            &snug_rendezvous_api::presence(&path_handle(room)),
+            Some(token),
+            &body,
+        )
+        .await
+    }
+
+    pub async fn get(&self, room: &RoomHandle, token: &Token) -> Reply {
+        self.call(
+            "GET",
+            &snug_rendezvous_api::presence(&path_handle(room)),
+            Some(token),
+            &(),
+        )
+        .await
+    }
+
+    pub async fn others(&self, room: &RoomHandle, token: &Token) -> Vec<Vec<u8>> {
+        let introductions: Introductions = self.get(room, token).await.expect(200);
+        introductions
+            .introductions
+            .into_iter()
+            .map(ByteString::into_vec)
+            .collect()
+    }
+
+    pub async fn delete(&self, room: &RoomHandle, token: &Token, tombstone: [u8; 128]) -> Reply {
+        let body = DeleteRoom {
+            tombstone: Exact::new(tombstone),
+        };
+        self.call(
+            "DELETE",
+            &snug_rendezvous_api::room(&path_handle(room)),
+            Some(token),
+            &body,
+        )
+        .await
+    }
+}
+
+/// A login between its two requests.
+pub struct Started {
+    pub login: Login<DangerNoStretching>,
+    pub started: LoginStarted,
+    pub size: usize,
+}
+
+pub fn tombstone(room: &RoomHandle, admin: &AdminKey) -> [u8; 128] {
+    Tombstone {
+        handle: *room,
+        genesis_hash: GenesisHash::from_bytes([3; 32]),
+    }
+    .sign(admin)
+    .to_bytes()
+}
+
+pub fn path_handle(room: &RoomHandle) -> Handle {
+    Handle::from_bytes(*room.as_bytes())
+}
+
+pub fn kind(credential: Credential) -> Kind {
+    match credential {
+        Credential::Room => Kind::Room,
+        Credential::Admin => Kind::Admin,
+    }
+}
