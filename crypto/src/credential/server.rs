@@ -79,6 +79,23 @@ pub enum ServerError {
     Internal,
 }
 
+/// A login's start.
+#[derive(Clone, Copy)]
+pub struct LoginStart<'a> {
+    /// The room.
+    pub handle: &'a RoomHandle,
+    /// The credential to be proven.
+    pub kind: Kind,
+    /// Its record, if there is such a room.
+    pub record: Option<&'a Record>,
+    /// KE1, from the client.
+    pub ke1: &'a [u8; KE1_LEN],
+    /// A fresh name for the attempt.
+    pub attempt: AttemptId,
+    /// The time, in milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
 /// The answer to a login's start.
 pub struct LoginStarted {
     /// KE2, for the client.
@@ -209,17 +226,15 @@ impl ServerSetup {
     ///
     /// # Errors
     /// [`ServerError::Malformed`], [`ServerError::Internal`].
-    #[allow(clippy::too_many_arguments)]
-    pub fn start_login(
-        &self,
-        rng: &mut impl CryptoRng,
-        handle: &RoomHandle,
-        kind: Kind,
-        record: Option<&Record>,
-        ke1: &[u8; KE1_LEN],
-        attempt: AttemptId,
-        unix_ms: u64,
-    ) -> Result<LoginStarted, ServerError> {
+    pub fn start_login(&self, rng: &mut impl CryptoRng, start: &LoginStart<'_>) -> Result<LoginStarted, ServerError> {
+        let LoginStart {
+            handle,
+            kind,
+            record,
+            ke1,
+            attempt,
+            unix_ms,
+        } = *start;
         let request = CredentialRequest::deserialize(ke1).map_err(|_| ServerError::Malformed)?;
         // An unknown room costs what a known one does: its stand-in is read and named like a record, and then not used.
         let used = record.unwrap_or(&self.stand_in);

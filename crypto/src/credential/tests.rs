@@ -7,8 +7,8 @@ use rand_core::Rng;
 
 use super::client::{ClientError, LoggedIn, Login, Registered, Registration};
 use super::server::{
-    AttemptId, LOGIN_STATE_LEN, LOGIN_STATE_TTL_MS, LoginFinished, LoginStarted, Record, ServerError, ServerKey,
-    ServerSetup,
+    AttemptId, LOGIN_STATE_LEN, LOGIN_STATE_TTL_MS, LoginFinished, LoginStart, LoginStarted, Record, ServerError,
+    ServerKey, ServerSetup,
 };
 use super::*;
 use crate::{AdminKey, GenesisHash, RoomHandle};
@@ -35,9 +35,20 @@ fn register(server: &ServerSetup, kind: Kind, secret: &[u8]) -> (Record, Registe
 fn start(server: &ServerSetup, record: Option<&Record>, kind: Kind, secret: &[u8]) -> (Login<Identity>, LoginStarted) {
     let (login, ke1) = Login::start(&mut rng(), &HANDLE, kind, secret).unwrap();
     let started = server
-        .start_login(&mut rng(), &HANDLE, kind, record, &ke1, ATTEMPT, NOW)
+        .start_login(&mut rng(), &login_start(kind, record, &ke1))
         .unwrap();
     (login, started)
+}
+
+fn login_start<'a>(kind: Kind, record: Option<&'a Record>, ke1: &'a [u8; KE1_LEN]) -> LoginStart<'a> {
+    LoginStart {
+        handle: &HANDLE,
+        kind,
+        record,
+        ke1,
+        attempt: ATTEMPT,
+        unix_ms: NOW,
+    }
 }
 
 fn log_in(server: &ServerSetup, record: &Record, secret: &[u8]) -> (LoggedIn, LoginStarted) {
@@ -77,7 +88,7 @@ fn argon2id_is_what_stretches_by_default() {
 
     let (login, ke1) = Login::<Argon2id>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
     let started = server
-        .start_login(&mut rng(), &HANDLE, Kind::Room, Some(&record), &ke1, ATTEMPT, NOW)
+        .start_login(&mut rng(), &login_start(Kind::Room, Some(&record), &ke1))
         .unwrap();
     assert_eq!(
         login.finish(&mut rng(), &started.ke2).unwrap().export_key.expose(),
@@ -212,7 +223,7 @@ fn garbage_is_malformed_on_both_sides() {
         ke1[31] |= 0x80;
         ke2[31] |= 0x80;
         upload[31] |= 0x80;
-        let answer = server.start_login(&mut rng, &HANDLE, Kind::Room, None, &ke1, ATTEMPT, NOW);
+        let answer = server.start_login(&mut rng, &login_start(Kind::Room, None, &ke1));
         assert_eq!(answer.unwrap_err(), ServerError::Malformed);
         let (login, _) = Login::<Identity>::start(&mut rng, &HANDLE, Kind::Room, b"correct horse").unwrap();
         assert_eq!(login.finish(&mut rng, &ke2).unwrap_err(), ClientError::Malformed);

@@ -1,4 +1,5 @@
 //! Properties of what is read from the wire: it never panics, keeps its bounds, and round-trips.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy takes only the test functions themselves for tests.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

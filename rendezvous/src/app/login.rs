@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::AttemptId;
+use snug_crypto::credential::server::{self, AttemptId};
 use snug_rendezvous_api::{
     ByteString, Credential, Exact, Introductions, LoginFinish, LoginStart, LoginStarted, MAX_INTRODUCTIONS,
     ProblemType, Session, TOKEN_TTL_S, Token,
@@ -40,9 +40,15 @@ pub(super) async fn start(
     let room = app.store.room(keyed, now_ms).await?;
     let record = room.as_ref().map(|room| room.record(kind));
     // Before it is counted, so that a malformed KE1 does not use up anybody's logins.
-    let started = app
-        .setup
-        .start_login(&mut rng(), &handle, kind, record, body.ke1.as_bytes(), attempt, now_ms)?;
+    let start = server::LoginStart {
+        handle: &handle,
+        kind,
+        record,
+        ke1: body.ke1.as_bytes(),
+        attempt,
+        unix_ms: now_ms,
+    };
+    let started = app.setup.start_login(&mut rng(), &start)?;
     if !app.store.open_attempt(keyed, attempt, limit, now_ms).await? {
         return Err(Refusal::new(ProblemType::TooManyLogins).retry_after(TOO_MANY_RETRY_S));
     }

@@ -1,4 +1,5 @@
 //! Tests of the rendezvous over its sockets, its stores and its command line. MongoDB comes from `$MONGOD`, or the PATH.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy takes only the test functions themselves for tests.
 
 mod bounds;
 mod canary;

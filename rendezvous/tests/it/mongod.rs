@@ -1,4 +1,6 @@
-//! A real mongod for a test, on loopback, stopped by its drop.
+//! A real mongod for a test or a benchmark, on loopback, stopped by its drop.
+
+#![allow(dead_code)] // Neither of the two needs all of it.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -71,6 +73,11 @@ impl Mongod {
     /// The connection string of one of its databases.
     pub fn uri(&self, database: &str) -> String {
         format!("mongodb://127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The folder of its files.

@@ -51,7 +51,7 @@ async fn at_most_32_random_others_are_introduced() {
         let others = client.others(&den, &me).await;
         let different: HashSet<_> = others.iter().cloned().collect();
         assert_eq!((others.len(), different.len()), (32, 32));
-        assert!(!different.contains(&b"me".to_vec()));
+        assert!(!different.contains(&b"me"[..]));
         seen.extend(different);
     }
     assert_eq!(seen.len(), 48, "in 40 requests everybody was introduced");
