@@ -47,7 +47,7 @@ cargo test --workspace --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log"
 
 echo
 awk -v seconds=$((SECONDS - started)) '
-    /^ *Running .*\(.*\)$/ { name = $NF; sub(/.*\//, "", name); sub(/-[0-9a-f]+\)$/, "", name) }
+    /^ *Running .*\(.*\)$/ { name = $NF; sub(/.*\//, "", name); sub(/-[0-9a-f]+\)$/, "", name); name = name " (" $(NF - 1) ")" }
     /^ *Doc-tests / { name = $2 " (documentation)" }
     /^test result: / {
         passed += $4; failed += $6; ignored += $8; runs++
