@@ -10,21 +10,23 @@
 //! ```
 //!
 //! `_id` makes rooms and tokens unique. Every operation touches one document of a collection, so each is atomic; a session
-//! that opens while its room is deleted finds the tombstone at its first use. Writes wait for a majority.
+//! that opens while its room is deleted finds the tombstone at its first use. Writes of rooms and sessions wait for a
+//! majority; those of presence and attempts, of which a failover may take a few, for one server.
+
+mod documents;
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
-use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
-use mongodb::error::{Error, ErrorKind, WriteFailure};
-use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReturnDocument, WriteConcern};
+use mongodb::bson::{Document, doc};
+use mongodb::error::Error;
+use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, IndexOptions, ReturnDocument, WriteConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::{AttemptId, KeyedHandle, Record, TokenHash};
-use snug_rendezvous_api::Policy;
+use snug_crypto::credential::server::{AttemptId, KeyedHandle, TokenHash};
 
+use self::documents::{binary, bytes, cant_open, date, is_duplicate, room_of, session_of, unavailable};
 use super::{
     ATTEMPT_TTL_MS, Finish, NewRoom, OpenError, Opened, Registered, Room, STORE_VERSION, Session, Store, StoreError,
     TOMBSTONE_TTL_MS, Tombstone,
@@ -38,8 +40,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_POOL: u32 = 32;
 /// Login attempts of a room that don't count, kept at most: they are closed by their finish.
 const MAX_OPEN_ATTEMPTS: i64 = 4096;
-/// MongoDB's code for a duplicate key.
-const DUPLICATE_KEY: i32 = 11_000;
 
 pub(crate) struct MongoStore {
     client: Client,
@@ -69,8 +69,8 @@ impl MongoStore {
         let store = Self {
             rooms: database.collection("rooms"),
             sessions: database.collection("sessions"),
-            presence: database.collection("presence"),
-            attempts: database.collection("attempts"),
+            presence: database.collection_with_options("presence", brief()),
+            attempts: database.collection_with_options("attempts", brief()),
             client,
             database,
         };
@@ -128,6 +128,32 @@ impl MongoStore {
         let by_room = IndexModel::builder().keys(doc! { "room": 1, "_id": 1 }).build();
         self.presence.create_indexes([expires("expires_at"), by_room]).await?;
         Ok(())
+    }
+
+    /// Live records of the room whose tokens match, in the tokens' order.
+    async fn find_presence(
+        &self,
+        room: KeyedHandle,
+        tokens: Document,
+        limit: usize,
+        now_ms: u64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let live = doc! { "room": binary(room.as_bytes()), "_id": tokens, "expires_at": { "$gt": date(now_ms) } };
+        let found: Vec<Document> = self
+            .presence
+            .find(live)
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .projection(doc! { "record": 1 })
+            .await
+            .map_err(unavailable)?
+            .try_collect()
+            .await
+            .map_err(unavailable)?;
+        found
+            .iter()
+            .map(|document| document.get_binary_generic("record").cloned().map_err(|_| DAMAGED))
+            .collect()
     }
 
     async fn find_room(&self, room: KeyedHandle, now_ms: u64) -> Result<Option<Room>, StoreError> {
@@ -357,33 +383,23 @@ impl Store for MongoStore {
         now_ms: u64,
     ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>> {
         bounded(async move {
-            let mut records = Vec::new();
+            let except = binary(except.as_bytes());
+            // Most rooms are small enough to be told whole, in one request.
+            let mut records = self
+                .find_presence(room, doc! { "$ne": &except }, limit + 1, now_ms)
+                .await?;
+            if records.len() <= limit {
+                return Ok(records);
+            }
             // Token hashes are uniform, so a random place in their order picks random members; at the end it goes on
             // from the beginning.
-            for side in ["$gte", "$lt"] {
-                let left = limit - records.len();
-                if left == 0 {
-                    break;
-                }
-                let others = doc! {
-                    "room": binary(room.as_bytes()),
-                    "_id": { side: binary(&start), "$ne": binary(except.as_bytes()) },
-                    "expires_at": { "$gt": date(now_ms) },
-                };
-                let found: Vec<Document> = self
-                    .presence
-                    .find(others)
-                    .sort(doc! { "_id": 1 })
-                    .limit(i64::try_from(left).unwrap_or(i64::MAX))
-                    .projection(doc! { "record": 1 })
-                    .await
-                    .map_err(unavailable)?
-                    .try_collect()
-                    .await
-                    .map_err(unavailable)?;
-                for document in found {
-                    records.push(document.get_binary_generic("record").map_err(|_| DAMAGED)?.clone());
-                }
+            let start = binary(&start);
+            records = self
+                .find_presence(room, doc! { "$gte": &start, "$ne": &except }, limit, now_ms)
+                .await?;
+            if records.len() < limit {
+                let before = doc! { "$lt": &start, "$ne": &except };
+                records.extend(self.find_presence(room, before, limit - records.len(), now_ms).await?);
             }
             Ok(records)
         })
@@ -442,6 +458,18 @@ impl Store for MongoStore {
     }
 }
 
+/// Presence and attempts live for seconds to hours: one server's word for them is enough.
+fn brief() -> CollectionOptions {
+    CollectionOptions::builder()
+        .write_concern(
+            WriteConcern::builder()
+                .w(Acknowledgment::Nodes(1))
+                .w_timeout(TIMEOUT)
+                .build(),
+        )
+        .build()
+}
+
 const DAMAGED: StoreError = StoreError::Damaged("a document lacks what it should hold");
 
 /// Nothing waits for the database longer than [`TIMEOUT`].
@@ -454,93 +482,4 @@ fn bounded<'a, T: Send + 'a>(
             Err(_) => Err(StoreError::Unavailable("MongoDB takes too long".to_owned())),
         }
     })
-}
-
-fn room_of(document: &Document) -> Option<Room> {
-    let tombstone = match document.get_document("tombstone") {
-        Ok(tombstone) => Some(Tombstone {
-            bytes: bytes(tombstone, "bytes")?,
-            at_ms: millis(tombstone, "at")?,
-        }),
-        Err(_) => None,
-    };
-    let number = |field| document.get_i64(field).ok();
-    Some(Room {
-        room_record: Record::from_stored(bytes(document, "room_record")?),
-        admin_record: Record::from_stored(bytes(document, "admin_record")?),
-        admin_key: bytes(document, "admin_key")?,
-        created_at_ms: millis(document, "created_at")?,
-        generation: number("generation")?.try_into().ok()?,
-        policy: Policy {
-            max_participants: document.get_i32("max_participants").ok()?.try_into().ok()?,
-            retention_s: number("retention_s")?.try_into().ok()?,
-            grace_s: number("grace_s")?.try_into().ok()?,
-        },
-        tombstone,
-    })
-}
-
-fn session_of(document: &Document) -> Option<Session> {
-    Some(Session {
-        room: KeyedHandle::from_bytes(bytes(document, "room")?),
-        kind: if document.get_bool("admin").ok()? {
-            Kind::Admin
-        } else {
-            Kind::Room
-        },
-        generation: document.get_i64("generation").ok()?.try_into().ok()?,
-        expires_at_ms: millis(document, "expires_at")?,
-    })
-}
-
-fn binary(bytes: &[u8]) -> Bson {
-    Bson::Binary(Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: bytes.to_vec(),
-    })
-}
-
-fn bytes<const N: usize>(document: &Document, field: &str) -> Option<[u8; N]> {
-    document.get_binary_generic(field).ok()?.as_slice().try_into().ok()
-}
-
-fn date(unix_ms: u64) -> DateTime {
-    DateTime::from_millis(i64::try_from(unix_ms).unwrap_or(i64::MAX))
-}
-
-fn millis(document: &Document, field: &str) -> Option<u64> {
-    document.get_datetime(field).ok()?.timestamp_millis().try_into().ok()
-}
-
-fn is_duplicate(error: &Error) -> bool {
-    match &*error.kind {
-        ErrorKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
-        ErrorKind::Command(error) => error.code == DUPLICATE_KEY,
-        _ => false,
-    }
-}
-
-fn unavailable(error: Error) -> StoreError {
-    StoreError::Unavailable(describe(&error))
-}
-
-fn cant_open(error: Error) -> OpenError {
-    OpenError::Mongo {
-        reason: describe(&error),
-    }
-}
-
-/// What kind of error it is, in words of our own: the driver's may quote documents and hosts.
-fn describe(error: &Error) -> String {
-    match &*error.kind {
-        ErrorKind::ServerSelection { .. } => "no server of the deployment can be reached".to_owned(),
-        ErrorKind::Authentication { .. } => "the user or password is refused".to_owned(),
-        ErrorKind::InvalidArgument { .. } => "the address is not a MongoDB connection string".to_owned(),
-        ErrorKind::DnsResolve { .. } => "the host name can't be resolved".to_owned(),
-        ErrorKind::Io(error) => format!("network error: {}", error.kind()),
-        ErrorKind::ConnectionPoolCleared { .. } => "the connection was lost".to_owned(),
-        ErrorKind::Command(error) => format!("the server refuses: {} ({})", error.code_name, error.code),
-        ErrorKind::Write(_) => "the write was not acknowledged".to_owned(),
-        _ => "the driver reports an error".to_owned(),
-    }
 }
