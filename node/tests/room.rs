@@ -1,5 +1,7 @@
 //! The room state machine among others of its kind, in virtual time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod sim;
 
 use std::collections::BTreeSet;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sim::{Weather, World};
+use snug::room::{RoomEvent, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -302,4 +305,133 @@ fn churn_ends_in_one_epoch_that_all_read() {
             assert_eq!(world.texts(*node).len() - before, alive.len() - 1, "seed {seed}");
         }
     }
+}
+
+#[test]
+fn a_member_that_never_comes_back_expires_and_is_told_to_have_left() {
+    let mut world = settled(11, 3, Weather::CALM);
+    world.kill(2);
+    world.run(10 * SECOND);
+    assert_eq!(world.notices(0).last().map(String::as_str), Some("member2 is offline."));
+    // The grace of a quarter of an hour, counted from its last renewal, and a minute for clocks that differ.
+    world.run(17 * 60 * SECOND);
+    assert_eq!(
+        world.notices(0).last().map(String::as_str),
+        Some("member2 has left the room den.")
+    );
+    assert!(world.settled(2));
+    assert_eq!(
+        world.notices(1).iter().filter(|text| text.contains("has left")).count(),
+        1
+    );
+}
+
+#[test]
+fn an_issuer_that_dies_before_it_served_a_box_holds_nobody_up_for_long() {
+    for seed in 0..20 {
+        let mut world = settled(seed, 4, Weather::CALM);
+        world.run(10 * SECOND);
+        let before = world.epoch(0);
+        let newcomer = world.add("newcomer");
+        world.enter(newcomer);
+        // The moment anybody sends under a new epoch, it issued that epoch: it is killed before a single box could be asked for.
+        let issuer = |world: &World| (0..4).find(|node| world.epoch(*node) != before);
+        world
+            .run_until(SECOND, |world| issuer(world).is_some())
+            .expect("somebody issues");
+        world.kill(issuer(&world).unwrap_or_default());
+        let took = world
+            .run_until(40 * SECOND, |world| world.settled(5))
+            .expect("the others settle");
+        println!("seed {seed}: settled {took:?} after the issuer's death");
+    }
+}
+
+#[test]
+fn a_new_day_brings_new_keys() {
+    let mut world = settled(5, 2, Weather::CALM);
+    let before = world.epoch(0);
+    world.run(24 * 3_600 * SECOND);
+    assert!(world.settled(2));
+    assert_ne!(world.epoch(0), before);
+    world.send(0, "good morning");
+    world.run(SECOND);
+    assert_eq!(world.texts(1), ["good morning"]);
+    assert_eq!(
+        world.notices(0),
+        ["Welcome to the room den, member0.", "member1 has joined the room den."]
+    );
+}
+
+#[test]
+fn a_room_lets_in_as_many_as_its_policy_says() {
+    let mut world = World::of_at_most(6, Weather::CALM, 3);
+    for index in 0..3 {
+        let node = world.add(&format!("member{index}"));
+        world.enter(node);
+        world.run(10 * SECOND);
+    }
+    let late = world.add("late");
+    world.enter(late);
+    world.run(10 * SECOND);
+    assert!(matches!(
+        world.nodes[late].events.last(),
+        Some((_, RoomEvent::Full { max: 3 }))
+    ));
+    world.kill(late);
+    assert!(world.settled(3));
+    // Somebody leaves, and there is room.
+    world.leave(0);
+    let next = world.add("next");
+    world.enter(next);
+    assert!(world.run_until(10 * SECOND, |world| world.settled(3)).is_some());
+}
+
+#[test]
+fn what_is_no_frame_is_rejected_and_changes_nothing() {
+    let mut world = settled(8, 2, Weather::CALM);
+    let before = world.epoch(0);
+    let mut rng = StdRng::seed_from_u64(8);
+    for length in [0, 1, 8, 9, 41, 500, 32 << 10, 40 << 10] {
+        for first in [0, 1, 2, 3, 255] {
+            let mut bytes: Vec<u8> = (0..length).map(|_| rng.random()).collect();
+            if let Some(byte) = bytes.first_mut() {
+                *byte = first;
+            }
+            let verdict = world.gossip(0, 1, bytes.clone());
+            // Only a frame of an epoch that isn't known may be our own lag: it is held, not blamed on its carrier.
+            let may_be_lag = first == 1 && (9..=32 << 10).contains(&length);
+            assert_eq!(
+                verdict,
+                if may_be_lag { Verdict::Ignore } else { Verdict::Reject },
+                "{length} bytes of {first}"
+            );
+        }
+    }
+    world.run(SECOND);
+    assert!(world.settled(2));
+    assert_eq!(world.epoch(0), before);
+    assert!(world.texts(0).is_empty());
+}
+
+#[test]
+fn a_stranger_with_the_mesh_key_alone_cannot_speak_or_be_counted() {
+    // Somebody replays what it saw on the wire of another member, altered in each byte in turn.
+    let mut world = settled(9, 3, Weather::CALM);
+    world.send(0, "the original");
+    let frame = world.last_published(0);
+    world.run(SECOND);
+    assert_eq!(world.texts(1), ["the original"]);
+    for at in 0..frame.len() {
+        let mut altered = frame.clone();
+        altered[at] ^= 0x40;
+        assert_ne!(world.gossip(1, 2, altered), Verdict::Accept, "byte {at}");
+    }
+    assert_eq!(
+        world.gossip(1, 2, frame),
+        Verdict::Ignore,
+        "a replay is nobody's crime, and not shown"
+    );
+    world.run(5 * SECOND);
+    assert_eq!(world.texts(1), ["the original"]);
 }

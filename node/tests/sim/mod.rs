@@ -44,6 +44,7 @@ pub struct Node {
     pub alive: bool,
     wake: Option<Duration>,
     seen: BTreeSet<Vec<u8>>,
+    published: Vec<u8>,
 }
 
 enum Arrival {
@@ -82,12 +83,16 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, weather: Weather) -> Self {
+        Self::of_at_most(seed, weather, 100)
+    }
+
+    pub fn of_at_most(seed: u64, weather: Weather, max_participants: u16) -> Self {
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
         let admin: [u8; 32] = rng.random();
         let room_id = RoomId::parse("den").unwrap();
         let policy = Policy {
-            max_participants: 100,
+            max_participants,
             ..Policy::default()
         };
         let genesis = Genesis::create(&AdminKey::from_seed(&admin), &room_id, "", EPOCH_MS, policy).unwrap();
@@ -148,6 +153,7 @@ impl World {
             alive: true,
             wake: None,
             seen: BTreeSet::new(),
+            published: Vec::new(),
         });
         self.nodes.len() - 1
     }
@@ -213,6 +219,33 @@ impl World {
         self.input(node, Input::Leave);
         self.run(Duration::from_millis(50));
         self.kill(node);
+    }
+
+    /// Hands a node gossip that no member published; returns its verdict.
+    pub fn gossip(&mut self, node: usize, from: usize, bytes: Vec<u8>) -> Verdict {
+        let id = GossipId(self.next);
+        self.next += 1;
+        let (mut out, from, now) = (Vec::new(), self.nodes[from].peer, self.clock());
+        self.nodes[node]
+            .room
+            .handle(Input::Gossip { from, id, bytes }, now, &mut out);
+        let verdicts: Vec<Verdict> = out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Verdict { id: of, verdict } if *of == id => Some(*verdict),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(verdicts.len(), 1, "each frame gets one verdict");
+        for output in out {
+            self.carry_out(node, output);
+        }
+        verdicts[0]
+    }
+
+    /// What a node published last.
+    pub fn last_published(&self, node: usize) -> Vec<u8> {
+        self.nodes[node].published.clone()
     }
 
     /// Runs the world for so long.
@@ -322,6 +355,7 @@ impl World {
         match output {
             Output::Publish { bytes } => {
                 self.nodes[node].seen.insert(bytes.clone());
+                self.nodes[node].published = bytes.clone();
                 for other in self.neighbours(node) {
                     for _ in 0..1 + usize::from(self.rng.random_bool(self.weather.duplicate)) {
                         if !self.rng.random_bool(self.weather.loss) {
