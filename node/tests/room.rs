@@ -98,6 +98,23 @@ fn a_leave_is_told_and_nobody_who_left_is_in_the_next_epoch() {
 }
 
 #[test]
+fn the_last_words_of_who_leaves_are_fetched_though_gossip_lost_them() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3, Weather::CALM);
+        world.weather.loss = 1.0;
+        for word in 0..50 {
+            world.send(2, &format!("{word:02}"));
+        }
+        world.leave(2);
+        world.run(10 * SECOND);
+        let expected: Vec<String> = (0..50).map(|word| format!("{word:02}")).collect();
+        assert_eq!(world.texts(0), expected, "seed {seed}");
+        assert_eq!(world.texts(1), expected, "seed {seed}");
+        assert!(world.notices(0).contains(&"member2 has left the room den.".to_owned()));
+    }
+}
+
+#[test]
 fn an_empty_room_can_be_entered_again() {
     let mut world = settled(3, 2, Weather::CALM);
     world.leave(0);

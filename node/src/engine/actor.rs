@@ -29,9 +29,12 @@ use crate::room::{Input, Output, QueryId, Room, Ticket};
 const IDLE_TICK: Duration = Duration::from_secs(60);
 /// Between two ticks at least, whatever the room asks for.
 const MIN_TICK: Duration = Duration::from_millis(1);
-/// How long the last frames get to go out to the links, at least and at most.
+/// How long the last frames get to go out to the links, at least, and after each question that a link still has.
 const FLUSH: Duration = Duration::from_millis(120);
-const MAX_FLUSH: Duration = Duration::from_millis(500);
+/// The same when a link does not answer.
+const SILENT_FLUSH: Duration = Duration::from_millis(500);
+/// The same, whatever links still ask.
+const MAX_FLUSH: Duration = Duration::from_secs(3);
 
 /// What a node is made of.
 pub(super) struct Parts {
@@ -88,6 +91,7 @@ pub(super) struct Actor {
 pub(super) struct Closing {
     reason: CloseReason,
     earliest: Instant,
+    silent: Instant,
     latest: Instant,
 }
 
@@ -185,18 +189,28 @@ impl Actor {
         }
         let now = Instant::now();
         // Nobody to tell, nothing to wait for.
-        let (least, most) = if self.links.is_empty() {
-            (Duration::ZERO, Duration::ZERO)
+        let (least, silent, most) = if self.links.is_empty() {
+            (Duration::ZERO, Duration::ZERO, Duration::ZERO)
         } else {
-            (FLUSH, MAX_FLUSH)
+            (FLUSH, SILENT_FLUSH, MAX_FLUSH)
         };
         self.closing = Some(Closing {
             reason,
             earliest: now + least,
+            silent: now + silent,
             latest: now + most,
         });
         self.sends.clear();
         self.stop_heartbeat.cancel();
+    }
+
+    /// Somebody fetches what it missed: a node on its way out stays for that a little.
+    pub(super) fn linger(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            let now = Instant::now();
+            closing.earliest = closing.earliest.max(now + FLUSH);
+            closing.silent = closing.silent.max(now + SILENT_FLUSH);
+        }
     }
 
     pub(super) fn emit(&self, kind: EventKind) {
@@ -213,7 +227,10 @@ impl Actor {
 
     fn is_flushed(&self, closing: &Closing) -> bool {
         let now = Instant::now();
-        now >= closing.latest || self.links.is_empty() || (now >= closing.earliest && self.questions.is_empty())
+        now >= closing.latest
+            || now >= closing.silent
+            || self.links.is_empty()
+            || (now >= closing.earliest && self.questions.is_empty())
     }
 
     fn wake(&self) -> Instant {
@@ -226,7 +243,7 @@ impl Actor {
         match self.closing {
             None => due,
             Some(closing) if Instant::now() < closing.earliest => due.min(closing.earliest),
-            Some(closing) => due.min(closing.latest),
+            Some(closing) => due.min(closing.silent.min(closing.latest)),
         }
     }
 

@@ -49,7 +49,10 @@ impl Actor {
                 self.feed(Input::LinkDown { peer });
             }
             NetEvent::Gossip { from, id, bytes } => self.feed(Input::Gossip { from, id, bytes }),
-            NetEvent::Request { from, id, bytes } => self.feed(Input::Request { from, id, bytes }),
+            NetEvent::Request { from, id, bytes } => {
+                self.linger();
+                self.feed(Input::Request { from, id, bytes });
+            }
             NetEvent::Response { id, bytes } => {
                 self.questions.remove(&id);
                 self.feed(Input::Response { id, bytes });

@@ -18,7 +18,7 @@ use snug_crypto::{kdf, label};
 
 use super::frames::Way;
 use super::timing::{COMPARE_INTERVAL, GAP_PATIENCE, MAX_QUERIES, REPLY_BYTES, SYNC_EPOCHS};
-use super::{Now, Output, QueryId, RequestId, Room, Verdict};
+use super::{Now, Output, Phase, QueryId, RequestId, Room, Verdict};
 
 /// What a question was about, until its reply is here.
 #[derive(Clone, Debug)]
@@ -180,7 +180,7 @@ impl Room {
         }
     }
 
-    fn ask_frames(&mut self, to: PeerKey) {
+    pub(super) fn ask_frames(&mut self, to: PeerKey) {
         let have = self
             .epochs
             .newest_held(SYNC_EPOCHS)
@@ -243,6 +243,7 @@ impl Room {
                 operations,
                 epochs,
             } => self.answer_sync(&records, &operations, &epochs),
+            DirectRequest::Push(_) if self.phase == Phase::Left => DirectReply::Done,
             DirectRequest::Push(bundle) => {
                 self.take_all(from, bundle, now);
                 DirectReply::Done

@@ -170,7 +170,7 @@ impl Room {
     /// A record, operation or announcement, by gossip or from a link.
     pub(super) fn take_control(&mut self, from: PeerKey, message: ControlMessage, way: Way, now: Now) -> Verdict {
         match message {
-            ControlMessage::Record(record) => self.take_record(record, way, now),
+            ControlMessage::Record(record) => self.take_record(from, record, way, now),
             ControlMessage::Operation(operation) => self.take_operation(operation, way),
             ControlMessage::Announcement(announcement) => match self.accept_announcement(announcement.clone(), now) {
                 Announced::New => {
@@ -193,7 +193,7 @@ impl Room {
         }
     }
 
-    fn take_record(&mut self, record: UnverifiedRecord, way: Way, now: Now) -> Verdict {
+    fn take_record(&mut self, from: PeerKey, record: UnverifiedRecord, way: Way, now: Now) -> Verdict {
         let keys = &self.keys;
         let join = |generation| (generation == keys.generation()).then(|| keys.join());
         let record = match record.verify(&self.genesis_hash, join) {
@@ -207,6 +207,10 @@ impl Room {
                 self.members.heard(&identity, now.elapsed);
                 if way == Way::Direct {
                     self.publish_control(&ControlMessage::Record(record.to_unverified()));
+                    if matches!(record, Record::Leave(_)) {
+                        // Whoever tells of a leave by a link is the one who leaves, mostly: the last chance for its last words.
+                        self.ask_frames(from);
+                    }
                 }
                 if identity == self.me && self.phase == Phase::In {
                     self.meet_own_record(now);

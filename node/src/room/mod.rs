@@ -117,7 +117,9 @@ enum Phase {
     Joining,
     /// It is.
     In,
-    /// We left, or the room was deleted: nothing more is done.
+    /// We left, and still answer what others missed of what we said.
+    Left,
+    /// The room was deleted, or we were not let in: nothing more is done.
     Over,
 }
 
@@ -183,19 +185,20 @@ impl Room {
     /// Takes what happened; appends what is to be done to `out`.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::Gossip { id, .. } if self.phase == Phase::Over => {
+            Input::Request { from, id, bytes } if self.phase == Phase::Left => self.on_request(from, id, &bytes, now),
+            Input::Gossip { id, .. } if self.is_over() => {
                 self.out.push_back(Output::Verdict {
                     id,
                     verdict: Verdict::Ignore,
                 });
             }
-            Input::Send { ticket, .. } if self.phase == Phase::Over => {
+            Input::Send { ticket, .. } if self.is_over() => {
                 self.out.push_back(Output::Sent {
                     ticket,
                     result: Err(SendRefused::Closed),
                 });
             }
-            _ if self.phase == Phase::Over => {}
+            _ if self.is_over() => {}
             Input::LinkUp { peer } => self.on_link_up(peer, now),
             Input::LinkDown { peer } => self.on_link_down(peer, now),
             Input::Gossip { from, id, bytes } => self.on_gossip(from, id, bytes, now),
@@ -207,10 +210,14 @@ impl Room {
             Input::Leave => self.leave(now),
             Input::Tick => {}
         }
-        if self.phase != Phase::Over {
+        if !self.is_over() {
             self.settle(now);
         }
         out.extend(self.out.drain(..));
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Left | Phase::Over)
     }
 
     /// What follows from the state and the time, whatever the input was.
@@ -225,7 +232,7 @@ impl Room {
 
     /// When [`Input::Tick`] is due, on the monotonic clock; earlier ticks do no harm.
     pub fn next_wake(&self, now: Now) -> Option<Duration> {
-        if self.phase == Phase::Over {
+        if self.is_over() {
             return None;
         }
         [

@@ -305,7 +305,7 @@ impl Room {
                 self.spread_record(leave);
             }
         }
-        self.phase = Phase::Over;
+        self.phase = Phase::Left;
         self.event(RoomEvent::Left);
     }
 }
