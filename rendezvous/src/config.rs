@@ -96,6 +96,11 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests an address may make at once.
     pub request_burst: u32,
+    /// Logins an address may start in a minute, in the long run; each leaves a trace in the store for a day, if it is not
+    /// finished.
+    pub logins_per_minute: u32,
+    /// Logins an address may start at once.
+    pub login_burst: u32,
     /// Rooms an address may register in an hour, in the long run and at once.
     pub registrations_per_hour: u32,
     /// Logins of a room that may start and not finish in 24 hours; shared by all instances of a store.
@@ -115,6 +120,8 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(10),
             requests_per_second: 50,
             request_burst: 500,
+            logins_per_minute: 60,
+            login_burst: 200,
             registrations_per_hour: 30,
             unfinished_logins: snug_rendezvous_api::MAX_UNFINISHED_LOGINS,
             limit_loopback: false,

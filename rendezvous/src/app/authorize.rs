@@ -52,12 +52,18 @@ impl App {
         Ok(Authorized { keyed, token, room })
     }
 
-    /// Whether the token is a live one of this room, of either credential.
-    pub(super) async fn is_member(&self, keyed: KeyedHandle, token: Option<&Token>) -> Result<bool, Refusal> {
+    /// Whether the token is a live one of this room and credential. Who has proven the Room Key learns nothing from
+    /// further tries at it; tries at the Password are another matter.
+    pub(super) async fn has_proven(
+        &self,
+        keyed: KeyedHandle,
+        token: Option<&Token>,
+        kind: Kind,
+    ) -> Result<bool, Refusal> {
         let Some(token) = token else { return Ok(false) };
         let token = self.setup.token_hash(token.as_bytes());
         let session = self.store.session(token, self.clock.now_ms()).await?;
-        Ok(session.is_some_and(|session| session.room == keyed))
+        Ok(session.is_some_and(|session| session.room == keyed && session.kind == kind))
     }
 
     async fn renew(&self, token: TokenHash, session: &Session, now_ms: u64) -> Result<(), Refusal> {

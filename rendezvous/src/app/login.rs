@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use http::StatusCode;
 use snug_crypto::credential::Kind;
@@ -18,7 +19,7 @@ use super::answer::{Answer, Refusal};
 use super::authorize::TOKEN_TTL_MS;
 use super::presence::to_records;
 use super::request::{Bearer, InPath, JsonBody};
-use super::{App, random_bytes};
+use super::{Address, App, random_bytes};
 use crate::random::rng;
 use crate::store::{Finish, Opened};
 
@@ -27,13 +28,15 @@ const TOO_MANY_RETRY_S: u32 = 15 * 60;
 
 pub(super) async fn start(
     State(app): State<Arc<App>>,
+    Extension(address): Extension<Address>,
     InPath(handle): InPath,
     Bearer(token): Bearer,
     JsonBody(body): JsonBody<LoginStart>,
 ) -> Result<Answer<LoginStarted>, Refusal> {
+    app.admit(&app.logins, address)?;
     let kind = kind_of(body.credential);
     let keyed = app.setup.keyed_handle(&handle);
-    let exempt = app.is_member(keyed, token.as_ref()).await?;
+    let exempt = app.has_proven(keyed, token.as_ref(), kind).await?;
     let now_ms = app.clock.now_ms();
     let attempt = AttemptId::from_bytes(random_bytes());
     let limit = (!exempt).then_some(app.limits.unfinished_logins);

@@ -21,6 +21,7 @@ use axum::routing::{delete, post, put};
 use rand::Rng;
 use snug_crypto::credential::server::ServerSetup;
 use snug_rendezvous_api::ProblemType;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub(crate) use self::health::health;
@@ -40,15 +41,24 @@ pub(crate) struct App {
     pub clock: Clock,
     pub limits: Limits,
     requests: Limiter,
+    logins: Limiter,
     registrations: Limiter,
+    /// Places for large bodies.
+    large_bodies: Semaphore,
 }
+
+/// Large bodies in memory at once, so that many connections can't fill it with them.
+const LARGE_BODIES: usize = 64;
 
 impl App {
     pub fn new(setup: ServerSetup, store: Arc<dyn Store>, clock: Clock, limits: Limits) -> Self {
         let second = Duration::from_secs(1);
+        let minute = Duration::from_secs(60);
         let hour = Duration::from_secs(3600);
         Self {
             requests: Limiter::new(limits.requests_per_second, second, limits.request_burst),
+            logins: Limiter::new(limits.logins_per_minute, minute, limits.login_burst),
+            large_bodies: Semaphore::new(LARGE_BODIES),
             registrations: Limiter::new(limits.registrations_per_hour, hour, limits.registrations_per_hour),
             setup,
             store,
@@ -81,7 +91,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/rooms/{handle}", delete(room::delete))
         .route("/v1/rooms/{handle}/register/start", post(register::start))
-        .route("/v1/rooms/{handle}/register/finish", post(register::finish))
+        .route(
+            "/v1/rooms/{handle}/register/finish",
+            post(register::finish).layer(middleware::from_fn_with_state(Arc::clone(&app), one_of_few)),
+        )
         .route("/v1/rooms/{handle}/login/start", post(login::start))
         .route("/v1/rooms/{handle}/login/finish", post(login::finish))
         .route(
@@ -92,6 +105,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(async || Refusal::new(ProblemType::NotFound))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
         .with_state(app)
+}
+
+/// Waits for a place before it reads a large body; the time limit of every request holds for the wait too.
+async fn one_of_few(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.large_bodies.acquire().await {
+        Ok(_place) => next.run(request).await,
+        // Never closed.
+        Err(_) => Refusal::new(ProblemType::Internal).into_response(),
+    }
 }
 
 /// What holds for every request: the address's budget, a time limit, a log line that names no room and nobody.

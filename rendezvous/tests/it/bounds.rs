@@ -216,6 +216,22 @@ async fn an_address_has_a_budget_of_requests_and_of_registrations() {
     server.client().register(&handle("two")).await;
     let (refused, _) = server.client().try_register(&handle("three"), KEY, b"a password").await;
     refused.refused(ProblemType::TooManyRequests);
+
+    let limits = Limits {
+        limit_loopback: true,
+        login_burst: 3,
+        ..Limits::default()
+    };
+    let server = Running::with(limits, None).await;
+    for n in 0..3 {
+        let room = handle(&format!("room {n}"));
+        assert!(server.client().start(&room, Credential::Room, KEY, None).await.is_ok());
+    }
+    let refused = server
+        .client()
+        .start(&handle("another"), Credential::Room, KEY, None)
+        .await;
+    refused.err().unwrap().refused(ProblemType::TooManyRequests);
 }
 
 #[tokio::test]

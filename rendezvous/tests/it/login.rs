@@ -155,7 +155,9 @@ async fn unfinished_logins_are_counted_for_rooms_known_and_unknown_and_members_a
         state: exempt.started.state,
     };
     assert_eq!(client.finish(&den, &body).await.status, 200);
-    // A token of another room exempts nobody.
+    // Who holds the Room Key may not try Passwords without end, and a token of another room exempts nobody.
+    let refused = client.start(&den, Credential::Admin, PASSWORD, Some(&member)).await;
+    refused.err().unwrap().refused(ProblemType::TooManyLogins);
     let refused = client
         .start(&handle("unknown"), Credential::Room, KEY, Some(&member))
         .await

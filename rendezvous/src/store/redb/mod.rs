@@ -37,6 +37,8 @@ const VERSION: &str = "version";
 const KEY_CHECK: &str = "key check";
 /// What one sweep removes of a table at most, so that it never holds up the writer for long.
 const SWEEP_BATCH: usize = 1000;
+/// Batches that one sweep takes at most.
+const SWEEP_ROUNDS: usize = 100;
 
 /// Any error of redb's.
 type Fault = redb::Error;
@@ -365,15 +367,21 @@ impl Store for RedbStore {
 
     fn sweep(&self, now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let expired = self
-                .read(move |transaction| Ok(Ok(find_expired(transaction, now_ms)?)))
-                .await?;
-            if expired.is_empty() {
-                return Ok(());
+            for _ in 0..SWEEP_ROUNDS {
+                let expired = self
+                    .read(move |transaction| Ok(Ok(find_expired(transaction, now_ms)?)))
+                    .await?;
+                let (nothing, more) = (expired.is_empty(), expired.is_full());
+                if !nothing {
+                    self.database
+                        .write(move |transaction| Ok(Ok(expired.remove(transaction, now_ms)?)))
+                        .await?;
+                }
+                if !more {
+                    break;
+                }
             }
-            self.database
-                .write(move |transaction| Ok(Ok(expired.remove(transaction, now_ms)?)))
-                .await
+            Ok(())
         })
     }
 
@@ -397,6 +405,17 @@ struct Expired {
 impl Expired {
     fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.presence.is_empty() && self.attempts.is_empty() && self.rooms.is_empty()
+    }
+
+    /// Whether there may be more than this.
+    fn is_full(&self) -> bool {
+        let lengths = [
+            self.sessions.len(),
+            self.presence.len(),
+            self.attempts.len(),
+            self.rooms.len(),
+        ];
+        lengths.contains(&SWEEP_BATCH)
     }
 
     fn remove(self, transaction: &WriteTransaction, now_ms: u64) -> Result<(), Fault> {

@@ -221,6 +221,16 @@ async fn a_sweep_removes_what_has_expired_and_nothing_else() {
     assert_eq!(count(&store), (155, 256));
     store.sweep(1 + ATTEMPT_TTL_MS).await.unwrap();
     assert_eq!(count(&store), (0, 0));
+
+    let puts = (0..3_500_u32).map(|n| {
+        let mut token = [0; 32];
+        token[..4].copy_from_slice(&n.to_be_bytes());
+        store.put_presence(room(1), TokenHash::from_bytes(token), vec![1], 100)
+    });
+    futures::future::try_join_all(puts).await.unwrap();
+    assert_eq!(count(&store).0, 3_500);
+    store.sweep(100).await.unwrap();
+    assert_eq!(count(&store).0, 0, "one sweep takes as many batches as it needs");
 }
 
 #[test]
