@@ -128,11 +128,10 @@ pub fn open_box(
 
 fn open(context: &[u8; 32], sealed: &SealedBox, kem: &KemSecret, psk: &Psk) -> Option<Secret32> {
     let (encapsulated, body) = sealed.ciphertext.split_first_chunk::<KEM_CIPHERTEXT>()?;
-    let (text, tag) = body.split_last_chunk()?;
     let key = key(psk, &kem.decapsulate(encapsulated), context, &sealed.leaf);
-    let mut text = Zeroizing::new(text.to_vec());
-    aead::copen(&key, &[0; 12], &[], &mut text, tag).ok()?;
-    let mut reader = Reader::new(&text);
+    let mut text = Zeroizing::new(body.to_vec());
+    aead::copen(&key, &[0; 12], &[], &mut text).ok()?;
+    let mut reader = Reader::new(text.split_last_chunk::<{ aead::TAG }>()?.0);
     if reader.u8().ok()? != VERSION {
         return None;
     }

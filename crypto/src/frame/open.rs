@@ -27,14 +27,17 @@ impl Epoch {
             return Err(FrameError::OtherEpoch);
         }
         let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or(FrameError::NotAFrame)?;
-        let (sealed, outer) = rest.split_last_chunk::<{ aead::TAG }>().ok_or(FrameError::NotAFrame)?;
         let mut nonce = [0; aead::NONCE];
         nonce.copy_from_slice(&head[AD..]);
-        let mut text = Zeroizing::new(sealed.to_vec());
-        aead::xopen(self.keys.envelope.expose(), &nonce, &head[..AD], &mut text, outer)
+        let mut buffer = Zeroizing::new(rest.to_vec());
+        aead::xopen(self.keys.envelope.expose(), &nonce, &head[..AD], &mut buffer)
             .map_err(|aead::Forged| FrameError::Forged)?;
+        let text = buffer
+            .split_last_chunk_mut::<{ aead::TAG }>()
+            .ok_or(FrameError::NotAFrame)?
+            .0;
 
-        let mut reader = Reader::new(&text);
+        let mut reader = Reader::new(text);
         let sender = LeafId::from_bytes(reader.array()?);
         let counter = reader.u64()?;
         let parents = reader.list("parents", bounds::MAX_PARENTS, ParentRef::read)?;
@@ -46,12 +49,13 @@ impl Epoch {
         })?;
 
         let (header, inner) = text.split_at_mut(header);
-        let (inner, tag) = inner
-            .split_last_chunk_mut::<{ aead::TAG }>()
-            .ok_or(DecodeError::Truncated)?;
         let mut short = [0; 12];
         short.copy_from_slice(&nonce[..12]);
-        aead::copen(step.message_key(), &short, header, inner, tag).map_err(|aead::Forged| FrameError::WrongChain)?;
+        aead::copen(step.message_key(), &short, header, inner).map_err(|aead::Forged| FrameError::WrongChain)?;
+        let inner = inner
+            .split_last_chunk::<{ aead::TAG }>()
+            .ok_or(DecodeError::Truncated)?
+            .0;
         let (padded, signature) = inner.split_last_chunk::<SIGNATURE>().ok_or(DecodeError::Truncated)?;
         let hash = super::frame_hash(&self.id, header, padded);
         member

@@ -5,9 +5,21 @@
 //! - *box body*: ChaCha20-Poly1305 under a key used once, nonce zero;
 //! - a frame's two layers, sealed in place.
 
-use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, XChaCha20Poly1305};
+// Under Miri there is no assembly, and no hurry.
+#[cfg(any(miri, test))]
+mod portable;
+#[cfg(not(miri))]
+mod quick;
+
+use chacha20::{R20, hchacha};
+#[cfg(miri)]
+use portable as primitive;
+#[cfg(not(miri))]
+use quick as primitive;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
+
+use crate::kdf::Secret32;
 
 /// The first byte of everything that is sealed, so that one kind can't be taken for another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,58 +65,48 @@ pub(crate) fn seal_with(key: &[u8; 32], kind: Kind, nonce: &[u8; NONCE], plainte
 /// Opens what [`seal`] made.
 pub(crate) fn open(key: &[u8; 32], kind: Kind, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Forged> {
     let (head, rest) = bytes.split_first_chunk::<1>().ok_or(Forged)?;
-    let (nonce, rest) = rest.split_first_chunk::<NONCE>().ok_or(Forged)?;
-    let (text, tag) = rest.split_last_chunk::<TAG>().ok_or(Forged)?;
-    if head[0] != kind as u8 {
+    let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(Forged)?;
+    if head[0] != kind as u8 || sealed.len() < TAG {
         return Err(Forged);
     }
-    let mut text = Zeroizing::new(text.to_vec());
-    xopen(key, nonce, head, &mut text, tag)?;
+    let mut text = Zeroizing::new(sealed.to_vec());
+    xopen(key, nonce, head, &mut text)?;
+    text.truncate(sealed.len() - TAG);
     Ok(text)
 }
 
 /// XChaCha20-Poly1305 in place; gives the tag.
 pub(crate) fn xseal(key: &[u8; 32], nonce: &[u8; NONCE], ad: &[u8], text: &mut [u8]) -> [u8; TAG] {
-    let tag = XChaCha20Poly1305::new(key.into()).encrypt_inout_detached(nonce.into(), ad, text.into());
-    whole(tag.map(Into::into))
+    let (key, nonce) = subkey(key, nonce);
+    cseal(&key, &nonce, ad, text)
 }
 
-/// Undoes [`xseal`]. If the tag is wrong, `text` is left as it was or as noise: don't use it.
-pub(crate) fn xopen(
-    key: &[u8; 32],
-    nonce: &[u8; NONCE],
-    ad: &[u8],
-    text: &mut [u8],
-    tag: &[u8; TAG],
-) -> Result<(), Forged> {
-    XChaCha20Poly1305::new(key.into())
-        .decrypt_inout_detached(nonce.into(), ad, text.into(), tag.into())
-        .map_err(|_| Forged)
+/// Undoes [`xseal`], on the text and its tag behind it. If the tag is wrong, what is left is not to be used.
+pub(crate) fn xopen(key: &[u8; 32], nonce: &[u8; NONCE], ad: &[u8], text_and_tag: &mut [u8]) -> Result<(), Forged> {
+    let (key, nonce) = subkey(key, nonce);
+    copen(&key, &nonce, ad, text_and_tag)
 }
 
 /// ChaCha20-Poly1305 in place; gives the tag.
+#[expect(
+    clippy::expect_used,
+    reason = "the cipher refuses only 256 GiB and more, and ours are bounded by a MiB"
+)]
 pub(crate) fn cseal(key: &[u8; 32], nonce: &[u8; 12], ad: &[u8], text: &mut [u8]) -> [u8; TAG] {
-    let tag = ChaCha20Poly1305::new(key.into()).encrypt_inout_detached(nonce.into(), ad, text.into());
-    whole(tag.map(Into::into))
+    primitive::seal(key, nonce, ad, text).expect("a plaintext of at most a MiB is within the cipher's limit")
 }
 
-/// Undoes [`cseal`].
-pub(crate) fn copen(
-    key: &[u8; 32],
-    nonce: &[u8; 12],
-    ad: &[u8],
-    text: &mut [u8],
-    tag: &[u8; TAG],
-) -> Result<(), Forged> {
-    ChaCha20Poly1305::new(key.into())
-        .decrypt_inout_detached(nonce.into(), ad, text.into(), tag.into())
-        .map_err(|_| Forged)
+/// Undoes [`cseal`], on the text and its tag behind it.
+pub(crate) fn copen(key: &[u8; 32], nonce: &[u8; 12], ad: &[u8], text_and_tag: &mut [u8]) -> Result<(), Forged> {
+    primitive::open(key, nonce, ad, text_and_tag)
 }
 
-/// The cipher refuses only plaintexts of 256 GiB and more; ours are bounded by a MiB.
-#[expect(clippy::expect_used)]
-fn whole<E: core::fmt::Debug>(tag: Result<[u8; TAG], E>) -> [u8; TAG] {
-    tag.expect("a plaintext of at most a MiB is within the cipher's limit")
+/// What XChaCha20 makes of its key and nonce for ChaCha20 (draft-irtf-cfrg-xchacha-03, 2.3).
+fn subkey(key: &[u8; 32], nonce: &[u8; NONCE]) -> (Secret32, [u8; 12]) {
+    let (mut input, mut short) = ([0; 16], [0; 12]);
+    input.copy_from_slice(&nonce[..16]);
+    short[4..].copy_from_slice(&nonce[16..]);
+    (Zeroizing::new(hchacha::<R20>(key.into(), &input.into()).into()), short)
 }
 
 #[cfg(test)]
@@ -136,5 +138,32 @@ mod tests {
             Forged,
             "the kind is authenticated"
         );
+    }
+
+    #[test]
+    fn both_implementations_and_the_crates_own_xchacha_agree() {
+        use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
+        for len in [0, 1, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1_000, 32_000] {
+            let (key, nonce, ad) = ([len as u8; 32], [7; NONCE], vec![9; len % 50]);
+            let text: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let (mut ours, mut other, mut theirs) = (text.clone(), text.clone(), text.clone());
+            let tag = quick::seal(&key, &[7; 12], &ad, &mut ours).unwrap();
+            assert_eq!(portable::seal(&key, &[7; 12], &ad, &mut other), Some(tag));
+            assert_eq!(ours, other);
+            ours.extend_from_slice(&tag);
+            let mut again = ours.clone();
+            portable::open(&key, &[7; 12], &ad, &mut ours).unwrap();
+            assert_eq!(ours[..len], text);
+            again[len / 2] ^= 1;
+            assert_eq!(portable::open(&key, &[7; 12], &ad, &mut again.clone()), Err(Forged));
+            assert_eq!(quick::open(&key, &[7; 12], &ad, &mut again), Err(Forged));
+            let mut ours = text.clone();
+            let tag = xseal(&key, &nonce, &ad, &mut ours);
+            let cipher = XChaCha20Poly1305::new(&key.into());
+            let expected = cipher
+                .encrypt_inout_detached(&nonce.into(), &ad, theirs.as_mut_slice().into())
+                .unwrap();
+            assert_eq!((ours, &tag[..]), (theirs, &expected[..]));
+        }
     }
 }
