@@ -315,6 +315,18 @@ impl UnverifiedOperation {
         self.0.encode()
     }
 
+    /// Who claims to have signed it: to be asked before work is spent on it.
+    #[must_use]
+    pub const fn unverified_author(&self) -> IdentityKey {
+        self.0.author
+    }
+
+    /// What it claims to do.
+    #[must_use]
+    pub const fn unverified_operation(&self) -> &Operation {
+        &self.0.operation
+    }
+
     /// Its name in a room: one that is known needn't be verified again.
     #[must_use]
     pub fn hash(&self, genesis: &GenesisHash) -> OperationHash {

@@ -216,6 +216,23 @@ fn nothing_is_lost_or_shown_twice_when_gossip_loses_and_doubles() {
 }
 
 #[test]
+fn the_last_word_before_a_change_of_epoch_is_not_lost() {
+    for seed in 0..20 {
+        let mut world = settled(seed, 4, Weather::CALM);
+        world.run(30 * SECOND);
+        world.weather.loss = 0.3;
+        world.send(0, "last word");
+        world.run(Duration::from_millis(5));
+        let newcomer = world.add("newcomer");
+        world.enter(newcomer);
+        world.run(60 * SECOND);
+        for node in 1..4 {
+            assert_eq!(world.texts(node), ["last word"], "seed {seed}, node {node}");
+        }
+    }
+}
+
+#[test]
 fn messages_of_one_author_come_in_order() {
     for seed in 0..10 {
         let weather = Weather {
@@ -272,7 +289,7 @@ fn a_partition_heals_into_one_epoch_and_loses_nothing() {
 
 #[test]
 fn churn_ends_in_one_epoch_that_all_read() {
-    for seed in 0..12 {
+    for seed in 0..8 {
         let weather = Weather {
             delay: (Duration::from_millis(1), Duration::from_millis(100)),
             loss: 0.1,
@@ -330,8 +347,8 @@ fn a_member_that_never_comes_back_expires_and_is_told_to_have_left() {
     world.kill(2);
     world.run(10 * SECOND);
     assert_eq!(world.notices(0).last().map(String::as_str), Some("member2 is offline."));
-    // The grace of a quarter of an hour, counted from its last renewal, and a minute for clocks that differ.
-    world.run(17 * 60 * SECOND);
+    // The grace of a quarter of an hour, counted from its last renewal, and an hour for clocks that differ.
+    world.run(77 * 60 * SECOND);
     assert_eq!(
         world.notices(0).last().map(String::as_str),
         Some("member2 has left the room den.")
@@ -347,7 +364,7 @@ fn a_member_that_never_comes_back_expires_and_is_told_to_have_left() {
 fn an_issuer_that_dies_before_it_served_a_box_holds_nobody_up_for_long() {
     for seed in 0..20 {
         let mut world = settled(seed, 4, Weather::CALM);
-        world.run(10 * SECOND);
+        world.run(30 * SECOND);
         let before = world.epoch(0);
         let newcomer = world.add("newcomer");
         world.enter(newcomer);
@@ -361,6 +378,13 @@ fn an_issuer_that_dies_before_it_served_a_box_holds_nobody_up_for_long() {
             .run_until(40 * SECOND, |world| world.settled(5))
             .expect("the others settle");
         println!("seed {seed}: settled {took:?} after the issuer's death");
+        let questions = world.questions;
+        world.run(10 * SECOND);
+        let asked = world.questions - questions;
+        assert!(
+            asked < 100,
+            "seed {seed}: {asked} questions in 10 s among 4 with nothing to say"
+        );
     }
 }
 

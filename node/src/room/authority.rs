@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use snug_crypto::bounds::MAX_OPERATION_PARENTS;
 use snug_crypto::genesis::Genesis;
 use snug_crypto::ids::{IdentityKey, OperationHash};
 use snug_crypto::operation::{Operation, OperationError, Role, SignedOperation, UnverifiedOperation};
@@ -32,7 +33,7 @@ impl Authority {
         genesis: &Genesis,
     ) -> Result<Option<SignedOperation>, OperationError> {
         let hash = operation.hash(&genesis.hash());
-        if self.operations.contains_key(&hash) || self.operations.len() >= MAX_OPERATIONS {
+        if self.operations.contains_key(&hash) || !self.may_matter(&operation, genesis) {
             return Ok(None);
         }
         let operation = operation.verify(genesis)?;
@@ -40,10 +41,21 @@ impl Authority {
         Ok(Some(operation))
     }
 
-    /// Adds an operation that was verified, or made here; `false` when we had it or may not hold more.
+    /// Whether an operation could count, judged before its signature is checked: the admin's own, or of an identity that the admin made
+    /// one, or the admin's tombstone in whosever hand. Anything else would only fill the log.
+    fn may_matter(&self, operation: &UnverifiedOperation, genesis: &Genesis) -> bool {
+        let author = operation.unverified_author();
+        if matches!(operation.unverified_operation(), Operation::Tombstone(_)) {
+            return true;
+        }
+        self.operations.len() < MAX_OPERATIONS
+            && (author.as_bytes() == genesis.admin().as_bytes() || self.roles.get(&author) == Some(&Role::Admin))
+    }
+
+    /// Adds an operation that was verified, or made here; `false` when we had it.
     pub(super) fn insert_verified(&mut self, operation: SignedOperation, genesis: &Genesis) -> bool {
         let hash = operation.hash();
-        if self.operations.contains_key(&hash) || self.operations.len() >= MAX_OPERATIONS {
+        if self.operations.contains_key(&hash) {
             return false;
         }
         self.operations.insert(hash, operation);
@@ -55,12 +67,13 @@ impl Authority {
         self.roles.get(identity).copied().unwrap_or(Role::Member)
     }
 
-    /// Operations that no other names as its past: the parents of the next one.
+    /// Operations that no other names as its past: the parents of the next one, as many as one may name.
     pub(super) fn heads(&self) -> Vec<OperationHash> {
         let named: BTreeSet<&OperationHash> = self.operations.values().flat_map(|op| op.parents()).collect();
         self.operations
             .keys()
             .filter(|hash| !named.contains(hash))
+            .take(MAX_OPERATION_PARENTS)
             .copied()
             .collect()
     }

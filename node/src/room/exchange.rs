@@ -17,7 +17,9 @@ use snug_crypto::wire::Writer;
 use snug_crypto::{kdf, label};
 
 use super::frames::Way;
-use super::timing::{COMPARE_INTERVAL, GAP_PATIENCE, MAX_QUERIES, REPLY_BYTES, SYNC_EPOCHS};
+use super::timing::{
+    AFTERMATH, COMPARE_INTERVAL, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES, REPLY_BYTES, RETELL_INTERVAL, SYNC_EPOCHS,
+};
 use super::{Now, Output, Phase, QueryId, RequestId, Room, Verdict};
 
 /// What a question was about, until its reply is here.
@@ -52,6 +54,12 @@ pub(super) struct Questions {
     open: BTreeMap<QueryId, Question>,
     next_compare: Duration,
     gap_since: Option<Duration>,
+    /// How long a gap waits for its next pull: doubled while nobody can fill it.
+    gap_wait: Duration,
+    /// When the epoch changed last.
+    epoch_since: Option<Duration>,
+    /// When all records were last told to a link.
+    retold: Option<Duration>,
 }
 
 impl Questions {
@@ -61,6 +69,9 @@ impl Questions {
             open: BTreeMap::new(),
             next_compare: elapsed + COMPARE_INTERVAL,
             gap_since: None,
+            gap_wait: GAP_PATIENCE,
+            epoch_since: None,
+            retold: None,
         }
     }
 
@@ -81,13 +92,19 @@ impl Questions {
         self.gap_since.get_or_insert(elapsed);
     }
 
+    /// A new epoch is held: what was sent under the one before, and lost, has no successor that would show the gap.
+    pub(super) fn epoch_changed(&mut self, elapsed: Duration) {
+        self.epoch_since = Some(elapsed);
+        self.hurry(elapsed);
+    }
+
     /// We seem to lag behind: compare soon.
     pub(super) fn hurry(&mut self, elapsed: Duration) {
         self.next_compare = self.next_compare.min(elapsed + GAP_PATIENCE);
     }
 
     pub(super) fn next_wake(&self) -> Option<Duration> {
-        let gap = self.gap_since.map(|since| since + GAP_PATIENCE);
+        let gap = self.gap_since.map(|since| since + self.gap_wait);
         Some(gap.map_or(self.next_compare, |gap| gap.min(self.next_compare)))
     }
 }
@@ -155,18 +172,19 @@ impl Room {
 
     /// Compares with a random link now and then, and pulls what a gap shows to be missing.
     pub(super) fn tend_exchange(&mut self, now: Now) {
-        let sending = self.epochs.newest_held(1).first().copied();
-        let gap = sending.is_some_and(|id| self.delivery.has_gap(&id)) || self.timeline.waits();
+        let held = self.epochs.newest_held(SYNC_EPOCHS);
+        let gap = held.iter().any(|id| self.delivery.has_gap(id)) || self.timeline.waits();
         if !gap {
             self.questions.gap_since = None;
-        } else if self
-            .questions
-            .gap_since
-            .is_some_and(|since| now.elapsed.saturating_sub(since) >= GAP_PATIENCE)
-        {
-            self.questions.gap_since = Some(now.elapsed);
-            if let Some(to) = self.random_link() {
-                self.ask_frames(to);
+            self.questions.gap_wait = GAP_PATIENCE;
+        } else {
+            let since = *self.questions.gap_since.get_or_insert(now.elapsed);
+            if now.elapsed.saturating_sub(since) >= self.questions.gap_wait {
+                self.questions.gap_since = Some(now.elapsed);
+                self.questions.gap_wait = (self.questions.gap_wait * 2).min(GAP_PATIENCE_MAX);
+                if let Some(to) = self.random_link() {
+                    self.ask_frames(to);
+                }
             }
         }
         if now.elapsed >= self.questions.next_compare {
@@ -176,6 +194,11 @@ impl Room {
             if let Some(to) = self.random_link() {
                 let digest = self.digest(now);
                 self.ask(to, DirectRequest::Compare { digest }, Question::Compare { to });
+                // The digest covers the best epoch alone, as members may rightly differ in the older ones.
+                let since = self.questions.epoch_since;
+                if since.is_some_and(|since| now.elapsed.saturating_sub(since) < AFTERMATH) {
+                    self.ask_frames(to);
+                }
             }
         }
     }
@@ -213,8 +236,8 @@ impl Room {
     fn digest(&self, now: Now) -> [u8; 32] {
         let mut state = Writer::new();
         state.count(self.members.records().count());
-        for record in self.members.records() {
-            state.raw(record.identity().as_bytes()).u64(record.seq());
+        for (identity, seq, digest) in self.members.digests() {
+            state.raw(identity.as_bytes()).u64(seq).raw(digest);
         }
         state.count(self.authority.hashes().count());
         for hash in self.authority.hashes() {
@@ -362,12 +385,17 @@ impl Room {
         let reply = bytes.and_then(|bytes| DirectReply::decode(&bytes).ok());
         match (question, reply) {
             (Question::Sync { to }, Some(DirectReply::Sync { bundle, wants, more })) => {
-                let progress = !bundle.records.is_empty() || !bundle.operations.is_empty();
+                let before = self.knowledge();
+                let nothing_to_tell = bundle == Bundle::default() && wants == Wants::default();
                 self.take_all(to, bundle, now);
                 self.own.synced();
                 self.give(to, &wants);
-                if more && progress {
+                // Only what was new counts: a peer that repeats itself must not keep us asking.
+                if more && self.knowledge() != before {
                     self.ask_sync(to);
+                }
+                if nothing_to_tell {
+                    self.retell(to, now);
                 }
                 self.ask_frames(to);
             }
@@ -381,6 +409,9 @@ impl Room {
                     if self.take_frame(frame, now) == Verdict::Accept {
                         taken += 1;
                     }
+                }
+                if taken > 0 {
+                    self.questions.gap_wait = GAP_PATIENCE;
                 }
                 if full && taken > 0 {
                     self.ask_frames(to);
@@ -401,8 +432,29 @@ impl Room {
                     Err(error) => tracing::debug!(%error, "a peer gave other members than the announcement's"),
                 }
             }
-            (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes),
+            (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes, now),
             _ => {}
+        }
+    }
+
+    /// Rises with everything that is learnt.
+    fn knowledge(&self) -> (u64, usize, u64) {
+        (
+            self.members.version(),
+            self.authority.hashes().count(),
+            self.epochs.version(),
+        )
+    }
+
+    /// Tells a link all records: numbers agree, and still we differ, so somebody signed two under one number.
+    fn retell(&mut self, to: PeerKey, now: Now) {
+        let due = |at: Duration| now.elapsed.saturating_sub(at) >= RETELL_INTERVAL;
+        if self.questions.retold.is_none_or(due) {
+            self.questions.retold = Some(now.elapsed);
+            let (bundle, _) = self.bundle(|_| true, |_| false, |_| false);
+            if bundle != Bundle::default() {
+                self.ask(to, DirectRequest::Push(bundle), Question::Push);
+            }
         }
     }
 

@@ -218,14 +218,21 @@ impl Room {
                 Verdict::Accept
             }
             Merged::Known | Merged::Refused => Verdict::Ignore,
-            Merged::Equivocation => {
-                if let Some(Record::Leaf(leaf)) = self.members.record(&identity).cloned() {
-                    let view = self.view_of(&leaf, now);
-                    let warning = Warning::Equivocation {
-                        name: view.name,
-                        fingerprint: view.fingerprint,
-                    };
-                    self.event(RoomEvent::Warning(warning));
+            Merged::Equivocation { first } => {
+                // Whoever holds the other one has to hear of the one that counts: all settle on the same.
+                if let Some(kept) = self.members.record(&identity).cloned() {
+                    self.publish_control(&ControlMessage::Record(kept.to_unverified()));
+                    if let (true, Record::Leaf(leaf)) = (first, &kept) {
+                        let view = self.view_of(leaf, now);
+                        let warning = Warning::Equivocation {
+                            name: view.name,
+                            fingerprint: view.fingerprint,
+                        };
+                        self.event(RoomEvent::Warning(warning));
+                    }
+                }
+                if identity == self.me && self.phase == Phase::In {
+                    self.meet_own_record(now);
                 }
                 Verdict::Ignore
             }

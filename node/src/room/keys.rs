@@ -19,7 +19,8 @@ use super::epochs::View;
 use super::exchange::Question;
 use super::issue::Situation;
 use super::timing::{
-    BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, CUSTODIANS_WANTED, KEPT_AGE, PRUNE_INTERVAL, STUCK_AFTER,
+    BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, CUSTODIANS_WANTED, CUSTODY_RETRY, CUSTODY_RETRY_MAX, KEPT_AGE,
+    PRUNE_INTERVAL, STUCK_AFTER,
 };
 use super::{Now, Phase, Room, RoomEvent, Warning, day};
 
@@ -33,6 +34,26 @@ pub(super) struct Recovery {
     next_ask: Option<Duration>,
     /// Peers that had none, for the epoch looked for.
     refused: BTreeSet<PeerKey>,
+}
+
+/// Our copying of an epoch's boxes for others.
+#[derive(Default)]
+pub(super) struct Custody {
+    epoch: Option<EpochId>,
+    next: Duration,
+    wait: Duration,
+    /// Boxes that the source of this turn has given.
+    skip: u32,
+    /// Which of the sources is asked.
+    turn: usize,
+}
+
+impl Custody {
+    pub(super) fn next_wake(&self, elapsed: Duration) -> Option<Duration> {
+        self.epoch
+            .map(|_| self.next)
+            .filter(|next| *next > elapsed && *next < Duration::MAX)
+    }
 }
 
 impl Recovery {
@@ -325,6 +346,8 @@ impl Room {
                     };
                     self.event(RoomEvent::Warning(warning));
                 }
+                // For those whose boxes are good the epoch stays exact: only a new incarnation makes them want another.
+                self.rebirth(now);
             }
             Err(BoxError::ServerFault | BoxError::NotForUs) => refused(self),
         }
@@ -335,51 +358,76 @@ impl Room {
         let (Some(id), Some(mine)) = (best, self.own.leaf_id()) else {
             return;
         };
-        if !self.epochs.holds(&id) || self.questions.asking_boxes(&id) {
+        if self.custody.epoch != Some(id) {
+            self.custody = Custody {
+                epoch: Some(id),
+                next: now.elapsed,
+                wait: CUSTODY_RETRY,
+                skip: 0,
+                turn: 0,
+            };
+        }
+        if now.elapsed < self.custody.next || !self.epochs.holds(&id) || self.questions.asking_boxes(&id) {
             return;
         }
         let Some(known) = self.epochs.known(&id) else { return };
-        let have = known.boxes.len();
-        if have >= known.announcement.members().len() {
+        let header = known.announcement.header();
+        if known.boxes.len() >= known.announcement.members().len() {
+            self.custody.next = Duration::MAX;
             return;
         }
-        let custodians = &known.announcement.header().custodians;
-        let seen = custodians
-            .iter()
+        let seen = (header.custodians.iter())
             .filter_map(|leaf| self.members.leaf(leaf))
             .filter(|leaf| leaf.id() != mine && self.members.present(leaf, now.elapsed))
             .count();
-        if !custodians.contains(&mine) && seen >= CUSTODIANS_WANTED {
-            return;
-        }
-        let source = std::iter::once(&known.announcement.header().issuer)
-            .chain(custodians)
+        let needed = header.custodians.contains(&mine) || seen < CUSTODIANS_WANTED;
+        let sources: Vec<PeerKey> = std::iter::once(&header.issuer)
+            .chain(header.custodians.iter().filter(|leaf| **leaf != header.issuer))
             .filter_map(|leaf| Some(self.members.leaf(leaf)?.peer()))
-            .find(|peer| self.members.linked(peer));
-        if let Some(to) = source {
-            let skip = u32::try_from(have).unwrap_or(u32::MAX);
-            self.ask(
-                to,
-                DirectRequest::Boxes { epoch: id, skip },
-                Question::Boxes { epoch: id },
-            );
+            .filter(|peer| self.members.linked(peer))
+            .collect();
+        self.custody.next = now.elapsed + self.custody.wait;
+        self.custody.wait = (self.custody.wait * 2).min(CUSTODY_RETRY_MAX);
+        if let (true, Some(to)) = (needed, sources.get(self.custody.turn % sources.len().max(1))) {
+            let request = DirectRequest::Boxes {
+                epoch: id,
+                skip: self.custody.skip,
+            };
+            self.ask(*to, request, Question::Boxes { epoch: id });
         }
     }
 
-    /// Boxes for our custody; each is checked against the root that the issuer signed.
-    pub(super) fn on_boxes(&mut self, id: EpochId, boxes: Vec<SealedBox>) {
+    /// Boxes for our custody; each is checked against the root that the issuer signed. As long as new ones come we go on at once; else
+    /// the next source is asked, from the beginning, after a growing wait.
+    pub(super) fn on_boxes(&mut self, id: EpochId, boxes: Vec<SealedBox>, now: Now) {
         let Some(known) = self.epochs.known_mut(&id) else {
             return;
         };
+        let (count, before) = (boxes.len(), known.boxes.len());
         for sealed in boxes {
-            if sealed.is_of(&known.announcement) {
+            if !known.boxes.contains_key(&sealed.leaf) && sealed.is_of(&known.announcement) {
                 known.boxes.insert(sealed.leaf, sealed);
+            }
+        }
+        let progress = known.boxes.len() > before;
+        if self.custody.epoch == Some(id) {
+            if progress {
+                self.custody.skip = self
+                    .custody
+                    .skip
+                    .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+                self.custody.wait = CUSTODY_RETRY;
+                self.custody.next = now.elapsed;
+            } else {
+                self.custody.skip = 0;
+                self.custody.turn += 1;
             }
         }
     }
 
     /// An epoch that contains us is held now: what waited for it can go on.
     fn entered(&mut self, now: Now) {
+        self.questions.epoch_changed(now.elapsed);
         self.reopen_held(now);
         self.erase_kems();
     }

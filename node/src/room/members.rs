@@ -10,7 +10,9 @@ use snug_crypto::generation::Generation;
 use snug_crypto::ids::{IdentityKey, LeafId, PeerKey};
 use snug_crypto::leaf::{Leaf, Record};
 
-use super::timing::{CLOCK_SKEW_MS, HEARD_HORIZON, MAX_REGISTERS, PRESENCE_STICKY};
+use snug_crypto::{kdf, label};
+
+use super::timing::{CLOCK_SKEW_MS, HEARD_HORIZON, MAX_LEAVES, MAX_REGISTERS, PRESENCE_STICKY};
 
 /// What merging a record did.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +21,11 @@ pub(super) enum Merged {
     New,
     /// We had it, or a newer one.
     Known,
-    /// The identity signed two different records under one sequence number.
-    Equivocation,
+    /// The identity signed two different records under one sequence number; the one that all settle on is kept.
+    Equivocation {
+        /// Whether this is the first we hear of it.
+        first: bool,
+    },
     /// No room for another identity, or the record expired.
     Refused,
 }
@@ -41,6 +46,8 @@ pub(super) struct Members {
 
 struct Register {
     record: Record,
+    /// What tells it from another of the same number.
+    digest: [u8; 32],
     equivocated: bool,
     /// When something signed by this identity last arrived.
     heard: Option<Duration>,
@@ -63,22 +70,29 @@ impl Members {
         }
     }
 
-    /// Merges a verified record: the higher sequence number wins.
+    /// Merges a verified record: the higher sequence number wins, and of two with the same one the greater encoding, so that members
+    /// who were told different things agree as soon as they talk.
     pub(super) fn merge(&mut self, record: Record, unix_ms: u64) -> Merged {
         let identity = record.identity();
+        // A record from the future could never be superseded by its owner's honest clock, nor forgotten.
+        if record.seq() > unix_ms.saturating_add(CLOCK_SKEW_MS) {
+            return Merged::Refused;
+        }
+        let digest = kdf::hash(label::RECORD, &[&record.encode()]);
+        let (mut equivocated, mut first) = (false, false);
         if let Some(register) = self.registers.get_mut(&identity) {
             let (known, new) = (register.record.seq(), record.seq());
-            if new < known {
+            if new < known || (new == known && register.digest == digest) {
                 return Merged::Known;
             }
             if new == known {
-                if register.record == record || register.equivocated {
-                    return Merged::Known;
+                first = !std::mem::replace(&mut register.equivocated, true);
+                if digest < register.digest {
+                    return Merged::Equivocation { first };
                 }
-                register.equivocated = true;
-                return Merged::Equivocation;
+                equivocated = true;
             }
-        } else if self.registers.len() >= MAX_REGISTERS {
+        } else if !self.make_room_for(&record) {
             return Merged::Refused;
         }
         if let Record::Leaf(leaf) = &record {
@@ -87,19 +101,47 @@ impl Members {
             }
             self.leaves.insert(leaf.id(), (**leaf).clone());
         }
-        let heard = self.registers.get(&identity).and_then(|r| r.heard);
-        let unlinked = self.registers.get(&identity).and_then(|r| r.unlinked);
-        self.registers.insert(
-            identity,
-            Register {
-                record,
-                equivocated: false,
-                heard,
-                unlinked,
-            },
-        );
+        let old = self.registers.get(&identity);
+        let register = Register {
+            record,
+            digest,
+            equivocated,
+            heard: old.and_then(|old| old.heard),
+            unlinked: old.and_then(|old| old.unlinked),
+        };
+        self.registers.insert(identity, register);
         self.version += 1;
-        Merged::New
+        if equivocated {
+            Merged::Equivocation { first }
+        } else {
+            Merged::New
+        }
+    }
+
+    /// Whether another identity fits. Leaves have a share of their own, and the oldest gives way: they need no Room Key, so they must
+    /// never crowd out the living.
+    fn make_room_for(&mut self, record: &Record) -> bool {
+        let is_leave = |register: &Register| matches!(register.record, Record::Leave(_));
+        let leaves = self.registers.values().filter(|register| is_leave(register)).count();
+        if matches!(record, Record::Leaf(_)) {
+            return self.registers.len() - leaves < MAX_REGISTERS;
+        }
+        if leaves < MAX_LEAVES {
+            return true;
+        }
+        let oldest = self
+            .registers
+            .iter()
+            .filter(|(_, register)| is_leave(register))
+            .min_by_key(|(_, r)| r.record.seq());
+        let Some((identity, seq)) = oldest.map(|(identity, register)| (*identity, register.record.seq())) else {
+            return false;
+        };
+        if seq >= record.seq() {
+            return false;
+        }
+        self.registers.remove(&identity);
+        true
     }
 
     /// Everybody whose newest record is an unexpired leaf of this generation.
@@ -126,11 +168,12 @@ impl Members {
             .min()
     }
 
-    /// A leaf lives as long as it says, but never longer than the room's grace after it was made.
+    /// A leaf lives as long as it says, but never longer than the room's grace after it was made; and an hour more, so that a member
+    /// whose clock is that much behind ours is not refused.
     fn expiry(&self, leaf: &Leaf) -> u64 {
         leaf.expires_at_ms()
             .min(leaf.seq().saturating_add(self.grace_ms))
-            .saturating_add(CLOCK_SKEW_SLACK_MS)
+            .saturating_add(CLOCK_SKEW_MS)
     }
 
     fn expired(&self, leaf: &Leaf, unix_ms: u64) -> bool {
@@ -151,6 +194,13 @@ impl Members {
 
     pub(super) fn record(&self, identity: &IdentityKey) -> Option<&Record> {
         self.registers.get(identity).map(|register| &register.record)
+    }
+
+    /// What members compare: each identity's newest record, by number and digest.
+    pub(super) fn digests(&self) -> impl Iterator<Item = (&IdentityKey, u64, &[u8; 32])> {
+        self.registers
+            .iter()
+            .map(|(identity, register)| (identity, register.record.seq(), &register.digest))
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
@@ -241,6 +291,3 @@ impl Members {
             .min()
     }
 }
-
-/// A leaf counts this long after it expired, so that members whose clocks differ by minutes do not disagree for long.
-const CLOCK_SKEW_SLACK_MS: u64 = 60_000;

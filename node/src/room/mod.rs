@@ -50,7 +50,7 @@ use exchange::Questions;
 use frames::Unopened;
 use issue::Issuing;
 use judgement::Judgement;
-use keys::Recovery;
+use keys::{Custody, Recovery};
 use members::Members;
 use notices::Shown;
 use outbox::Outbox;
@@ -96,6 +96,7 @@ pub struct Room {
     epochs: Epochs,
     issuing: Issuing,
     recovery: Recovery,
+    custody: Custody,
     delivery: Delivery,
     timeline: Timeline,
     outbox: Outbox,
@@ -164,6 +165,7 @@ impl Room {
             epochs: Epochs::default(),
             issuing: Issuing::default(),
             recovery: Recovery::default(),
+            custody: Custody::default(),
             delivery: Delivery::default(),
             timeline: Timeline::default(),
             outbox: Outbox::default(),
@@ -239,6 +241,7 @@ impl Room {
             self.own.next_wake(now),
             self.issue_due(now),
             self.recovery.next_wake(),
+            self.custody.next_wake(now.elapsed),
             self.outbox.next_wake(),
             self.timeline.next_release(),
             self.questions.next_wake(),

@@ -64,10 +64,22 @@ pub(super) const DAY_MS: u64 = 86_400_000;
 pub(super) const CUSTODIANS: usize = 8;
 /// A member that sees fewer custodians than this becomes one.
 pub(super) const CUSTODIANS_WANTED: usize = 3;
-/// Registers kept at most: twice the largest room, so that leaves do not crowd out the living.
+/// Leaves kept at most: twice the largest room.
 pub(super) const MAX_REGISTERS: usize = 2_048;
-/// Operations kept at most.
-pub(super) const MAX_OPERATIONS: usize = 4_096;
+/// Ends of memberships kept at most; the oldest go first.
+pub(super) const MAX_LEAVES: usize = 1_024;
+/// Operations kept at most: what a capsule's log of 64 KiB holds.
+pub(super) const MAX_OPERATIONS: usize = 512;
+/// Between two times that all records are told to a link which seems to know others of the same numbers.
+pub(super) const RETELL_INTERVAL: Duration = Duration::from_secs(20);
+/// After a change of epoch, how long frames of the epochs before it are still compared.
+pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
+/// The longest wait between two pulls for a gap that nobody could fill.
+pub(super) const GAP_PATIENCE_MAX: Duration = Duration::from_secs(8);
+/// Between two requests for boxes to keep for others, at first; doubled while nothing new comes.
+pub(super) const CUSTODY_RETRY: Duration = Duration::from_secs(1);
+/// The longest such wait.
+pub(super) const CUSTODY_RETRY_MAX: Duration = Duration::from_secs(60);
 /// Announcements kept at most; the least useful go first.
 pub(super) const MAX_ANNOUNCEMENTS: usize = 64;
 /// Announcements of one issuer kept at most, so that one member can't crowd out the others' epochs.

@@ -1,5 +1,8 @@
 //! A small world for rooms: virtual time, links with delay, gossip that loses. Everything follows from the seed.
 
+// Each test program uses its own part of it.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
@@ -8,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use snug::room::{GossipId, Input, Now, Output, QueryId, RequestId, Room, RoomConfig, RoomEvent, Ticket, Verdict};
 use snug_crypto::AdminKey;
+use snug_crypto::direct::DirectRequest;
 use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
 use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::identity::{Identity, TransportKey};
@@ -76,9 +80,12 @@ pub struct World {
     requests: BTreeMap<(usize, RequestId), (usize, QueryId)>,
     next: u64,
     rng: StdRng,
-    genesis: Genesis,
+    pub genesis: Genesis,
     room_key: RoomKey,
     random: [u8; 32],
+    admin: [u8; 32],
+    /// Questions that members have asked of each other.
+    pub questions: usize,
 }
 
 impl World {
@@ -110,10 +117,12 @@ impl World {
             rng,
             genesis,
             room_key,
+            admin,
+            questions: 0,
         }
     }
 
-    fn clock(&self) -> Now {
+    pub fn clock(&self) -> Now {
         Now {
             elapsed: self.now,
             unix_ms: EPOCH_MS + self.now.as_millis() as u64,
@@ -127,11 +136,26 @@ impl World {
     }
 
     pub fn add_identity(&mut self, name: &str, identity_seed: [u8; 32]) -> usize {
-        let identity = Identity::from_seed(&identity_seed);
-        let transport = TransportKey::generate(&mut self.rng);
+        self.add_member(name, identity_seed, None)
+    }
+
+    /// A member that holds the admin's key.
+    pub fn add_admin(&mut self, name: &str) -> usize {
+        let seed = self.rng.random();
+        self.add_member(name, seed, Some(AdminKey::from_seed(&self.admin)))
+    }
+
+    /// The keys that everybody with the Room Key has.
+    pub fn keys(&self) -> GenerationKeys {
         let generation = Generation::first(&self.genesis.hash());
         let random = RoomRandom::from_bytes(self.random);
-        let keys = GenerationKeys::derive(&self.room_key, &random, &self.genesis.handle(), generation);
+        GenerationKeys::derive(&self.room_key, &random, &self.genesis.handle(), generation)
+    }
+
+    fn add_member(&mut self, name: &str, identity_seed: [u8; 32], admin: Option<AdminKey>) -> usize {
+        let identity = Identity::from_seed(&identity_seed);
+        let transport = TransportKey::generate(&mut self.rng);
+        let keys = self.keys();
         let peer = transport.peer_key();
         let config = RoomConfig {
             genesis: self.genesis.clone(),
@@ -140,7 +164,7 @@ impl World {
             identity,
             transport,
             name: name.to_owned(),
-            admin: None,
+            admin,
             grace_s: 900,
         };
         let room = Room::new(config, self.clock(), StdRng::from_rng(&mut self.rng));
@@ -243,6 +267,20 @@ impl World {
         verdicts[0]
     }
 
+    /// Hands a node a question as if it came from another.
+    pub fn request(&mut self, node: usize, from: usize, request: &DirectRequest) {
+        let (id, from) = (RequestId(self.next), self.nodes[from].peer);
+        self.next += 1;
+        self.input(
+            node,
+            Input::Request {
+                from,
+                id,
+                bytes: request.encode().unwrap(),
+            },
+        );
+    }
+
     /// What a node published last.
     pub fn last_published(&self, node: usize) -> Vec<u8> {
         self.nodes[node].published.clone()
@@ -332,7 +370,7 @@ impl World {
         true
     }
 
-    fn input(&mut self, node: usize, input: Input) {
+    pub fn input(&mut self, node: usize, input: Input) {
         let mut out = Vec::new();
         let now = self.clock();
         self.nodes[node].room.handle(input, now, &mut out);
@@ -381,6 +419,7 @@ impl World {
                 *self.nodes[node].verdicts.entry(word).or_default() += 1;
             }
             Output::Query { to, id, bytes } => {
+                self.questions += 1;
                 let target = self.nodes.iter().position(|other| other.peer == to);
                 let delay = self.delay();
                 match target.filter(|target| self.links.contains(&(node.min(*target), node.max(*target)))) {
