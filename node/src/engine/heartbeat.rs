@@ -35,6 +35,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(8);
 /// Failures in a row after which the server counts as away: one may be a restart.
 const TOLERATED_FAILURES: u32 = 2;
+/// After this long without a heartbeat nobody is introduced to us: a wait of it is told at once.
+const LAPSED: Duration = Duration::from_secs(60);
 /// At most this long is a withdrawal waited for: the record lapses by itself.
 const WITHDRAW: Duration = Duration::from_secs(1);
 
@@ -55,7 +57,7 @@ pub(super) struct Heartbeat {
 pub(super) enum Report {
     /// The server took our record, and introduces these.
     Introductions(Vec<Vec<u8>>),
-    /// Several heartbeats in a row failed.
+    /// Several heartbeats in a row failed, or one that is tried again only after our record has long lapsed.
     Away(ServerError),
     /// The server says that the room was deleted. No more heartbeats follow.
     Gone(Option<Box<SignedTombstone>>),
@@ -114,7 +116,8 @@ impl Heartbeat {
                 Beat::Failed(error) => {
                     failures += 1;
                     let wait = retry_wait(failures, &error);
-                    ((failures == TOLERATED_FAILURES).then_some(Report::Away(error)), wait)
+                    let is_away = failures == TOLERATED_FAILURES || wait >= LAPSED;
+                    (is_away.then_some(Report::Away(error)), wait)
                 }
                 Beat::Final(report) => {
                     let _ = reports.send(report).await;
@@ -171,10 +174,10 @@ impl Heartbeat {
             Err(LoginError::WrongCredentials) => {
                 return Err(Beat::Final(Report::ShutOut("it no longer takes the Room Key")));
             }
-            Err(LoginError::TooManyLogins { .. }) => {
-                return Err(Beat::Final(Report::ShutOut(
-                    "too many failed logins to this room, by anybody",
-                )));
+            // Anybody can use up the room's allowance, and nobody may end a member's presence for good: it comes free within a day.
+            Err(LoginError::TooManyLogins { retry_after }) => {
+                let server = self.client.server().clone();
+                return Err(Beat::Failed(ServerError::RateLimited { server, retry_after }));
             }
             Err(LoginError::BadCapsule { .. }) => {
                 return Err(Beat::Final(Report::ShutOut("it hands out a damaged room")));

@@ -146,3 +146,21 @@ async fn a_server_that_lets_us_in_no_more_is_told_of_and_left_alone() {
         alice.handle.leave().await;
     }
 }
+
+#[tokio::test]
+async fn a_login_that_others_used_up_is_tried_again() {
+    let folder = folder();
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let liar = Liar::before(&rendezvous).await;
+    let mut alice = liar.enter(&rendezvous, &den).await;
+    liar.say("/login/", &Problem::new(ProblemType::TooManyLogins).with_retry_after(1));
+    liar.say("PUT ", &Problem::new(ProblemType::TokenRefused));
+    let warning = alice.until_warning().await;
+    assert!(warning.contains("asks to be left alone"), "{warning}");
+    liar.lies.send_replace(Lies::new());
+    let notice = alice.until_system("rendezvous").await;
+    assert!(notice.ends_with(" is back."), "{notice}");
+    alice.handle.leave().await;
+}
