@@ -113,9 +113,10 @@ impl Handout {
         shown(self.room.as_str())
     }
 
-    /// The invite as a QR code for a terminal of this size (cells), or nothing if it doesn't fit.
+    /// The invite as a QR code for a terminal of this size (cells) that these lines stay on too, or nothing if it doesn't fit:
+    /// what is to be copied must not scroll away.
     /// With colour it is black on white whatever the terminal's own; without, it assumes light text on a dark ground.
-    pub fn qr(&self, columns: usize, rows: usize, color: bool) -> Vec<String> {
+    pub fn qr(&self, above: &[String], columns: usize, rows: usize, color: bool) -> Vec<String> {
         // Capitals take a third less room in a code, and the invite is the same in either case.
         let text = Zeroizing::new(self.invite.to_uppercase());
         let Ok(code) = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::L) else {
@@ -127,7 +128,8 @@ impl Handout {
             renderer.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
         }
         let image = renderer.build();
-        let fits = image.lines().all(|line| width(line) <= columns) && image.lines().count() <= rows;
+        let taken: usize = above.iter().map(|line| rows_of(line, columns)).sum();
+        let fits = image.lines().all(|line| width(line) <= columns) && image.lines().count() + taken <= rows;
         if !fits {
             return Vec::new();
         }
@@ -140,6 +142,11 @@ impl Handout {
         };
         image.lines().map(paint).collect()
     }
+}
+
+/// Rows that a terminal gives to a printed line.
+fn rows_of(line: &str, columns: usize) -> usize {
+    width(line).div_ceil(columns.max(1)).max(1)
 }
 
 /// Our own secrets may hold any character that isn't a control: even so nothing unclean is printed.

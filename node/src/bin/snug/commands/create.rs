@@ -95,7 +95,8 @@ pub fn for_people(app: &App, handout: &Handout) -> Vec<String> {
     if std::io::IsTerminal::is_terminal(&std::io::stdout())
         && let Ok((columns, rows)) = crossterm::terminal::size()
     {
-        let code = handout.qr(columns.into(), usize::from(rows).saturating_sub(2), app.color());
+        // An empty line before it, the next prompt after it.
+        let code = handout.qr(&lines, columns.into(), usize::from(rows).saturating_sub(2), app.color());
         lines.extend((!code.is_empty()).then(String::new));
         lines.extend(code);
     }

@@ -29,9 +29,13 @@ fn each_value_ends_its_line_and_the_command_can_be_pasted() {
 
 #[test]
 fn a_code_is_drawn_only_where_it_fits() {
-    let code = handout().qr(120, 60, false);
+    let code = handout().qr(&[], 120, 60, false);
     assert!(code.len() > 20 && code.iter().all(|line| width(line) == width(&code[0])));
-    assert!(handout().qr(30, 60, false).is_empty());
-    assert!(handout().qr(120, 10, false).is_empty());
-    assert!(handout().qr(120, 60, true)[0].starts_with("\u{1b}[30;107m"));
+    assert!(handout().qr(&[], 30, 60, false).is_empty());
+    assert!(handout().qr(&[], 120, 10, false).is_empty());
+    assert!(handout().qr(&[], 120, 60, true)[0].starts_with("\u{1b}[30;107m"));
+    // What stands above it stays in sight: three rows, as one of the lines wraps.
+    let above = ["x".repeat(121), String::new()];
+    assert!(handout().qr(&above, 120, code.len() + 2, false).is_empty());
+    assert_eq!(handout().qr(&above, 120, code.len() + 3, false), code);
 }

@@ -218,12 +218,12 @@ async fn info(handle: Handle) -> Answer {
 
 /// Shows the invite on the ordinary screen, where it can be copied whole.
 fn print_invite(handout: &Handout, color: bool) {
-    for line in handout.to_hand_on() {
-        println!("{line}");
-    }
+    let lines = handout.to_hand_on();
+    lines.iter().for_each(|line| println!("{line}"));
     if let Ok((columns, rows)) = crossterm::terminal::size() {
         handout
-            .qr(columns.into(), rows.into(), color)
+            // The last row is the prompt's.
+            .qr(&lines, columns.into(), usize::from(rows).saturating_sub(1), color)
             .iter()
             .for_each(|line| println!("{line}"));
     }
