@@ -289,3 +289,16 @@ fn a_full_disk_under_the_node() {
     assert_eq!(bob.ready(), key);
     bob.leave();
 }
+
+#[test]
+fn who_leaves_before_the_room_is_ready_is_told_why() {
+    let server = Rendezvous::start();
+    let (maker, home) = (Home::new(), Home::new());
+    let card = member::create(&maker, &server.url(), "den");
+    let (status, words) = outcome(
+        &mut member::join_command(&home, &card, "bob", "--plain"),
+        &[&card.room_key],
+    );
+    assert_eq!(status, Some(0), "{words}");
+    assert!(words.contains("the input ended before the room was ready"), "{words}");
+}

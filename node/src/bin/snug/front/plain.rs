@@ -24,6 +24,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         handout: room.handout,
         people: People::default(),
         here: None,
+        ready: false,
     };
     session::run(dialect, room.handle, room.events).await
 }
@@ -34,6 +35,8 @@ struct Plain {
     people: People,
     /// Who was here when we came in, until it is told.
     here: Option<String>,
+    /// Whether the room was ever ready.
+    ready: bool,
 }
 
 impl Dialect for Plain {
@@ -43,6 +46,7 @@ impl Dialect for Plain {
     fn event(&mut self, event: &Event) -> Reaction {
         Reaction::Show(match &event.kind {
             EventKind::Ready { members, .. } => {
+                self.ready = true;
                 members.iter().for_each(|member| self.people.note(member));
                 let others: Vec<_> = members.iter().filter(|m| !m.me).map(|m| self.people.label(m)).collect();
                 self.here = Some(match others.as_slice() {
@@ -95,6 +99,12 @@ impl Dialect for Plain {
             Typed::Leave => Reaction::Leave(Vec::new()),
             Typed::Unknown(word) => Reaction::Show(vec![format!("! {}", typed::unknown(&word))]),
         }
+    }
+
+    fn input_ended(&self) -> Option<&'static str> {
+        (!self.ready).then_some(
+            "note: the input ended before the room was ready, so it was left again; to stay, keep standard input open",
+        )
     }
 
     fn gave_up(&mut self, unsent: usize) -> Vec<String> {

@@ -42,6 +42,11 @@ pub trait Dialect {
     /// Obeys a line.
     fn line(&mut self, line: Line) -> Reaction;
 
+    /// Input ended, all of it was dealt with, and the room is about to be left: what to say of that on standard error.
+    fn input_ended(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Says that input ended while `unsent` requests were still waiting, in vain.
     fn gave_up(&mut self, unsent: usize) -> Vec<String>;
 }
@@ -58,6 +63,9 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
 
     let reason = loop {
         if !open && waiting.is_empty() {
+            if let Some(words) = dialect.input_ended() {
+                eprintln!("{words}");
+            }
             break None;
         }
         let reaction = tokio::select! {
