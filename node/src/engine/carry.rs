@@ -132,7 +132,7 @@ impl Actor {
             self.emit(EventKind::System {
                 event: "rendezvous",
                 message: Untrusted::new(format!("The rendezvous {} is back.", self.server)),
-                about: None,
+                notice: None,
             });
         }
         self.rendezvous = RendezvousState::Connected;

@@ -39,10 +39,10 @@ pub enum EventKind {
     System {
         /// The stable word for programs, as PRODUCT lists them.
         event: &'static str,
-        /// The sentence.
+        /// The exact sentence, for programs.
         message: Untrusted,
-        /// Whom it is about, if it is about one member.
-        about: Option<Fingerprint>,
+        /// The room's notice, if it is one: what is shown to people is made from it, as the name in it may be half a sentence.
+        notice: Option<Notice>,
     },
     /// Something the user should know of; the room goes on.
     Warning {
@@ -135,7 +135,7 @@ impl From<Notice> for EventKind {
         Self::System {
             event: notice.event(),
             message: notice.text(),
-            about: notice.fingerprint(),
+            notice: Some(notice),
         }
     }
 }

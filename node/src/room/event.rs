@@ -141,14 +141,31 @@ impl Notice {
         }
     }
 
-    /// The sentence for people.
+    /// The name that it mentions.
+    pub fn name(&self) -> Option<&Untrusted> {
+        match self {
+            Self::Welcome { name, .. }
+            | Self::Joined { name, .. }
+            | Self::Left { name, .. }
+            | Self::Offline { name, .. }
+            | Self::Online { name, .. } => Some(name),
+            Self::RoomDeleted { .. } => None,
+        }
+    }
+
+    /// The exact sentence, for programs. Not for people: a name may be half a sentence, see [`Self::text_naming`].
     pub fn text(&self) -> Untrusted {
+        self.text_naming(self.name().map_or("", Untrusted::exact))
+    }
+
+    /// The sentence with the name as `shown`: a name that could pass for something else has to be shown as what it is.
+    pub fn text_naming(&self, shown: &str) -> Untrusted {
         Untrusted::new(match self {
-            Self::Welcome { room, name } => format!("Welcome to the room {room}, {}.", name.exact()),
-            Self::Joined { room, name, .. } => format!("{} has joined the room {room}.", name.exact()),
-            Self::Left { room, name, .. } => format!("{} has left the room {room}.", name.exact()),
-            Self::Offline { name, .. } => format!("{} is offline.", name.exact()),
-            Self::Online { name, .. } => format!("{} is online.", name.exact()),
+            Self::Welcome { room, .. } => format!("Welcome to the room {room}, {shown}."),
+            Self::Joined { room, .. } => format!("{shown} has joined the room {room}."),
+            Self::Left { room, .. } => format!("{shown} has left the room {room}."),
+            Self::Offline { .. } => format!("{shown} is offline."),
+            Self::Online { .. } => format!("{shown} is online."),
             Self::RoomDeleted { room } => format!("The room {room} has been deleted."),
         })
     }
@@ -185,12 +202,12 @@ impl Warning {
             Self::BadEpoch { issuer, fingerprint } => {
                 format!(
                     "{} ({fingerprint}) issued keys that do not fit; they were refused.",
-                    issuer.exact()
+                    issuer.name()
                 )
             }
             Self::Equivocation { name, fingerprint } => format!(
                 "{} ({fingerprint}) told members different things under one number. Its device is broken or hostile.",
-                name.exact()
+                name.name()
             ),
         })
     }

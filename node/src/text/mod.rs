@@ -18,6 +18,7 @@ mod allow;
 mod cells;
 mod clean;
 pub mod json;
+mod plain_name;
 #[cfg(test)]
 mod tests;
 
@@ -84,17 +85,17 @@ impl Untrusted {
         lines
     }
 
-    /// A person's name beside what they say: one short line, white space folded, and in quotes if it holds something that
-    /// could pass for our own punctuation (`bob: yes! alice` would otherwise put words into two mouths).
+    /// A person's name in our own sentences: one short line, white space folded, and in quotes if it holds something that
+    /// could pass for our own words or for another name (`bob: yes! alice` would otherwise put words into two mouths).
     pub fn name(&self) -> String {
         let folded = self.line().split_whitespace().collect::<Vec<_>>().join(" ");
         let name = clip(&folded, NAME_CELLS);
         if name.is_empty() {
             NAMELESS.to_owned()
-        } else if name.contains([':', '*', '|', '<', '>', '#', '(', ')', '[', ']', '“', '”']) {
-            format!("“{}”", name.replace(['“', '”'], "\""))
-        } else {
+        } else if plain_name::is_plain(&folded) {
             name
+        } else {
+            format!("“{}”", name.replace(['“', '”'], "\""))
         }
     }
 

@@ -168,6 +168,46 @@ fn names_are_short_visible_and_speak_for_one() {
 }
 
 #[test]
+fn names_that_could_pass_for_something_else_are_quoted() {
+    let plain = [
+        "alice",
+        "Zoë O'Brien-Smith",
+        "Åsa_2",
+        "j.doe",
+        "Алиса",
+        "Αλίκη",
+        "日本太郎 Taro",
+        "أليس",
+        "आलिस",
+        "ada 🎉",
+        "👩\u{1f3fd}\u{200d}🚀",
+    ];
+    for name in plain {
+        assert_eq!(Untrusted::new(name).name(), name);
+    }
+    let odd = [
+        "bob has left the room den. x",
+        "* alice",
+        "bob is offline",
+        "carol HAS joined",
+        "alice, admin",
+        "bob.",
+        "al\u{456}ce",
+        "αlice",
+        "ａｌｉｃｅ",
+        "\u{1d41a}lice",
+        "bob\u{2d0} yes",
+        "bob ✔",
+        "“bob”",
+        "bob…",
+    ];
+    for name in odd {
+        let shown = Untrusted::new(name).name();
+        assert!(shown.starts_with('“') && shown.ends_with('”'), "{shown}");
+    }
+}
+
+#[test]
 fn cutting_and_wrapping_count_cells() {
     assert_eq!(clip("日本語", 6), "日本語");
     assert_eq!(clip("日本語", 5), "日本…");

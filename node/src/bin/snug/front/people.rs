@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use snug::room::MemberView;
+use snug::room::{MemberView, Notice};
+use snug::text::Untrusted;
 use snug_crypto::ids::Fingerprint;
 use snug_crypto::operation::Role;
 
@@ -20,21 +21,44 @@ pub struct People {
 impl People {
     /// Notes a member's present name.
     pub fn note(&mut self, member: &MemberView) {
+        self.note_name(member.fingerprint, &member.name);
+    }
+
+    fn note_name(&mut self, fingerprint: Fingerprint, name: &Untrusted) {
         if self.names.len() >= MAX_KNOWN {
             self.names.clear();
         }
-        self.names.insert(member.fingerprint, member.name.name());
+        self.names.insert(fingerprint, name.name());
     }
 
     /// The name to show: cleaned, with the fingerprint's first digits if somebody else goes by the same name.
     pub fn label(&self, member: &MemberView) -> String {
-        let name = member.name.name();
+        self.label_of(&member.fingerprint, &member.name)
+    }
+
+    /// A system event's sentence, with whom it is about named as beside messages.
+    pub fn sentence(&mut self, message: &Untrusted, notice: Option<&Notice>) -> String {
+        let Some((notice, name)) = notice.and_then(|notice| Some((notice, notice.name()?))) else {
+            return message.line();
+        };
+        let shown = match notice.fingerprint() {
+            Some(fingerprint) => {
+                self.note_name(fingerprint, name);
+                self.label_of(&fingerprint, name)
+            }
+            None => name.name(),
+        };
+        notice.text_naming(&shown).line()
+    }
+
+    fn label_of(&self, fingerprint: &Fingerprint, name: &Untrusted) -> String {
+        let name = name.name();
         let shared = self
             .names
             .iter()
-            .any(|(other, known)| *other != member.fingerprint && is_same(known, &name));
+            .any(|(other, known)| other != fingerprint && is_same(known, &name));
         if shared {
-            format!("{name}#{}", short(&member.fingerprint))
+            format!("{name}#{}", short(fingerprint))
         } else {
             name
         }
@@ -87,8 +111,6 @@ fn is_same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 pub mod tests {
-    use snug::text::Untrusted;
-
     use super::*;
 
     pub fn member(name: &str, byte: u8) -> MemberView {
@@ -115,5 +137,34 @@ pub mod tests {
         // Nobody can put the mark into a name and pass for another.
         people.note(&member("bob#03030303", 4));
         assert_eq!(people.label(&member("bob#03030303", 4)), "“bob#03030303”");
+    }
+
+    #[test]
+    fn notices_name_members_as_messages_do() {
+        let mut people = People::default();
+        people.note(&member("alice", 1));
+        let mut joined = |name: &str, byte: u8| {
+            let notice = Notice::Joined {
+                room: "den".into(),
+                name: Untrusted::new(name),
+                fingerprint: Fingerprint::from_bytes([byte; 16]),
+            };
+            people.sentence(&notice.text(), Some(&notice))
+        };
+        assert_eq!(joined("bob", 2), "bob has joined the room den.");
+        assert_eq!(
+            joined("bob has left the room den. x", 3),
+            "“bob has left the room den. x” has joined the room den."
+        );
+        assert_eq!(joined("* alice", 4), "“* alice” has joined the room den.");
+        assert_eq!(joined("Alice", 5), "Alice#05050505 has joined the room den.");
+        let welcome = Notice::Welcome {
+            room: "den".into(),
+            name: Untrusted::new("alice"),
+        };
+        assert_eq!(
+            people.sentence(&welcome.text(), Some(&welcome)),
+            "Welcome to the room den, alice."
+        );
     }
 }

@@ -56,9 +56,9 @@ impl Dialect for Plain {
                 Vec::new()
             }
             EventKind::Message(message) => said(&mut self.people, message),
-            EventKind::System { message, .. } => {
+            EventKind::System { message, notice, .. } => {
                 // Who is here is told below the welcome, which follows at once.
-                std::iter::once(format!("* {}", message.line()))
+                std::iter::once(format!("* {}", self.people.sentence(message, notice.as_ref())))
                     .chain(self.here.take())
                     .collect()
             }

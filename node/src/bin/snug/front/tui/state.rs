@@ -90,8 +90,9 @@ impl State {
                 self.set_members(members.clone());
             }
             EventKind::Message(message) => self.message(at_unix_ms, message),
-            EventKind::System { message, .. } => {
-                self.push(at_unix_ms, Kind::Notice, vec![message.line()]);
+            EventKind::System { message, notice, .. } => {
+                let sentence = self.people.sentence(message, notice.as_ref());
+                self.push(at_unix_ms, Kind::Notice, vec![sentence]);
                 return true;
             }
             EventKind::Warning { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
