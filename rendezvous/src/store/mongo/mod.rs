@@ -6,7 +6,8 @@
 //!            admin_capsule, tombstone?, purge_at?}                                      TTL on purge_at
 //! sessions  {_id: token hash, room, admin, generation, expires_at}                      TTL on expires_at
 //! presence  {_id: token hash, room, record, expires_at}                                 TTL on expires_at, index (room, _id)
-//! attempts  {_id: keyed handle, open: [{id, at, counts}], expires_at}                   TTL on expires_at
+//! attempts  {_id: keyed handle, open: [{id, at}], expires_at}: those that count          TTL on expires_at
+//!           {_id: keyed handle ‖ attempt, at, expires_at}: one that doesn't
 //! ```
 //!
 //! `_id` makes rooms and tokens unique. Every operation touches one document of a collection, so each is atomic; a session
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error;
 use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, IndexOptions, ReturnDocument, WriteConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
@@ -38,8 +39,6 @@ const DATABASE: &str = "snug";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections to each server of the deployment.
 const MAX_POOL: u32 = 32;
-/// Login attempts of a room that don't count, kept at most: they are closed by their finish.
-const MAX_OPEN_ATTEMPTS: i64 = 4096;
 
 pub(crate) struct MongoStore {
     client: Client,
@@ -222,22 +221,29 @@ impl Store for MongoStore {
         now_ms: u64,
     ) -> BoxFuture<'_, Result<bool, StoreError>> {
         bounded(async move {
+            let expires_at = date(now_ms.saturating_add(ATTEMPT_TTL_MS));
+            let Some(limit) = limit else {
+                let id = exempt_id(&room, &attempt);
+                let document = doc! { "_id": id, "at": date(now_ms), "expires_at": expires_at };
+                return self
+                    .attempts
+                    .insert_one(document)
+                    .await
+                    .map(|_| true)
+                    .map_err(unavailable);
+            };
             // One update: forget old attempts, count those that are left, add this one if there is room.
             let recent = doc! { "$filter": {
                 "input": { "$ifNull": ["$open", []] },
                 "cond": { "$gt": ["$$this.at", date(now_ms.saturating_sub(ATTEMPT_TTL_MS))] },
             } };
-            let counted = doc! { "$size": { "$filter": { "input": "$open", "cond": "$$this.counts" } } };
-            let room_left = match limit {
-                Some(limit) => doc! { "$lt": [counted, i64::from(limit)] },
-                None => doc! { "$lt": [{ "$size": "$open" }, MAX_OPEN_ATTEMPTS] },
-            };
-            let this = doc! { "id": binary(attempt.as_bytes()), "at": date(now_ms), "counts": limit.is_some() };
+            let room_left = doc! { "$lt": [{ "$size": "$open" }, i64::from(limit)] };
+            let this = doc! { "id": binary(attempt.as_bytes()), "at": date(now_ms) };
             let update = vec![
                 doc! { "$set": { "open": recent } },
                 doc! { "$set": {
                     "open": { "$cond": [room_left, { "$concatArrays": ["$open", [this]] }, "$open"] },
-                    "expires_at": date(now_ms.saturating_add(ATTEMPT_TTL_MS)),
+                    "expires_at": expires_at,
                 } },
             ];
             let id = doc! { "_id": binary(room.as_bytes()) };
@@ -282,7 +288,17 @@ impl Store for MongoStore {
                 .await
                 .map_err(unavailable)?;
             if closed.modified_count != 1 {
-                return Ok(Opened::Refused);
+                let exempt = doc! { "_id": exempt_id(&room, &attempt), "at": { "$gt": since } };
+                if self
+                    .attempts
+                    .delete_one(exempt)
+                    .await
+                    .map_err(unavailable)?
+                    .deleted_count
+                    != 1
+                {
+                    return Ok(Opened::Refused);
+                }
             }
             let other_capsule = match kind {
                 Kind::Room => "admin_capsule",
@@ -456,6 +472,11 @@ impl Store for MongoStore {
             Ok(())
         })
     }
+}
+
+/// What an attempt that does not count goes by.
+fn exempt_id(room: &KeyedHandle, attempt: &AttemptId) -> Bson {
+    binary(&[&room.as_bytes()[..], attempt.as_bytes()].concat())
 }
 
 /// Presence and attempts live for seconds to hours: one server's word for them is enough.

@@ -30,8 +30,9 @@ const CAPSULES: TableDefinition<'_, &[u8; 33], &[u8]> = TableDefinition::new("ca
 const SESSIONS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("sessions");
 /// Keyed handle ‖ token hash → (expiry, sealed record).
 const PRESENCE: TableDefinition<'_, &[u8; 64], (u64, &[u8])> = TableDefinition::new("presence");
-/// Keyed handle ‖ attempt → (start, whether it counts).
-const ATTEMPTS: TableDefinition<'_, &[u8; 48], (u64, bool)> = TableDefinition::new("attempts");
+/// Keyed handle ‖ whether it counts ‖ attempt → start. Those that count lie together, and the others don't slow their
+/// counting.
+const ATTEMPTS: TableDefinition<'_, &[u8; 49], u64> = TableDefinition::new("attempts");
 
 const VERSION: &str = "version";
 const KEY_CHECK: &str = "key check";
@@ -182,10 +183,12 @@ impl Store for RedbStore {
             let mut attempts = transaction.open_table(ATTEMPTS)?;
             if let Some(limit) = limit {
                 let mut open = 0;
-                for entry in attempts.range::<&[u8; 48]>(&join48(&room, &[0; 16])..=&join48(&room, &[0xFF; 16]))? {
-                    let (_, value) = entry?;
-                    let (at_ms, counts) = value.value();
-                    if counts && now_ms.saturating_sub(at_ms) < ATTEMPT_TTL_MS {
+                let (first, last) = (
+                    attempt_key(&room, true, &[0; 16]),
+                    attempt_key(&room, true, &[0xFF; 16]),
+                );
+                for entry in attempts.range::<&[u8; 49]>(&first..=&last)? {
+                    if now_ms.saturating_sub(entry?.1.value()) < ATTEMPT_TTL_MS {
                         open += 1;
                         if open >= limit {
                             return Ok(Ok(false));
@@ -193,7 +196,7 @@ impl Store for RedbStore {
                     }
                 }
             }
-            attempts.insert(&join48(&room, attempt.as_bytes()), (now_ms, limit.is_some()))?;
+            attempts.insert(&attempt_key(&room, limit.is_some(), attempt.as_bytes()), now_ms)?;
             Ok(Ok(true))
         })
     }
@@ -208,10 +211,15 @@ impl Store for RedbStore {
                 token,
                 expires_at_ms,
             } = finish;
-            let opened_at = transaction
-                .open_table(ATTEMPTS)?
-                .remove(&join48(&room, attempt.as_bytes()))?
-                .map(|value| value.value().0);
+            let mut opened_at = None;
+            for counts in [true, false] {
+                let key = attempt_key(&room, counts, attempt.as_bytes());
+                let removed = transaction
+                    .open_table(ATTEMPTS)?
+                    .remove(&key)?
+                    .map(|value| value.value());
+                opened_at = opened_at.or(removed);
+            }
             if opened_at.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= ATTEMPT_TTL_MS) {
                 return Ok(Ok(Opened::Refused));
             }
@@ -398,7 +406,7 @@ impl Store for RedbStore {
 struct Expired {
     sessions: Vec<[u8; 32]>,
     presence: Vec<[u8; 64]>,
-    attempts: Vec<[u8; 48]>,
+    attempts: Vec<[u8; 49]>,
     rooms: Vec<[u8; 32]>,
 }
 
@@ -472,7 +480,7 @@ fn find_expired(transaction: &ReadTransaction, now_ms: u64) -> Result<Expired, F
     }
     for entry in transaction.open_table(ATTEMPTS)?.iter()? {
         let (key, value) = entry?;
-        let old = now_ms.saturating_sub(value.value().0) >= ATTEMPT_TTL_MS;
+        let old = now_ms.saturating_sub(value.value()) >= ATTEMPT_TTL_MS;
         if old && push_bounded(&mut expired.attempts, *key.value()) {
             break;
         }
@@ -526,10 +534,11 @@ fn join64(room: &KeyedHandle, rest: &[u8; 32]) -> [u8; 64] {
     key
 }
 
-fn join48(room: &KeyedHandle, rest: &[u8; 16]) -> [u8; 48] {
-    let mut key = [0; 48];
+fn attempt_key(room: &KeyedHandle, counts: bool, attempt: &[u8; 16]) -> [u8; 49] {
+    let mut key = [0; 49];
     key[..32].copy_from_slice(room.as_bytes());
-    key[32..].copy_from_slice(rest);
+    key[32] = u8::from(counts);
+    key[33..].copy_from_slice(attempt);
     key
 }
 
