@@ -113,12 +113,13 @@ impl Untrusted {
 
     /// For a window title: one line of at most 60 cells, without what shells and terminals treat specially in titles.
     pub fn title(&self) -> String {
+        // Taken out before the text is cleaned: marks of characters that are gone would pile up on the one before.
         let plain: String = self
-            .line()
+            .0
             .chars()
             .filter(|c| !matches!(c, '\\' | '`' | '$' | ';' | '|'))
             .collect();
-        clip(plain.trim(), TITLE_CELLS)
+        clip(clean(&plain, Breaks::ToSpace).trim(), TITLE_CELLS)
     }
 }
 

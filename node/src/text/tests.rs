@@ -137,6 +137,9 @@ fn marks_are_bounded_and_never_land_on_our_text() {
     assert_eq!(Untrusted::new(zalgo).line().chars().count(), 2 + 2 * clean::MAX_MARKS);
     assert_eq!(Untrusted::new("\u{301}x").line(), "\u{25cc}\u{301}x");
     assert_eq!(Untrusted::new("a\n\u{301}x").lines(9), ["a", "\u{25cc}\u{301}x"]);
+    // What a title leaves out doesn't free the marks that stood on it.
+    let title = Untrusted::new(format!("Z{0}|{0}|{0}", "\u{301}".repeat(clean::MAX_MARKS))).title();
+    assert_eq!(title.chars().count(), 1 + clean::MAX_MARKS);
     // Vowels without a consonant pile up just as well.
     assert!(Untrusted::new("\u{1161}".repeat(500)).line().chars().count() <= 1 + clean::MAX_MARKS);
     // So do joined pictures, skin tones or not.
