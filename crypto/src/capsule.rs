@@ -110,6 +110,11 @@ impl Capsule {
         })?;
         Extensions::read(&mut reader, &[])?;
         reader.finish()?;
+        let log_bytes: usize = log.iter().map(|operation| operation.encode().len() + 4).sum();
+        if log_bytes > bounds::MAX_LOG_BYTES {
+            let (what, max) = ("log", bounds::MAX_LOG_BYTES);
+            return Err(DecodeError::TooLong { what, max }.into());
+        }
         let log = log
             .into_iter()
             .map(|operation| operation.verify(&genesis))

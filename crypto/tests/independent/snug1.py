@@ -1,9 +1,11 @@
 """snug/1 once more, written from docs/PROTOCOL.md alone: slow, without secrets' care, for checking test vectors only."""
 
+import functools
 import hashlib
 import hmac
 import struct
 import unicodedata
+from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,9 +23,29 @@ def check(condition, what):
         raise Refused(what)
 
 
+# The document's tables
+
+DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "PROTOCOL.md").read_text()
+
+
+def table(name):
+    """The rows of one of the document's marked tables, as lists of cells."""
+    text = DOCUMENT.split(f"<!-- {name} begin -->")[1].split(f"<!-- {name} end -->")[0]
+    rows = [row for row in text.splitlines() if row.startswith("|")][2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+B = {name.strip("`"): int(value) for name, value, *_ in table("bounds")}
+LABELS = {name.strip("`"): (use, fields) for name, use, fields in table("labels")}
+
 # Notation
 
 PREFIX = b"snug/1 "
+
+
+def label_bytes(label):
+    check(label in LABELS, f"a label that the document doesn't know: {label}")
+    return label.encode()
 
 
 def lp(*fields):
@@ -31,7 +53,7 @@ def lp(*fields):
 
 
 def H(label, *fields):
-    return hashlib.sha256(PREFIX + label.encode() + lp(*fields)).digest()
+    return hashlib.sha256(PREFIX + label_bytes(label) + lp(*fields)).digest()
 
 
 def mac_raw(key, data):
@@ -43,15 +65,15 @@ def extract(salt, ikm):
 
 
 def X(key, label, *fields):
-    return mac_raw(key, PREFIX + label.encode() + b"\0" + lp(*fields) + b"\1")
+    return mac_raw(key, PREFIX + label_bytes(label) + b"\0" + lp(*fields) + b"\1")
 
 
 def MAC(key, label, *fields):
-    return mac_raw(key, PREFIX + label.encode() + b"\0" + lp(*fields))
+    return mac_raw(key, PREFIX + label_bytes(label) + b"\0" + lp(*fields))
 
 
 def signed(label, genesis_hash, digest):
-    return PREFIX + label.encode() + b"\0" + genesis_hash + digest
+    return PREFIX + label_bytes(label) + b"\0" + genesis_hash + digest
 
 
 def sign(seed, label, genesis_hash, digest):
@@ -62,7 +84,43 @@ def public(seed):
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
+# Ed25519's field and curve, for what a library's own verification lets pass
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+
+
+@functools.lru_cache(maxsize=4096)
+def point(encoded):
+    """The affine point of an encoding that is canonical, else None (RFC 8032, 5.1.3)."""
+    y = int.from_bytes(encoded, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    if y >= P:
+        return None
+    u, v = (y * y - 1) % P, (D * y * y + 1) % P
+    x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+    if v * x * x % P == -u % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if v * x * x % P != u or (x == 0 and sign):
+        return None
+    return (P - x if x % 2 != sign else x), y
+
+
+@functools.lru_cache(maxsize=4096)
+def is_key(encoded):
+    """Whether this is the canonical encoding of a point that eight doublings' order doesn't kill."""
+    at = point(encoded)
+    if at is None:
+        return False
+    x, y = at
+    for _ in range(3):
+        k = D * x * x * y * y % P
+        x, y = 2 * x * y * pow(1 + k, -1, P) % P, (y * y + x * x) * pow(1 - k, -1, P) % P
+    return (x, y) != (0, 1)
+
+
 def verify(key, label, genesis_hash, digest, signature):
+    check(is_key(key) and is_key(signature[:32]), "a point that strict verification refuses")
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, signed(label, genesis_hash, digest))
     except (InvalidSignature, ValueError) as error:
@@ -119,12 +177,13 @@ class Reader:
         return read() if self.flag() else None
 
     def extensions(self):
-        last = -1
-        for _ in range(self.number(4)):
+        last, count = -1, self.number(4)
+        check(count <= B["MAX_EXTENSIONS"], "too many")
+        for _ in range(count):
             kind = self.number(2)
             check(kind > last and kind < 0x8000, "extension")
             last = kind
-            self.lp(1536)
+            self.lp(B["MAX_EXTENSION_BYTES"])
 
     def rest(self):
         return self.data[self.at :]
@@ -185,6 +244,7 @@ def open_object(key, kind, data, most):
 
 # X-Wing
 
+@functools.lru_cache(maxsize=256)
 def xwing_expand(seed):
     expanded = hashlib.shake_256(seed).digest(96)
     ek, dk = ML_KEM_768._keygen_internal(expanded[:32], expanded[32:64])
@@ -227,18 +287,22 @@ def has_control(text):
 
 def room_id(typed):
     normal = unicodedata.normalize("NFKC", typed.strip()).strip()
-    check(1 <= len(normal) <= 64 and not has_control(normal), "room id")
+    check(1 <= len(normal) <= B["MAX_ROOM_ID_CHARS"] and not has_control(normal), "room id")
     return normal
 
 
 def room_key(typed):
     normal = unicodedata.normalize("NFC", typed)
-    check(len(normal) >= 5 and len(normal.encode()) <= 1024 and not has_control(normal), "room key")
+    check(len(normal) >= B["MIN_ROOM_KEY_CHARS"] and len(normal.encode()) <= B["MAX_SECRET_BYTES"] and not has_control(normal), "room key")
     return normal
 
 
+def display_name(name):
+    check(is_name(name), "name")
+
+
 def is_name(name):
-    return 1 <= len(name) <= 64 and len(name.encode()) <= 256 and name.strip() and not has_control(name)
+    return len(name) <= B["MAX_NAME_CHARS"] and len(name.encode()) <= B["MAX_NAME_BYTES"] and name.strip() and not has_control(name)
 
 
 # Generations
@@ -253,14 +317,14 @@ def generation_keys(key, r, handle, count):
 def genesis(data):
     r = Reader(data)
     check(r.number(1) == 1, "version")
-    name, description = r.text(256), r.text(512)
+    name, description = r.text(B["MAX_ROOM_ID_CHARS"] * 4), r.text(B["MAX_DESCRIPTION_BYTES"])
     check(room_id(name) == name and not has_control(description), "text")
     result = {"room_id": name, "description": description, "created_at_ms": r.number(8)}
     result["policy"] = {
         "max_participants": r.number(2), "listed": r.flag(), "retention_s": r.number(4),
         "history": r.flag(), "approval": r.flag(), "grace_s": r.number(4),
     }
-    check(1 <= result["policy"]["max_participants"] <= 4096, "participants")
+    check(1 <= result["policy"]["max_participants"] <= B["MAX_MEMBERS"], "participants")
     result["admin_vk"] = r.raw(32)
     r.extensions()
     body, signature = data[: r.at], r.raw(64)
@@ -268,6 +332,29 @@ def genesis(data):
     result["hash"] = H("genesis", body)
     verify(result["admin_vk"], "sign genesis", result["hash"], result["hash"], signature)
     return result
+
+
+# Capsules
+
+def capsule(key, data):
+    r = Reader(open_object(key, 4, data, B["MAX_CAPSULE_BYTES"]))
+    room = genesis(r.lp(B["MAX_ADMIN_CAPSULE_BYTES"]))
+    r.raw(40 + 32)
+    log = r.list(B["MAX_LOG_OPERATIONS"], lambda: r.lp(B["MAX_LOG_BYTES"]))
+    check(sum(len(each) + 4 for each in log) <= B["MAX_LOG_BYTES"], "log")
+    r.extensions()
+    r.end()
+    for each in log:
+        operation(each, room)
+    return room
+
+
+def admin_capsule(key, data):
+    r = Reader(open_object(key, 5, data, B["MAX_ADMIN_CAPSULE_BYTES"]))
+    seed, room = r.raw(32), genesis(r.lp(B["MAX_ADMIN_CAPSULE_BYTES"]))
+    r.extensions()
+    r.end()
+    check(public(seed) == room["admin_vk"], "another admin key")
 
 
 # Records
@@ -279,9 +366,8 @@ def record(data, room, join):
     result = {"identity_vk": r.raw(32)}
     if kind == 1:
         result["leaf_vk"], result["ek"], result["peer"], peer_signature = r.raw(32), r.raw(1216), r.raw(32), r.raw(64)
-        # A point of small order has one of a few encodings; the vectors use the all-zero one.
-        check(kem_is_canonical(result["ek"]) and result["leaf_vk"] != bytes(32), "keys")
-        result["name"] = r.text(256)
+        check(kem_is_canonical(result["ek"]) and is_key(result["leaf_vk"]), "keys")
+        result["name"] = r.text(B["MAX_NAME_BYTES"])
         check(is_name(result["name"]), "name")
     result["seq"], result["incarnation"] = r.number(8), r.number(4)
     if kind == 1:
@@ -306,9 +392,9 @@ def operation(data, room_genesis):
     r, room = Reader(data), room_genesis["hash"]
     check(r.number(1) == 1, "version")
     author = r.raw(32)
-    parents = r.list(16, lambda: r.raw(32))
+    parents = r.list(B["MAX_OPERATION_PARENTS"], lambda: r.raw(32))
     check(all(a < b for a, b in zip(parents, parents[1:])), "order")
-    kind, what = r.number(2), r.lp(16384)
+    kind, what = r.number(2), r.lp(B["MAX_OPERATION_BODY"])
     body, signature = data[: r.at], r.raw(64)
     r.end()
     if kind == 1:
@@ -323,6 +409,22 @@ def operation(data, room_genesis):
     return {"kind": kind, "hash": digest}
 
 
+# Control messages and presence
+
+def control(key, data):
+    plain = open_object(key, 2, data, B["MAX_GOSSIP_BYTES"])
+    check(data[1:25] == MAC(key, "control nonce", plain)[:24], "nonce")
+    check(plain, "empty")
+    return plain[0], plain[1:]
+
+
+def presence(key, data):
+    r = Reader(open_object(key, 3, data, B["MAX_PRESENCE_BYTES"]))
+    r.raw(32 + 8)
+    r.list(B["MAX_ADDRESSES"], lambda: r.text(B["MAX_ADDRESS_BYTES"]))
+    r.end()
+
+
 # Epochs
 
 def announcement(data, room, issuer_key):
@@ -330,13 +432,15 @@ def announcement(data, room, issuer_key):
     check(r.number(1) == 1, "kind")
     r.raw(40)
     result = {"day": r.number(4), "counter": r.number(4), "issuer": r.raw(16)}
-    custodians = r.list(8, lambda: r.raw(16))
+    custodians = r.list(B["MAX_CUSTODIANS"], lambda: r.raw(16))
     members_hash, count = r.raw(32), r.number(4)
     r.extensions()
+    result["head_len"] = r.at
     result["ctx"] = H("context", room, data[: r.at])
     result["commit"], result["box_root"], signature = r.raw(32), r.raw(32), r.raw(64)
-    check(1 <= count <= 256, "the vectors' epochs are small")
-    entries = r.option(lambda: r.list(256, lambda: r.raw(52)))
+    check(1 <= count <= B["MAX_MEMBERS"], "number of members")
+    check(count <= B["MAX_INLINE_MEMBERS"], "members that travel apart are not read here")
+    entries = r.option(lambda: r.list(B["MAX_INLINE_MEMBERS"], lambda: r.raw(52)))
     r.end()
     check(entries is not None and len(entries) == count, "members")
     leaves = [entry[:16] for entry in entries]
@@ -387,9 +491,13 @@ def epoch_keys(psk, es, ctx):
     return {name: X(root, name, ctx) for name in ("env", "tag", "commit", "export", "snd")}
 
 
+def box(r):
+    return r.raw(16), r.lp(1120 + B["MAX_BOX_PLAINTEXT"] + 16), r.list(B["MAX_PATH"], lambda: r.raw(32))
+
+
 def open_box(data, epoch, kem_seed, psk):
     r = Reader(data)
-    leaf_id, ciphertext, path = r.raw(16), r.lp(1120 + 2048 + 16), r.list(12, lambda: r.raw(32))
+    leaf_id, ciphertext, path = box(r)
     r.end()
     leaves = [entry[:16] for entry in epoch["entries"]]
     check(leaf_id in leaves, "not for us")
@@ -398,6 +506,7 @@ def open_box(data, epoch, kem_seed, psk):
     check(epoch["entries"][index][20:] == H("kem", ek), "not for us")
     root = climb(H("box leaf", leaf_id, ciphertext), index, len(leaves), path)
     check(root == epoch["box_root"], "who served it is to blame")
+    check(len(ciphertext) >= 1120 + 16, "the issuer is to blame")
     ss = xwing_decapsulate(kem_seed, ciphertext[:1120])
     text = Reader(copen(X(extract(psk, ss), "box", epoch["ctx"], leaf_id), bytes(12), b"", ciphertext[1120:]))
     check(text.number(1) == 1, "version")
@@ -423,7 +532,7 @@ def padded_len(size):
 
 def pad(contents):
     size = padded_len(len(contents))
-    check(size <= 31744, "too large")
+    check(size <= B["MAX_PADDED_BYTES"], "too large")
     return contents + bytes(size - len(contents))
 
 
@@ -444,24 +553,76 @@ def seal_frame(keys, epoch_id, room, leaf_id, leaf_seed, counter, parents, conte
     return head + nonce + xseal(keys["env"], nonce, head, hdr + inner), frame_hash
 
 
+def content(c):
+    kind, body = c.number(2), c.lp(B["MAX_PADDED_BYTES"])
+    if kind == 1:
+        r = Reader(body)
+        r.text(B["MAX_TEXT_BYTES"])
+        r.option(lambda: r.raw(32))
+        r.number(8)
+        r.end()
+    return kind, body
+
+
 def open_frame(data, keys, epoch_id, room, leaf_keys, used):
-    check(len(data) <= 32768 and data[:9] == b"\1" + keys["tag"][:8], "not of this epoch")
+    check(len(data) <= B["MAX_GOSSIP_BYTES"] and data[:9] == b"\1" + keys["tag"][:8], "not of this epoch")
     nonce = data[9:33]
     r = Reader(xopen(keys["env"], nonce, data[:9], data[33:]))
     leaf_id, counter = r.raw(16), r.number(8)
-    r.list(8, lambda: r.raw(40))
+    r.list(B["MAX_PARENTS"], lambda: r.raw(40))
     hdr = r.data[: r.at]
     check(leaf_id in leaf_keys, "not a member")
-    check((leaf_id, counter) not in used and counter <= 1000, "duplicate, or too far")
+    check((leaf_id, counter) not in used and counter <= B["MAX_SKIP"], "duplicate, or too far")
     inner = copen(chain_key(keys["snd"], leaf_id, counter), nonce[:12], hdr, r.rest())
     padded, signature = inner[:-64], inner[-64:]
     frame_hash = H("frame", epoch_id, hdr, padded)
     verify(leaf_keys[leaf_id], "sign frame", room, frame_hash, signature)
     c = Reader(padded)
-    contents = c.list(123, lambda: (c.number(2), c.lp(31744)))
+    contents = c.list(B["MAX_CONTENTS"], lambda: content(c))
     check(contents and len(padded) == padded_len(c.at) and not any(c.rest()), "padding")
     used.add((leaf_id, counter))
     return frame_hash, contents
+
+
+# Direct requests: only that they decode; what they carry is verified on its own
+
+def ids(r):
+    return r.list(B["MAX_SYNC_ENTRIES"], lambda: r.raw(32))
+
+
+def bundle(r):
+    return [r.list(B["MAX_SYNC_ENTRIES"], lambda: r.lp(B["MAX_GOSSIP_BYTES"])) for _ in range(3)]
+
+
+def counters(r):
+    leaf, after, extra = r.raw(16), r.number(8), r.list(B["MAX_EXTRA_COUNTERS"], lambda: r.number(8))
+    check(all(a < b for a, b in zip([after] + extra, extra)), "counters")
+    return leaf, after, extra
+
+
+def request(data):
+    check(len(data) <= B["MAX_DIRECT_BYTES"], "too long")
+    r = Reader(data)
+    kind = r.number(1)
+    {
+        1: lambda: (r.list(B["MAX_SYNC_ENTRIES"], lambda: r.raw(40)), ids(r), ids(r)), 2: lambda: r.raw(32),
+        3: lambda: bundle(r), 4: lambda: r.raw(48), 5: lambda: r.raw(36), 6: lambda: r.raw(32),
+        7: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: (r.raw(32), r.list(B["MAX_MEMBERS"], lambda: counters(r)))),
+    }.get(kind, lambda: check(False, "kind"))()
+    r.end()
+
+
+def reply(data):
+    check(len(data) <= B["MAX_DIRECT_BYTES"], "too long")
+    r = Reader(data)
+    kind = r.number(1)
+    {
+        1: lambda: (bundle(r), ids(r), ids(r), ids(r), r.flag()), 2: r.flag, 3: lambda: None,
+        4: lambda: r.option(lambda: box(r)), 5: lambda: r.list(B["MAX_MEMBERS"], lambda: box(r)),
+        6: lambda: r.list(B["MAX_MEMBERS"], lambda: r.raw(52)),
+        7: lambda: r.list(B["MAX_SYNC_ENTRIES"], lambda: r.lp(B["MAX_GOSSIP_BYTES"])),
+    }.get(kind, lambda: check(False, "kind"))()
+    r.end()
 
 
 # Invites
@@ -480,6 +641,7 @@ def bech32m_checksum(prefix, values):
 
 
 def invite_bytes(text):
+    check(len(text) <= B["MAX_INVITE_CHARS"], "too long")
     text = "".join(text.split())
     check(text in (text.lower(), text.upper()), "mixed case")
     text = text.lower()
@@ -492,14 +654,25 @@ def invite_bytes(text):
     return bytes(int(bits[i : i + 8], 2) for i in range(0, whole, 8))
 
 
+def invite_text(data):
+    bits = "".join(f"{byte:08b}" for byte in data)
+    bits += "0" * (-len(bits) % 5)
+    values = [int(bits[at : at + 5], 2) for at in range(0, len(bits), 5)]
+    end = bech32m_checksum("snug", values + [0] * 6) ^ 0x2BC830A3
+    values += [end >> shift & 31 for shift in range(25, -1, -5)]
+    return "snug1" + "".join(ALPHABET[value] for value in values)
+
+
 def invite(text):
     r = Reader(invite_bytes(text))
     check(r.number(1) == 1, "version")
-    result = {"server": r.option(lambda: r.text(512)), "room_id": r.text(256), "room_key": r.text(1024)}
+    result = {"server": r.option(lambda: r.text(B["MAX_URL_BYTES"])), "room_id": r.text(B["MAX_ROOM_ID_CHARS"] * 4)}
+    result["room_key"] = r.text(B["MAX_SECRET_BYTES"])
     result["genesis_hash"] = r.raw(32)
     result["serverless"] = r.option(lambda: (r.number(8), r.raw(32), r.raw(32)))
-    result["addresses"] = r.list(16, lambda: r.text(256))
+    result["addresses"] = r.list(B["MAX_ADDRESSES"], lambda: r.text(B["MAX_ADDRESS_BYTES"]))
     r.extensions()
     r.end()
     check(room_id(result["room_id"]) == result["room_id"], "room id")
+    check(room_key(result["room_key"]) == result["room_key"], "room key")
     return result

@@ -14,6 +14,10 @@ mod fixture;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod vectors_hold;

@@ -1,0 +1,335 @@
+"""Holds a folder of vectors against the second implementation: makes or opens every value again, refuses what must be refused.
+
+Each field that says what something is takes part, so that none of them can change unnoticed (check.py --mutate tries it).
+"""
+
+import struct
+
+import building as b
+import snug1 as s
+from snug1 import B, u32, u64
+
+
+class Wrong(Exception):
+    """A vector isn't what this implementation makes of it."""
+
+
+class Count:
+    agree = refused = 0
+
+
+def un(text):
+    try:
+        data = bytes.fromhex(text)
+    except (ValueError, TypeError) as error:
+        raise Wrong("not hex") from error
+    if data.hex() != text:
+        raise Wrong("not lower-case hex")
+    return data
+
+
+def uns(texts):
+    return [un(text) for text in texts]
+
+
+def same(what, ours, theirs):
+    Count.agree += 1
+    if isinstance(ours, bytes):
+        theirs = un(theirs)
+    if ours != theirs or type(ours) is not type(theirs):
+        raise Wrong(f"{what} differs")
+
+
+def refused(what, cases, attempt):
+    for case in cases:
+        Count.refused += 1
+        try:
+            attempt(case)
+        except s.Refused:
+            continue
+        raise Wrong(f"{what}: accepted {case['what'] if isinstance(case, dict) and 'what' in case else case}")
+
+
+def gen(v):
+    return b.generation(v["count"], un(v["hash"]))
+
+
+def names(v, _):
+    for case in v["room_ids"]:
+        same("room id", s.room_id(case["typed"]), case["room_id"])
+        same("handle", s.H("handle", case["room_id"].encode()), case["handle"])
+    for case in v["room_keys"]:
+        same("room key", s.room_key(case["typed"]).encode(), case["room_key"])
+    for name in v["names"]:
+        s.display_name(name)
+    refused("room id", v["reject_room_ids"], lambda case: s.room_id(case["typed"]))
+    refused("room key", v["reject_room_keys"], lambda case: s.room_key(case["typed"]))
+    refused("name", v["reject_names"], lambda case: s.display_name(case["typed"]))
+
+
+def generation(v, _):
+    psk, keys = s.generation_keys(v["room_key"], un(v["r"]), un(v["handle"]), v["count"])
+    same("extracted", s.extract(un(v["r"]), v["room_key"].encode()), v["extracted"])
+    same("psk", psk, v["psk"])
+    for name, key in keys.items():
+        same(name, key, v[name])
+    same("mdns", s.X(keys["mesh"], "mdns", u32(v["mdns"]["day"])), v["mdns"]["name"])
+    for case in v["later"]:
+        psk, keys = s.generation_keys(v["room_key"], un(v["r"]), un(v["handle"]), case["count"])
+        same("psk", psk, case["psk"])
+        same("topic", keys["topic"], case["topic"])
+
+
+def genesis(v, _):
+    seed = un(v["admin_seed"])
+    made, digest = b.genesis(seed, v["room_id"], v["description"], v["created_at_ms"], v["policy"])
+    same("admin", s.public(seed), v["admin_vk"])
+    same("hash", digest, v["hash"])
+    same("bytes", made, v["bytes"])
+    found = s.genesis(made)
+    for name in ("room_id", "description", "created_at_ms", "policy"):
+        same(name, found[name], v[name])
+    refused("genesis", v["reject"], lambda case: s.genesis(un(case["bytes"])))
+
+
+def capsule(v, _):
+    key, admin_key = s.X(un(v["export_key_room"]), "capsule"), s.X(un(v["export_key_admin"]), "admin")
+    same("key", key, v["key"])
+    same("admin key", admin_key, v["admin_key"])
+    sealed, admin_sealed = un(v["capsule"]), un(v["admin_capsule"])
+    plain = b.capsule(un(v["genesis"]), gen(v["generation"]), un(v["r"]), uns(v["log"]))
+    same("capsule", s.seal_object(key, 4, sealed[1:25], plain), v["capsule"])
+    plain = b.admin_capsule(un(v["admin_seed"]), un(v["genesis"]))
+    same("admin capsule", s.seal_object(admin_key, 5, admin_sealed[1:25], plain), v["admin_capsule"])
+    s.capsule(key, sealed)
+    s.admin_capsule(admin_key, admin_sealed)
+    refused("capsule", v["reject"], lambda case: s.capsule(key, un(case["bytes"])))
+    refused("admin capsule", v["reject_admin"], lambda case: s.admin_capsule(admin_key, un(case["bytes"])))
+
+
+def invite(v, _):
+    made = b.invite(v["server"], v["room_id"], v["room_key"], un(v["genesis_hash"]), None, v["addresses"])
+    same("text", made, v["text"])
+    same("upper case", made.upper(), v["upper_case"])
+    same("upper case", s.invite(v["upper_case"]), s.invite(made))
+    alone = v["without_server"]
+    serverless = gen(alone) + un(alone["r"])
+    made = b.invite(None, v["room_id"], v["room_key"], un(v["genesis_hash"]), serverless, [])
+    same("without server", made, alone["text"])
+    same("r", s.invite(made)["serverless"][2], alone["r"])
+    refused("invite", v["reject"], lambda case: s.invite(case["text"]))
+
+
+def leaf(v, _):
+    room, join = un(v["genesis_hash"]), un(v["join"])
+    for case in v["leaves"]:
+        seeds = {name: un(case[f"{name}_seed"]) for name in ("identity", "transport", "leaf", "kem")}
+        made = b.leaf(
+            room, join, seeds, case["name"], case["seq"], case["incarnation"], case["expires_at_ms"], gen(case["generation"])
+        )
+        same("leaf", made, case["bytes"])
+        found = s.record(made, room, join)
+        same("kem", s.H("kem", found["ek"]), case["kem_hash"])
+        same("fingerprint", s.H("fingerprint", found["identity_vk"])[:16], case["fingerprint"])
+        for name in ("identity_vk", "leaf_vk", "peer", "leaf_id"):
+            same(name, found[name], case[name])
+    end = v["leave"]
+    made = b.leave(room, un(end["identity_seed"]), end["seq"], end["incarnation"])
+    same("leave", made, end["bytes"])
+    s.record(made, room, join)
+    refused("record", v["reject"], lambda case: s.record(un(case["bytes"]), room, join))
+
+
+def operation(v, _):
+    room = s.genesis(un(v["genesis"]))
+    seeds = {"admin": un(v["admin_seed"]), "member": un(v["author_seed"])}
+    same("admin", s.public(seeds["admin"]), room["admin_vk"].hex())
+    for case in v["operations"]:
+        made, digest = b.operation(room["hash"], seeds[case["by"]], uns(case["parents"]), case["kind"], un(case["body"]))
+        same(case["what"], made, case["bytes"])
+        same(case["what"], digest, case["hash"])
+        found = s.operation(made, room)
+        same("hash", found["hash"], case["hash"])
+        same("kind", found["kind"], case["kind"])
+    refused("operation", v["reject"], lambda case: s.operation(un(case["bytes"]), room))
+
+
+def control(v, _):
+    key = un(v["control"])
+    for case in v["messages"]:
+        same("control", b.control(key, case["type"], un(case["body"])), case["bytes"])
+        s.control(key, un(case["bytes"]))
+    refused("control", v["reject"], lambda case: s.control(key, un(case["bytes"])))
+
+
+def epoch(v, _):
+    room, psk, es, seed = un(v["genesis_hash"]), un(v["psk"]), un(v["es"]), un(v["issuer_leaf_seed"])
+    issuer, announced = s.public(seed), un(v["announcement"])
+    found = s.announcement(announced, room, issuer)
+    same("round", {"day": found["day"], "counter": found["counter"]}, v["round"])
+    keys = s.epoch_keys(psk, es, found["ctx"])
+    for name, ours in (("commit", keys["commit"]), ("export", keys["export"]), ("tag", keys["tag"][:8])):
+        same(name, ours, v[name])
+    for name in ("epoch_id", "members_hash", "box_root"):
+        same(name, found[name], v[name])
+    kems = [(s.xwing_expand(un(case["kem_seed"]))[2], un(case["encapsulation_randomness"])) for case in v["boxes"]]
+    header = announced[: found["head_len"]]
+    made, boxes, _, epoch_id = b.epoch(room, psk, es, header, found["entries"], kems, seed)
+    same("announcement", made, v["announcement"])
+    same("epoch id", epoch_id, v["epoch_id"])
+    same("number of boxes", len(boxes), len(v["boxes"]))
+    for ours, case in zip(boxes, v["boxes"]):
+        same("box", ours, case["bytes"])
+        leaf_id, ciphertext, _ = s.box(s.Reader(ours))
+        same("leaf id", leaf_id, case["leaf_id"])
+        same("tree leaf", s.H("box leaf", leaf_id, ciphertext), case["tree_leaf"])
+        same("es", s.open_box(ours, found, un(case["kem_seed"]), psk), v["es"])
+    refused("announcement", v["reject"], lambda case: s.announcement(un(case["bytes"]), room, issuer))
+    seed = un(v["reject_boxes"]["kem_seed"])
+    refused("box", v["reject_boxes"]["cases"], lambda case: s.open_box(un(case["bytes"]), found, seed, psk))
+
+    def whole(case):
+        """Somebody's own box of another epoch: what that one's issuer made of it."""
+        return s.open_box(un(case["bytes"]), s.announcement(un(case["announcement"]), room, issuer), un(case["kem_seed"]), psk)
+
+    refused("epoch", v.get("reject_epochs", []), whole)
+    for case in v.get("accept_epochs", []):
+        same(case["what"], whole(case), v["es"])
+
+
+def frame(v, files):
+    e = files["epoch"]
+    room, psk, seed = un(v["genesis_hash"]), un(v["psk"]), un(v["sender_leaf_seed"])
+    found = s.announcement(un(e["announcement"]), room, s.public(un(e["issuer_leaf_seed"])))
+    same("epoch id", found["epoch_id"], v["epoch_id"])
+    keys = s.epoch_keys(psk, un(e["es"]), found["ctx"])
+    sender = un(v["sender"])
+    leaf_keys, used = {sender: s.public(seed)}, set()
+    for case in v["frames"]:
+        contents = []
+        for content in case["contents"]:
+            if content["kind"] == 1:
+                reply = content["reply_to"] and un(content["reply_to"])
+                contents.append((1, b.text(content["text"], reply, content["sent_at_ms"])))
+            else:
+                contents.append((content["kind"], un(content["body"])))
+        parents = [(un(parent["tag"]), un(parent["hash"])) for parent in case["parents"]]
+        arguments = (keys, found["epoch_id"], room, sender, seed, case["counter"], parents, contents)
+        made, frame_hash = s.seal_frame(*arguments, un(case["bytes"])[9:33])
+        same("frame", made, case["bytes"])
+        same("frame hash", frame_hash, case["hash"])
+        same("message id", s.H("message", frame_hash, u32(0)), case["first_message_id"])
+        same("contents", s.open_frame(made, keys, found["epoch_id"], room, leaf_keys, used)[1], contents)
+
+    def attempt(case):
+        seen = used if case["what"] == "opened before" else set()
+        s.open_frame(un(case["bytes"]), keys, found["epoch_id"], room, leaf_keys, seen)
+
+    refused("frame", v["reject"], attempt)
+
+
+def padding(v, _):
+    for case in v["cases"]:
+        same("padding", s.padded_len(case["len"]), case["padded"])
+    refused("padding", v["reject"], lambda size: s.pad(bytes(size)))
+
+
+def presence(v, _):
+    key, data = un(v["intro"]), un(v["bytes"])
+    plain = b.presence(un(v["peer"]), v["at_ms"], v["addresses"])
+    same("presence", s.seal_object(key, 3, data[1:25], plain), v["bytes"])
+    s.presence(key, data)
+    refused("presence", v["reject"], lambda case: s.presence(key, un(case["bytes"])))
+
+
+def link(v, _):
+    fields = [un(v[name]) for name in ("dialer", "listener", "dialer_nonce", "listener_nonce")]
+    proofs = {role: s.MAC(un(v["mesh"]), "link", number, *fields) for role, number in (("dialer", b"\1"), ("listener", b"\2"))}
+    for role, proof in proofs.items():
+        same(role, proof, v[f"{role}_proof"])
+    refused("proof", v["reject"], lambda case: s.check(un(case["proof"]) == proofs[case["role"]], "proof"))
+
+
+def direct(v, _):
+    for case in v["requests"]:
+        same(case["what"], make_request(case["what"], case["fields"]), case["bytes"])
+        s.request(un(case["bytes"]))
+    for case in v["replies"]:
+        same(case["what"], make_reply(case["what"], case["fields"]), case["bytes"])
+        s.reply(un(case["bytes"]))
+    refused("request", v["reject_requests"], lambda case: s.request(un(case["bytes"])))
+    refused("reply", v["reject_replies"], lambda case: s.reply(un(case["bytes"])))
+
+
+def make_request(what, f):
+    if what == "sync":
+        records = s.lst([un(record["identity"]) + u64(record["seq"]) for record in f["records"]])
+        return b"\1" + records + s.lst(uns(f["operations"])) + s.lst(uns(f["epochs"]))
+    if what == "frames":
+        def vector(have):
+            senders = [(un(sender["leaf"]), sender["next"], sender["extra"]) for sender in have["senders"]]
+            return b.vector(un(have["epoch"]), senders)
+
+        return b"\7" + s.lst([vector(have) for have in f["have"]])
+    if what == "push":
+        return b"\3" + make_bundle(f)
+    number, fields = {
+        "compare": (2, lambda: un(f["digest"])), "box": (4, lambda: un(f["epoch"]) + un(f["leaf"])),
+        "boxes": (5, lambda: un(f["epoch"]) + u32(f["skip"])), "members": (6, lambda: un(f["epoch"])),
+    }[what]
+    return bytes([number]) + fields()
+
+
+def make_reply(what, f):
+    if what == "sync":
+        wants = b"".join(s.lst(uns(f["wants"][name])) for name in ("records", "operations", "epochs"))
+        return b"\1" + make_bundle(f["bundle"]) + wants + bytes([f["more"]])
+    if what == "members":
+        entries = [un(each["leaf"]) + u32(each["incarnation"]) + un(each["kem_hash"]) for each in f["members"]]
+        return b"\6" + s.lst(entries)
+    number, fields = {
+        "compare": (2, lambda: bytes([f["same"]])), "done": (3, lambda: b""),
+        "box": (4, lambda: s.option(f["box"] and un(f["box"]))), "boxes": (5, lambda: s.lst(uns(f["boxes"]))),
+        "frames": (7, lambda: s.lst([s.lp(each) for each in uns(f["frames"])])),
+    }[what]
+    return bytes([number]) + fields()
+
+
+def make_bundle(f):
+    return b.bundle(*(uns(f[name]) for name in ("records", "operations", "announcements")))
+
+
+def labels(v, _):
+    key, fields = un(v["key"]), (un(v["one"]), un(v["two"]))
+    rows = [(row["label"], row["use"], row["fields"]) for row in v["labels"]]
+    same("labels of the document", [(label, *rest) for label, rest in s.LABELS.items()], rows)
+    for row in v["labels"]:
+        label, use = row["label"], row["use"]
+        if use != "Signature":
+            made = {"Hash": lambda: s.H(label, *fields), "Key": lambda: s.X(key, label, *fields)}
+            same(label, made.get(use, lambda: s.MAC(key, label, *fields))(), row["output"])
+
+
+def bounds(v, _):
+    same("bounds of the document", {f"`{name}`": str(value) for name, value in B.items()},
+         {f"`{row['name']}`": str(row["value"]) for row in v["bounds"]})
+    same("units", [row[2] for row in s.table("bounds")], [row["unit"] for row in v["bounds"]])
+
+
+HOLDERS = [
+    names, generation, genesis, capsule, invite, leaf, operation, control, epoch, frame, padding, presence, link, direct,
+    labels, bounds,
+]
+
+
+def hold(name, files):
+    """Raises Wrong unless everything in the file called `name` is as it must be."""
+    holder = next((holder for holder in HOLDERS if holder.__name__ == name), None)
+    if holder is None:
+        raise Wrong(f"{name}: nothing here reads it")
+    try:
+        holder(files[name], files)
+    except (s.Refused, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError, struct.error) as error:
+        raise Wrong(f"{name}: {error!r}") from error
+    except Wrong as wrong:
+        raise Wrong(f"{name}: {wrong}") from wrong
