@@ -13,6 +13,7 @@ mod host_and_two;
 mod hostile;
 mod injection;
 mod refusals;
+mod rogue_member;
 mod rpc_input;
 mod screen;
 mod secrets;
