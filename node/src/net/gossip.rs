@@ -96,8 +96,8 @@ pub(crate) fn gossip(name: &IdentTopic, max_participants: u16) -> Result<Gossip,
 mod tests {
     use super::*;
 
-    #[test]
-    fn both_sizes_of_room_are_accepted() {
+    #[tokio::test]
+    async fn both_sizes_of_room_are_accepted() {
         let name = IdentTopic::new("t");
         for participants in [2, SMALL_ROOM, SMALL_ROOM + 1, u16::MAX] {
             assert!(gossip(&name, participants).is_ok());
