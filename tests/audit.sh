@@ -3,6 +3,7 @@
 #
 #   vectors   the committed test vectors, and a change of any byte noticed, in Rust
 #   python    the second implementation: the vectors, both ways with fresh secrets, and any value, label or bound changed
+#   models    the Verifpal models in docs/formal, each against the verdicts in its head; those that must fail do fail
 #   ROUNDS (5) rooms are made by each side; SEED (random) makes a run again. Libraries go into .cache/audit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,32 +18,56 @@ vectors() {
 }
 
 python() {
-    local folder=$PWD/.cache/audit wanted=crypto/tests/independent/requirements.txt
-    local python=$folder/bin/python here=crypto/tests/independent
+    local folder=$PWD/.cache/audit wanted=crypto/tests/independent/requirements.txt here=crypto/tests/independent stamp pip
     part "second implementation"
     command -v python3 >/dev/null || fail "python3 is not on the PATH"
-    if ! cmp -s "$wanted" "$folder/installed.txt"; then
-        rm -rf "$folder"
-        python3 -m venv "$folder" || fail "python3 has no venv: install python3-venv"
-        "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$wanted"
-        cp "$wanted" "$folder/installed.txt"
+    # The libraries belong to one version of Python.
+    stamp=$(python3 --version && cat "$wanted")
+    if [ "$stamp" != "$(cat "$folder/stamp" 2>/dev/null)" ]; then
+        rm -rf "$folder" && mkdir -p "$folder"
+        pip=(python3 -m pip)
+        if ! "${pip[@]}" --version >/dev/null 2>&1; then
+            python3 -m venv "$folder/venv" || fail "python3 has neither pip nor venv: install python3-venv"
+            pip=("$folder/venv/bin/python" -m pip)
+        fi
+        "${pip[@]}" install --quiet --disable-pip-version-check --require-hashes --target "$folder/lib" -r "$wanted"
+        printf '%s\n' "$stamp" >"$folder/stamp"
     fi
+    export PYTHONPATH=$folder/lib
     export PYTHONDONTWRITEBYTECODE=1
-    "$python" "$here/check.py"
-    "$python" "$here/check.py" --mutate
+    python3 "$here/check.py"
+    python3 "$here/check.py" --mutate
     cargo build --workspace --locked --example interop
     local work seed=${SEED:-$((RANDOM * 32768 + RANDOM))} rounds=${ROUNDS:-5} round
     work=$(mktemp -d) && trap 'rm -rf "$work"' RETURN
     echo "both ways, $rounds rooms from SEED=$seed"
     for ((round = seed; round < seed + rounds; round++)); do
         target/debug/examples/interop make "$round" "$work/first"
-        "$python" "$here/check.py" "$work/first"
-        "$python" "$here/make.py" "$work/second" "$round" >/dev/null
+        python3 "$here/check.py" "$work/first"
+        python3 "$here/make.py" "$work/second" "$round" >/dev/null
         target/debug/examples/interop read "$work/second"
     done
 }
 
-parts=(vectors python)
+models() {
+    local version=1.6.7 root=$PWD/.cache/verifpal model wanted sessions got
+    part "models"
+    if [ "$("$root/bin/verifpal" --version 2>/dev/null)" != "verifpal $version" ]; then
+        cargo install verifpal --locked --ignore-rust-version --version "$version" --root "$root"
+    fi
+    for model in docs/formal/*.vp; do
+        read -r -a wanted < <(sed -n 's|^// expect: ||p' "$model")
+        [ ${#wanted[@]} -eq 2 ] || fail "$model doesn't say what to expect"
+        for sessions in 1 2; do
+            got=$("$root/bin/verifpal" verify "$model" --sessions "$sessions" --result-code 2>&1 | tail -n 1)
+            [ "$got" = "${wanted[sessions - 1]}" ] \
+                || fail "$model, $sessions sessions: $got instead of ${wanted[sessions - 1]} (verifpal verify $model shows why)"
+        done
+        echo "$(basename "$model" .vp): ${wanted[*]}"
+    done
+}
+
+parts=(vectors python models)
 [ $# -eq 0 ] || parts=("$@")
 for each in "${parts[@]}"; do
     declare -F "$each" >/dev/null || fail "no part called $each: see the head of this file"

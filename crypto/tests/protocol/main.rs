@@ -14,6 +14,10 @@ mod fixture;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod group;
+#[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod records;
