@@ -57,4 +57,4 @@ awk -v seconds=$((SECONDS - started)) '
 ' "$log"
 [ "$status" -eq 0 ] || exit "$status"
 # A choice of tests was asked for: the audit isn't among them.
-[ $# -gt 0 ] || tests/audit.sh python
+[ $# -gt 0 ] || tests/audit.sh python models

@@ -126,7 +126,7 @@ class Maker:
                 case("an operation of another room", sealed(b.capsule(self.genesis, wire, self.r, [role, elsewhere]))),
                 case("a byte too many within", sealed(good + b"\0")), case("a byte too few within", sealed(good[:-1])),
                 case("a critical extension", sealed(b.capsule(self.genesis, wire, self.r, [role], CRITICAL))),
-                case("a damaged genesis", sealed(b.capsule(self.genesis[:-1] + b"\0", wire, self.r, []))),
+                case("a damaged genesis", sealed(b.capsule(self.genesis[:-1] + bytes([self.genesis[-1] ^ 1]), wire, self.r, []))),
                 case("a log that is too long", sealed(b.capsule(self.genesis, wire, self.r, long))),
                 case("under another kind", b"\3" + sealed(good)[1:]),
             ],

@@ -52,7 +52,11 @@ impl Step {
         match kind % 16 {
             0..=3 => Self::Send { from: a, len: b },
             4..=7 => Self::Deliver { frame: a, to: b },
-            8 => Self::Damage { frame: a, to: b, bit: c },
+            8 => Self::Damage {
+                frame: a,
+                to: b,
+                bit: c,
+            },
             9 => Self::Issue { by: a },
             10 | 11 => Self::Box { epoch: a, to: b, of: c },
             12 => Self::Rotate { member: a },
@@ -110,7 +114,14 @@ impl Group {
         let id = RoomId::parse("den").unwrap();
         let genesis = Genesis::create(&admin, &id, "", 0, Policy::default()).unwrap();
         let (epochs, frames) = (Vec::new(), Vec::new());
-        let mut group = Self { rng, genesis, generations: Vec::new(), members: Vec::new(), epochs, frames };
+        let mut group = Self {
+            rng,
+            genesis,
+            generations: Vec::new(),
+            members: Vec::new(),
+            epochs,
+            frames,
+        };
         group.turn_the_key();
         for _ in 0..members.clamp(2, MAX_MEMBERS) {
             group.join();
@@ -124,7 +135,9 @@ impl Group {
         let at = |number: u8| usize::from(number) % members;
         match step {
             Step::Send { from, len } => self.send(at(from), usize::from(len) * 40),
-            Step::Deliver { frame, to } if !self.frames.is_empty() => self.deliver(usize::from(frame) % self.frames.len(), at(to)),
+            Step::Deliver { frame, to } if !self.frames.is_empty() => {
+                self.deliver(usize::from(frame) % self.frames.len(), at(to))
+            }
             Step::Damage { frame, to, bit } if !self.frames.is_empty() => {
                 self.damage(usize::from(frame) % self.frames.len(), at(to), usize::from(bit));
             }
@@ -147,7 +160,9 @@ impl Group {
     /// The partition ends: everybody hears everything, one epoch is issued, everybody speaks, everybody reads everybody. Those
     /// who were removed try all they ever had on all that was recorded.
     pub fn heal(&mut self) {
-        let present: Vec<usize> = (0..self.members.len()).filter(|member| !self.members[*member].removed).collect();
+        let present: Vec<usize> = (0..self.members.len())
+            .filter(|member| !self.members[*member].removed)
+            .collect();
         let newest = self.generations.len() - 1;
         for member in &present {
             self.members[*member].generation = newest;
@@ -160,7 +175,10 @@ impl Group {
             self.give_box(before, *member, *member);
         }
         for member in &present {
-            assert!(self.members[*member].epochs.contains_key(&before), "its box of the epoch after the heal opens");
+            assert!(
+                self.members[*member].epochs.contains_key(&before),
+                "its box of the epoch after the heal opens"
+            );
             self.send(*member, 1);
         }
         for frame in 0..self.frames.len() {
@@ -171,7 +189,8 @@ impl Group {
         for member in &present {
             let unread = (0..self.frames.len()).filter(|frame| self.frames[*frame].epoch == before);
             let mine = self.members[*member].leaf.id();
-            let unread = unread.filter(|frame| self.frames[*frame].from != mine && !self.members[*member].read.contains(frame));
+            let unread =
+                unread.filter(|frame| self.frames[*frame].from != mine && !self.members[*member].read.contains(frame));
             assert_eq!(unread.count(), 0, "everybody reads everybody");
         }
         self.removed_read_nothing_new();
@@ -187,9 +206,17 @@ impl Group {
         let count = self.generations.len() as u64;
         let generation = match count {
             0 => Generation::first(&self.hash()),
-            _ => Generation { count, hash: OperationHash::from_bytes([count as u8; 32]) },
+            _ => Generation {
+                count,
+                hash: OperationHash::from_bytes([count as u8; 32]),
+            },
         };
-        self.generations.push(GenerationKeys::derive(&key, &random, &self.genesis.handle(), generation));
+        self.generations.push(GenerationKeys::derive(
+            &key,
+            &random,
+            &self.genesis.handle(),
+            generation,
+        ));
     }
 
     fn leaf(&mut self, identity: &Identity, secrets: &LeafSecrets, incarnation: u32, generation: usize) -> Leaf {
@@ -227,7 +254,11 @@ impl Group {
         let m = &self.members[member];
         let (identity, secrets) = (m.identity.clone(), m.secrets.clone());
         let leaf = self.leaf(&identity, &secrets, m.leaf.incarnation(), m.generation);
-        assert_eq!(leaf.id(), self.members[member].leaf.id(), "a leaf id stays while the incarnation does");
+        assert_eq!(
+            leaf.id(),
+            self.members[member].leaf.id(),
+            "a leaf id stays while the incarnation does"
+        );
         self.members[member].leaf = leaf;
     }
 
@@ -283,22 +314,42 @@ impl Group {
         let generation = self.members[by].generation;
         let members: Vec<_> = mates
             .iter()
-            .map(|member| (MemberEntry::of(&self.members[*member].leaf), self.members[*member].leaf.kem().clone()))
+            .map(|member| {
+                (
+                    MemberEntry::of(&self.members[*member].leaf),
+                    self.members[*member].leaf.kem().clone(),
+                )
+            })
             .collect();
         let members: Vec<_> = members.iter().map(|(entry, kem)| (*entry, kem)).collect();
         let (keys, genesis) = (&self.generations[generation], self.genesis.hash());
         let params = IssueParams {
             generation: keys.generation(),
-            round: Round { day: 1, counter: self.epochs.len() as u32 },
+            round: Round {
+                day: 1,
+                counter: self.epochs.len() as u32,
+            },
             issuer: self.members[by].leaf.id(),
             custodians: vec![],
             members: &members,
         };
         let signer = &self.members[by].secrets.signing;
         let issued = epoch::issue(&mut self.rng, keys.psk(), &genesis, params, signer).unwrap();
-        let leaves = mates.iter().map(|member| (*member, self.members[*member].leaf.id())).collect();
-        let keys = mates.iter().map(|member| &self.members[*member].leaf).map(|leaf| (leaf.id(), *leaf.key())).collect();
-        self.epochs.push(Announced { issued, generation, leaves, keys });
+        let leaves = mates
+            .iter()
+            .map(|member| (*member, self.members[*member].leaf.id()))
+            .collect();
+        let keys = mates
+            .iter()
+            .map(|member| &self.members[*member].leaf)
+            .map(|leaf| (leaf.id(), *leaf.key()))
+            .collect();
+        self.epochs.push(Announced {
+            issued,
+            generation,
+            leaves,
+            keys,
+        });
     }
 
     /// `to` is handed the box of `of`, and opens it if, and only if, it is its own, for a key and a Room Key that it has.
@@ -308,7 +359,12 @@ impl Group {
             return;
         };
         let announcement = &announced.issued.announcement;
-        let sealed = announced.issued.boxes.iter().find(|sealed| sealed.leaf == *leaf).unwrap();
+        let sealed = announced
+            .issued
+            .boxes
+            .iter()
+            .find(|sealed| sealed.leaf == *leaf)
+            .unwrap();
         let psk = self.generations[announced.generation].psk();
         let (_, entry) = announcement.member(leaf).unwrap();
         let member = &self.members[to];
@@ -321,7 +377,11 @@ impl Group {
         }
         let opened = opened.unwrap();
         assert_eq!(opened.epoch_id(), announcement.epoch_id());
-        assert_eq!(opened.export().expose(), announced.issued.secrets.export().expose(), "one epoch, one secret");
+        assert_eq!(
+            opened.export().expose(),
+            announced.issued.secrets.export().expose(),
+            "one epoch, one secret"
+        );
         // Only who lacks the Room Key of a generation could be here with a key and without a psk.
         if member.generation < announced.generation {
             return;
@@ -340,7 +400,12 @@ impl Group {
         };
         let key = member.secrets.signing.clone();
         let sealed = live.seal(&mut self.rng, leaf, &key, &[], &contents).unwrap();
-        self.frames.push(Sent { epoch, from: leaf, bytes: sealed.bytes, said });
+        self.frames.push(Sent {
+            epoch,
+            from: leaf,
+            bytes: sealed.bytes,
+            said,
+        });
     }
 
     fn deliver(&mut self, frame: usize, to: usize) {
@@ -353,7 +418,10 @@ impl Group {
                 assert_eq!(opened, Err(FrameError::OtherEpoch));
             } else if !mine && member.read.insert(frame) {
                 let opened = opened.unwrap();
-                assert_eq!((opened.sender, &opened.contents[..]), (sent.from, &[text(&sent.said)][..]));
+                assert_eq!(
+                    (opened.sender, &opened.contents[..]),
+                    (sent.from, &[text(&sent.said)][..])
+                );
             } else {
                 assert_eq!(opened, Err(FrameError::Duplicate), "each frame is read once");
             }
@@ -378,9 +446,11 @@ impl Group {
             let known = self.members[index].generation;
             for announced in self.epochs.iter().filter(|announced| announced.generation > known) {
                 for sealed in &announced.issued.boxes {
-                    for (kem, keys) in self.members[index].kems.iter().flat_map(|kem| {
-                        self.generations[..=known].iter().map(move |keys| (kem, keys))
-                    }) {
+                    for (kem, keys) in self.members[index]
+                        .kems
+                        .iter()
+                        .flat_map(|kem| self.generations[..=known].iter().map(move |keys| (kem, keys)))
+                    {
                         epoch::open_box(&announced.issued.announcement, sealed, kem, keys.psk()).unwrap_err();
                     }
                 }
@@ -396,5 +466,9 @@ impl Group {
 }
 
 fn text(text: &str) -> Content {
-    Content::Text { text: text.to_owned(), reply_to: None, sent_at_ms: 0 }
+    Content::Text {
+        text: text.to_owned(),
+        reply_to: None,
+        sent_at_ms: 0,
+    }
 }

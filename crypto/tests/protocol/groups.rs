@@ -39,7 +39,11 @@ fn who_was_removed_reads_nothing_after_the_rekey() {
     let mut group = Group::new(1, 4);
     let say = |group: &mut Group, epoch: u8| {
         for member in 0..4 {
-            group.step(Step::Box { epoch, to: member, of: member });
+            group.step(Step::Box {
+                epoch,
+                to: member,
+                of: member,
+            });
             group.step(Step::Send { from: member, len: 3 });
         }
     };
@@ -66,7 +70,10 @@ fn record() -> (Room, Recording) {
     let (issued, mut frames) = (room.issue(), Vec::new());
     for index in 0..3 {
         let mut live = live(&room, &issued, &room.members[index].secrets.kem, index);
-        let (leaf, key) = (room.members[index].leaf.id(), room.members[index].secrets.signing.clone());
+        let (leaf, key) = (
+            room.members[index].leaf.id(),
+            room.members[index].secrets.signing.clone(),
+        );
         for said in ["one", "two"] {
             frames.push(live.seal(&mut room.rng, leaf, &key, &[], &[text(said)]).unwrap().bytes);
         }
@@ -79,11 +86,23 @@ fn record() -> (Room, Recording) {
     // What is sealed under control opens with the Room Key: it's as good as plain.
     let opened = room.members.iter().map(|member| member.leaf.encode());
     let boxes = issued.boxes.iter().map(|sealed| sealed.encode());
-    let all = control.into_iter().chain(opened).chain(boxes).chain(frames.iter().cloned());
+    let all = control
+        .into_iter()
+        .chain(opened)
+        .chain(boxes)
+        .chain(frames.iter().cloned());
     let mut bytes: Vec<u8> = all.flatten().collect();
     bytes.extend(issued.announcement.encode());
     bytes.extend(room.genesis.encode());
-    (room, Recording { keys, issued, frames, bytes })
+    (
+        room,
+        Recording {
+            keys,
+            issued,
+            frames,
+            bytes,
+        },
+    )
 }
 
 fn live(room: &Room, issued: &Issued, kem: &KemSecret, index: usize) -> Epoch {
@@ -99,7 +118,10 @@ fn is_secret(recording: &Recording, psk: &Psk, es: &[u8]) -> bool {
     let commit = recording.issued.announcement.header().commit;
     let inline = 1 + 4 + recording.issued.announcement.members().len() * 52;
     let head = &header[..header.len() - inline - 64 - 32 - 32];
-    let ctx = kdf::hash(label::CONTEXT, &[recording.issued.announcement.genesis().as_bytes(), head]);
+    let ctx = kdf::hash(
+        label::CONTEXT,
+        &[recording.issued.announcement.genesis().as_bytes(), head],
+    );
     *kdf::expand(&*kdf::extract(psk.expose(), es), label::COMMIT, &[&ctx]) == commit
 }
 
@@ -115,20 +137,37 @@ fn the_room_key_and_a_recording_decrypt_nothing_without_a_members_keys() {
         assert_eq!(opened.err(), Some(BoxError::NotForUs));
     }
     // Nothing that was sent, and no group key, is the epoch's secret or a KEM key's seed.
-    let keys = [psk.expose(), recording.keys.mesh().expose(), recording.keys.join().expose()];
-    let keys = keys.into_iter().chain([recording.keys.control().expose(), recording.keys.intro().expose()]);
+    let keys = [
+        psk.expose(),
+        recording.keys.mesh().expose(),
+        recording.keys.join().expose(),
+    ];
+    let keys = keys
+        .into_iter()
+        .chain([recording.keys.control().expose(), recording.keys.intro().expose()]);
     let known: Vec<&[u8]> = keys.map(|key| &key[..]).chain(recording.bytes.windows(32)).collect();
     assert!(known.len() > 8_000, "{}", known.len());
     for candidate in &known {
-        assert!(!is_secret(&recording, psk, candidate), "the epoch's secret stands in what was sent");
+        assert!(
+            !is_secret(&recording, psk, candidate),
+            "the epoch's secret stands in what was sent"
+        );
     }
     for candidate in known.iter().step_by(16) {
         let kem = KemSecret::from_seed((*candidate).try_into().unwrap());
-        assert!(room.members.iter().all(|member| member.secrets.kem.public() != kem.public()));
+        assert!(
+            room.members
+                .iter()
+                .all(|member| member.secrets.kem.public() != kem.public())
+        );
     }
     // And what was said, long enough to be unmistakable, stands nowhere in the clear.
     for needle in ["member 0", "member 1"] {
-        let wire = recording.frames.iter().chain([&recording.issued.announcement.encode()]).any(|bytes| contains(bytes, needle));
+        let wire = recording
+            .frames
+            .iter()
+            .chain([&recording.issued.announcement.encode()])
+            .any(|bytes| contains(bytes, needle));
         assert!(!wire, "{needle} stands in a frame or an announcement");
     }
 }
@@ -138,7 +177,12 @@ fn the_room_key_and_a_recording_decrypt_nothing_without_a_members_keys() {
 fn one_members_key_opens_the_recording() {
     let (room, recording) = record();
     let mut live = live(&room, &recording.issued, &room.members[2].secrets.kem, 2);
-    let read: Vec<Content> = recording.frames.iter().filter_map(|frame| live.open(frame).ok()).flat_map(|f| f.contents).collect();
+    let read: Vec<Content> = recording
+        .frames
+        .iter()
+        .filter_map(|frame| live.open(frame).ok())
+        .flat_map(|f| f.contents)
+        .collect();
     assert_eq!(read.len(), recording.frames.len());
     let sealed = &recording.issued.boxes[0];
     assert!(sealed.is_of(&recording.issued.announcement));
