@@ -84,9 +84,15 @@ labels! {
     /// Message id.
     MESSAGE = "message", Hash, "frame_hash, index";
     /// Name of an OPAQUE registration record.
-    CREDENTIAL_RECORD = "credential record", Hash, "upload";
+    CREDENTIAL_RECORD = "credential record", Hash, "registration, upload";
     /// Digest of a tombstone, which the admin signs.
     TOMBSTONE = "tombstone", Hash, "handle, genesis_hash";
+    /// Digest of a certificate, which the admin signs.
+    CERTIFICATE = "certificate", Hash, "body";
+    /// Digest of a request to a rendezvous, which the holder of a certificate signs.
+    REQUEST = "request", Hash, "what, token, and what it says";
+    /// Digest of a room's entry in the public directory, which the admin signs.
+    LISTING = "listing", Hash, "body";
 
     /// Key of the room capsule.
     CAPSULE = "capsule", Key, "none; k is the room credential's export key";
@@ -142,6 +148,10 @@ labels! {
     KEYED_HANDLE = "keyed handle", Mac, "handle; k is server_key";
     /// What a rendezvous' store calls a token.
     TOKEN = "token", Mac, "token; k is server_key";
+    /// The token that a login earns.
+    LOGIN_TOKEN = "login token", Mac, "attempt; k is server_key";
+    /// What a rendezvous takes for the registration of a credential that doesn't exist, first 16 bytes.
+    UNKNOWN_REGISTRATION = "unknown registration", Mac, "keyed handle, kind, sought; k is server_key";
 
     /// Signature of a genesis, by the admin key.
     SIGN_GENESIS = "sign genesis", Signature, "genesis_hash, genesis_hash";
@@ -157,6 +167,12 @@ labels! {
     SIGN_FRAME = "sign frame", Signature, "genesis_hash, frame_hash";
     /// Signature of a tombstone, by the admin key.
     SIGN_TOMBSTONE = "sign tombstone", Signature, "genesis_hash, H(tombstone)";
+    /// Signature of a certificate, by the admin key.
+    SIGN_CERTIFICATE = "sign certificate", Signature, "genesis_hash, H(certificate)";
+    /// Signature of a request to a rendezvous, by the key of a certificate.
+    SIGN_REQUEST = "sign request", Signature, "genesis_hash, H(request)";
+    /// Signature of a room's entry in the public directory, by the admin key.
+    SIGN_LISTING = "sign listing", Signature, "genesis_hash, H(listing)";
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ pub use server::Server;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::store::{
-        Capsule, Finish, NewRoom, OpenError, Opened, Registered, Room, STORE_VERSION, Session, Store, StoreError,
-        Tombstone, open,
+        Capsule, Change, Changed, FIRST_GENERATION, Finish, Former, NewRoom, OpenError, Opened, PasswordChange,
+        Portion, Registered, Room, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, StoreError, Tombstone,
+        open,
     };
 }

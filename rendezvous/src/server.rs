@@ -112,6 +112,9 @@ impl Server {
         shutdown.await;
         stop.cancel();
         while tasks.join_next().await.is_some() {}
+        if let Err(error) = app.settle().await {
+            tracing::error!(%error, "unfinished logins could not be settled: some more of them count for a day");
+        }
         if let Err(error) = store.close().await {
             tracing::error!(%error, "the store did not close cleanly");
         }
@@ -124,7 +127,7 @@ async fn sweep(app: Arc<App>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => if let Err(error) = app.store.sweep(app.clock.now_ms()).await {
+            _ = ticks.tick() => if let Err(error) = app.sweep().await {
                 tracing::error!(%error, "what has expired could not be removed");
             },
         }

@@ -1,4 +1,4 @@
-//! OPAQUE credentials and tombstones: docs/PROTOCOL.md, "Credentials"; RFC 9807.
+//! OPAQUE credentials, tombstones, certificates and listings: docs/PROTOCOL.md, "Credentials"; RFC 9807.
 //!
 //! A room has two credentials, one for the Room Key and one for the Password. Each is an OPAQUE registration
 //! (ristretto255-SHA512, 3DH) whose key-stretching function is Argon2id on the client: the server never sees the secret,
@@ -9,13 +9,19 @@
 //! `server = "snug/1 rendezvous"`; the context of the key exchange is `"snug/1 opaque"`. So a server can't answer for
 //! another room, or with the room's other credential.
 
+mod certificate;
 pub mod client;
+mod listing;
 pub mod server;
 mod state;
 mod stretch;
 mod suite;
 mod tombstone;
 
+pub use certificate::{
+    CERTIFICATE_LEN, CERTIFICATE_TTL_MS, Certificate, CertificateError, Rank, Request, SignedCertificate,
+};
+pub use listing::{Listing, ListingError, MAX_LISTING_LEN};
 pub use stretch::Argon2id;
 #[cfg(feature = "danger-no-stretching")]
 pub use stretch::DangerNoStretching;

@@ -5,10 +5,16 @@
 //! server_sk     = DeriveDiffieHellmanKeyPair(X(server_key, "server dh"))                       RFC 9807, 6.4.1.1
 //! fake_pk       = public key of DeriveDiffieHellmanKeyPair(X(server_key, "server fake"))       for unknown rooms
 //! keyed_handle  = MAC(server_key, "keyed handle", handle)                                      what the store is keyed by
+//! token         = MAC(server_key, "login token", attempt)                                      what a finished login earns
 //! token_hash    = MAC(server_key, "token", token)                                              what the store holds of a token
-//! record_id     = H("credential record", upload)
-//! credential_identifier = keyed_handle ‖ kind                                                  RFC 9807, 5.1.1
+//! record_id     = H("credential record", registration, upload)
+//! credential_identifier = keyed_handle ‖ kind ‖ registration                                   RFC 9807, 5.1.1
+//! unknown       = MAC(server_key, "unknown registration", keyed_handle, kind, sought)[..16]    where there is no record
 //! ```
+//!
+//! `registration` is 16 random bytes that the server draws for each registration. So whoever asks it to register a
+//! credential that exists already has another OPRF evaluated than the one that guesses would have to go through: only
+//! logins evaluate that one, and they are counted.
 
 use core::fmt;
 
@@ -60,10 +66,18 @@ id! {
     /// Names one registration, so that a login started on it can't finish on another.
     RecordId[32]
 }
+id! {
+    /// Separates the OPRF of one registration from those of all others: 16 random bytes. All zero stands for none, as
+    /// stores of version 1 have it.
+    RegistrationId[16]
+}
 
 /// An uploaded registration that was checked to be well-formed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Record([u8; REGISTRATION_UPLOAD_LEN]);
+pub struct Record {
+    registration: RegistrationId,
+    upload: [u8; REGISTRATION_UPLOAD_LEN],
+}
 
 /// Why a message of the client's is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +102,9 @@ pub struct LoginStart<'a> {
     pub kind: Kind,
     /// Its record, if there is such a room.
     pub record: Option<&'a Record>,
+    /// What else says which record is meant, as the client wrote it: without a record the answer depends on it as if there
+    /// were one.
+    pub sought: &'a [u8],
     /// KE1, from the client.
     pub ke1: &'a [u8; KE1_LEN],
     /// A fresh name for the attempt.
@@ -134,32 +151,57 @@ impl ServerKey {
     }
 }
 
+impl RegistrationId {
+    /// A new one.
+    #[must_use]
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        Self::from_bytes(bytes)
+    }
+}
+
 impl Record {
     /// Checks that an upload is well-formed: a record that can't be read back must not enter the store.
     ///
     /// # Errors
-    /// [`ServerError::Malformed`].
-    pub fn from_upload(upload: &[u8; REGISTRATION_UPLOAD_LEN]) -> Result<Self, ServerError> {
+    /// [`ServerError::Malformed`], also for the registration that stands for none.
+    pub fn from_upload(
+        registration: RegistrationId,
+        upload: &[u8; REGISTRATION_UPLOAD_LEN],
+    ) -> Result<Self, ServerError> {
         RegistrationUpload::<ServerSuite>::deserialize(upload).map_err(|_| ServerError::Malformed)?;
-        Ok(Self(*upload))
+        if registration == NO_REGISTRATION {
+            return Err(ServerError::Malformed);
+        }
+        Ok(Self::from_stored(registration, *upload))
     }
 
-    /// Takes what [`Self::as_bytes`] gave to the store.
+    /// Takes what [`Self::registration`] and [`Self::as_bytes`] gave to the store.
     #[must_use]
-    pub const fn from_stored(bytes: [u8; REGISTRATION_UPLOAD_LEN]) -> Self {
-        Self(bytes)
+    pub const fn from_stored(registration: RegistrationId, upload: [u8; REGISTRATION_UPLOAD_LEN]) -> Self {
+        Self { registration, upload }
     }
 
-    /// The bytes to store.
+    /// What separates its OPRF from others.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8; REGISTRATION_UPLOAD_LEN] {
-        &self.0
+    pub const fn registration(&self) -> &RegistrationId {
+        &self.registration
+    }
+
+    /// The upload.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; REGISTRATION_UPLOAD_LEN] {
+        &self.upload
     }
 
     /// Its name.
     #[must_use]
     pub fn id(&self) -> RecordId {
-        RecordId::from_bytes(kdf::hash(label::CREDENTIAL_RECORD, &[&self.0]))
+        RecordId::from_bytes(kdf::hash(
+            label::CREDENTIAL_RECORD,
+            &[self.registration.as_bytes(), &self.upload],
+        ))
     }
 }
 
@@ -179,7 +221,7 @@ impl ServerSetup {
         let mut stand_in = [0; REGISTRATION_UPLOAD_LEN];
         stand_in[..32].copy_from_slice(&setup[96..]);
         Ok(Self {
-            stand_in: Record::from_upload(&stand_in)?,
+            stand_in: Record::from_upload(RegistrationId::from_bytes([0xFF; 16]), &stand_in)?,
             opaque: opaque_ke::ServerSetup::deserialize(&setup).map_err(|_| ServerError::Internal)?,
             state: StateKey::new(&kdf::expand(key.expose(), label::LOGIN_STATE, &[])),
             key,
@@ -198,13 +240,21 @@ impl ServerSetup {
         TokenHash::from_bytes(kdf::mac(self.key.expose(), label::TOKEN, &[token]))
     }
 
+    /// The token that a login earns: the same for each finish of one attempt, so that whoever stores it only once lets the
+    /// attempt finish only once. Nobody without the server key can tell it from 32 random bytes.
+    #[must_use]
+    pub fn login_token(&self, attempt: &AttemptId) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(kdf::mac(self.key.expose(), label::LOGIN_TOKEN, &[attempt.as_bytes()]))
+    }
+
     /// What a store keeps to be told from another key's: 32 bytes that say nothing about the key.
     #[must_use]
     pub fn key_check(&self) -> [u8; 32] {
         *kdf::expand(self.key.expose(), label::KEY_CHECK, &[])
     }
 
-    /// Answers a registration request. The answer is the same whether the room exists or not.
+    /// Answers a registration request. The answer is the same whether the room exists or not. `registration` MUST be new
+    /// and random: for one that is in use, this would be an oracle for guesses.
     ///
     /// # Errors
     /// [`ServerError::Malformed`].
@@ -212,10 +262,11 @@ impl ServerSetup {
         &self,
         handle: &RoomHandle,
         kind: Kind,
+        registration: &RegistrationId,
         request: &[u8; REGISTRATION_REQUEST_LEN],
     ) -> Result<[u8; REGISTRATION_RESPONSE_LEN], ServerError> {
         let request = RegistrationRequest::deserialize(request).map_err(|_| ServerError::Malformed)?;
-        let identifier = credential_identifier(&self.keyed_handle(handle), kind);
+        let identifier = credential_identifier(&self.keyed_handle(handle), kind, registration);
         let started =
             ServerRegistration::start(&self.opaque, request, &identifier).map_err(|_| ServerError::Malformed)?;
         fixed(&started.message.serialize()).ok_or(ServerError::Internal)
@@ -231,6 +282,7 @@ impl ServerSetup {
             handle,
             kind,
             record,
+            sought,
             ke1,
             attempt,
             unix_ms,
@@ -242,13 +294,15 @@ impl ServerSetup {
         let registration = ServerRegistration::deserialize(used.as_bytes()).map_err(|_| ServerError::Internal)?;
         let registration = record.map(|_| registration);
         let room = self.keyed_handle(handle);
+        let unknown = self.unknown_registration(&room, kind, sought);
+        let identifier = credential_identifier(&room, kind, record.map_or(&unknown, Record::registration));
         let client = client_identity(handle, kind);
         let started = ServerLogin::start(
             &mut Rng06(rng),
             &self.opaque,
             registration,
             request,
-            &credential_identifier(&room, kind),
+            &identifier,
             ServerLoginParameters {
                 context: Some(CONTEXT),
                 identifiers: identifiers(&client),
@@ -268,6 +322,16 @@ impl ServerSetup {
             ke2: fixed(&started.message.serialize()).ok_or(ServerError::Internal)?,
             state: self.state.seal(rng, &room, kind, &state).ok_or(ServerError::Internal)?,
         })
+    }
+
+    /// What a record that doesn't exist would have been registered under: always the same, as for one that does.
+    fn unknown_registration(&self, room: &KeyedHandle, kind: Kind, sought: &[u8]) -> RegistrationId {
+        let fields: [&[u8]; 3] = [room.as_bytes(), &[kind.byte()], sought];
+        RegistrationId::from_bytes(kdf::first_16(&kdf::mac(
+            self.key.expose(),
+            label::UNKNOWN_REGISTRATION,
+            &fields,
+        )))
     }
 
     /// Checks KE3 against the state that [`Self::start_login`] sealed. What it refuses, it refuses in one way.
@@ -306,21 +370,30 @@ impl ServerSetup {
     }
 }
 
+const NO_REGISTRATION: RegistrationId = RegistrationId::from_bytes([0; 16]);
+
 fn derive_secret(key: &ServerKey, label: label::Label) -> Result<<Ristretto255 as Group>::Sk, ServerError> {
     let seed = kdf::expand(key.expose(), label, &[]);
     Ristretto255::derive_scalar((*seed).into()).map_err(|_| ServerError::Internal)
 }
 
-fn credential_identifier(room: &KeyedHandle, kind: Kind) -> [u8; 33] {
-    let mut identifier = [0; 33];
-    identifier[..32].copy_from_slice(room.as_bytes());
-    identifier[32] = kind.byte();
+/// Without a registration id, as stores of version 1 have it, the identifier ends with the kind.
+fn credential_identifier(room: &KeyedHandle, kind: Kind, registration: &RegistrationId) -> Vec<u8> {
+    let mut identifier = Vec::with_capacity(49);
+    identifier.extend_from_slice(room.as_bytes());
+    identifier.push(kind.byte());
+    if *registration != NO_REGISTRATION {
+        identifier.extend_from_slice(registration.as_bytes());
+    }
     identifier
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(_) = self;
+        let Self {
+            registration: _,
+            upload: _,
+        } = self;
         f.write_str("Record(redacted)")
     }
 }

@@ -7,8 +7,8 @@ use rand_core::Rng;
 
 use super::client::{ClientError, LoggedIn, Login, Registered, Registration};
 use super::server::{
-    AttemptId, LOGIN_STATE_LEN, LOGIN_STATE_TTL_MS, LoginFinished, LoginStart, LoginStarted, Record, ServerError,
-    ServerKey, ServerSetup,
+    AttemptId, LOGIN_STATE_LEN, LOGIN_STATE_TTL_MS, LoginFinished, LoginStart, LoginStarted, Record, RegistrationId,
+    ServerError, ServerKey, ServerSetup,
 };
 use super::*;
 use crate::{AdminKey, GenesisHash, RoomHandle};
@@ -16,6 +16,7 @@ use crate::{AdminKey, GenesisHash, RoomHandle};
 const NOW: u64 = 1_800_000_000_000;
 const HANDLE: RoomHandle = RoomHandle::from_bytes([7; 32]);
 const ATTEMPT: AttemptId = AttemptId::from_bytes([5; 16]);
+const REGISTRATION: RegistrationId = RegistrationId::from_bytes([6; 16]);
 
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(1)
@@ -27,9 +28,12 @@ fn setup() -> ServerSetup {
 
 fn register(server: &ServerSetup, kind: Kind, secret: &[u8]) -> (Record, Registered) {
     let (state, request) = Registration::<Identity>::start(&mut rng(), &HANDLE, kind, secret).unwrap();
-    let response = server.register(&HANDLE, kind, &request).unwrap();
+    let response = server.register(&HANDLE, kind, &REGISTRATION, &request).unwrap();
     let registered = state.finish(&mut rng(), &response).unwrap();
-    (Record::from_upload(&registered.upload).unwrap(), registered)
+    (
+        Record::from_upload(REGISTRATION, &registered.upload).unwrap(),
+        registered,
+    )
 }
 
 fn start(server: &ServerSetup, record: Option<&Record>, kind: Kind, secret: &[u8]) -> (Login<Identity>, LoginStarted) {
@@ -45,6 +49,7 @@ fn login_start<'a>(kind: Kind, record: Option<&'a Record>, ke1: &'a [u8; KE1_LEN
         handle: &HANDLE,
         kind,
         record,
+        sought: &[],
         ke1,
         attempt: ATTEMPT,
         unix_ms: NOW,
@@ -82,9 +87,9 @@ fn registered_secret_logs_in_and_finds_its_export_key_again() {
 fn argon2id_is_what_stretches_by_default() {
     let server = setup();
     let (state, request) = Registration::<Argon2id>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
-    let response = server.register(&HANDLE, Kind::Room, &request).unwrap();
+    let response = server.register(&HANDLE, Kind::Room, &REGISTRATION, &request).unwrap();
     let registered = state.finish(&mut rng(), &response).unwrap();
-    let record = Record::from_upload(&registered.upload).unwrap();
+    let record = Record::from_upload(REGISTRATION, &registered.upload).unwrap();
 
     let (login, ke1) = Login::<Argon2id>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
     let started = server
@@ -227,11 +232,16 @@ fn garbage_is_malformed_on_both_sides() {
         assert_eq!(answer.unwrap_err(), ServerError::Malformed);
         let (login, _) = Login::<Identity>::start(&mut rng, &HANDLE, Kind::Room, b"correct horse").unwrap();
         assert_eq!(login.finish(&mut rng, &ke2).unwrap_err(), ClientError::Malformed);
-        assert_eq!(Record::from_upload(&upload).unwrap_err(), ServerError::Malformed);
+        assert_eq!(
+            Record::from_upload(REGISTRATION, &upload).unwrap_err(),
+            ServerError::Malformed
+        );
     }
     // The identity element would make every OPRF output the same.
     assert_eq!(
-        server.register(&HANDLE, Kind::Room, &[0; 32]).unwrap_err(),
+        server
+            .register(&HANDLE, Kind::Room, &REGISTRATION, &[0; 32])
+            .unwrap_err(),
         ServerError::Malformed
     );
 }
@@ -241,8 +251,179 @@ fn a_server_that_mirrors_the_request_is_caught() {
     let (state, request) = Registration::<Identity>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
     let mut mirrored = [0; REGISTRATION_RESPONSE_LEN];
     mirrored[..32].copy_from_slice(&request);
-    mirrored[32..].copy_from_slice(&setup().register(&HANDLE, Kind::Room, &request).unwrap()[32..]);
+    mirrored[32..].copy_from_slice(&setup().register(&HANDLE, Kind::Room, &REGISTRATION, &request).unwrap()[32..]);
     assert_eq!(state.finish(&mut rng(), &mirrored).unwrap_err(), ClientError::Malformed);
+}
+
+/// What the server makes of a secret, for whoever asks: the element in a registration's response, or in a login's KE2.
+fn evaluated(server: &ServerSetup, registration: RegistrationId) -> [u8; 32] {
+    let (_, request) = Registration::<Identity>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
+    let response = server.register(&HANDLE, Kind::Room, &registration, &request).unwrap();
+    *response.first_chunk().unwrap()
+}
+
+fn evaluated_in_login(server: &ServerSetup, record: Option<&Record>, sought: &[u8]) -> [u8; 32] {
+    let (_, ke1) = Login::<Identity>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
+    let start = LoginStart {
+        sought,
+        ..login_start(Kind::Room, record, &ke1)
+    };
+    let ke2 = server.start_login(&mut rng(), &start).unwrap().ke2;
+    *ke2.first_chunk().unwrap()
+}
+
+#[test]
+fn a_registration_is_no_oracle_for_another() {
+    let server = setup();
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    let in_login = evaluated_in_login(&server, Some(&record), &[]);
+    // The same blinded secret, so the same element shows the same OPRF key.
+    assert_eq!(in_login, evaluated(&server, REGISTRATION));
+    let fresh = RegistrationId::generate(&mut ChaCha20Rng::seed_from_u64(9));
+    assert_ne!(in_login, evaluated(&server, fresh));
+    assert_ne!(in_login, evaluated(&server, RegistrationId::from_bytes([0; 16])));
+    let upload = *record.as_bytes();
+    assert_eq!(
+        Record::from_upload(RegistrationId::from_bytes([0; 16]), &upload).unwrap_err(),
+        ServerError::Malformed
+    );
+    assert_ne!(record.id(), Record::from_stored(fresh, upload).id());
+    // A record from before registrations had ids still answers, as it did.
+    let old = Record::from_stored(RegistrationId::from_bytes([0; 16]), upload);
+    assert_eq!(
+        evaluated_in_login(&server, Some(&old), &[]),
+        evaluated(&server, RegistrationId::from_bytes([0; 16]))
+    );
+}
+
+#[test]
+fn what_does_not_exist_answers_steadily_and_by_what_is_sought() {
+    let server = setup();
+    let unknown = |sought: &[u8]| evaluated_in_login(&server, None, sought);
+    assert_eq!(unknown(&[]), unknown(&[]));
+    assert_ne!(unknown(&[]), unknown(&[1]));
+}
+
+#[test]
+fn a_token_is_one_for_each_attempt_and_differs_by_server() {
+    let other = ServerSetup::new(ServerKey::from_bytes([2; 32])).unwrap();
+    assert_eq!(setup().login_token(&ATTEMPT), setup().login_token(&ATTEMPT));
+    assert_ne!(
+        setup().login_token(&ATTEMPT),
+        setup().login_token(&AttemptId::from_bytes([6; 16]))
+    );
+    assert_ne!(setup().login_token(&ATTEMPT), other.login_token(&ATTEMPT));
+}
+
+#[test]
+fn certificates_verify_only_as_signed() {
+    let admin = AdminKey::generate(&mut rng());
+    for rank in [Rank::Moderator, Rank::Admin] {
+        let certificate = Certificate {
+            genesis_hash: GenesisHash::from_bytes([9; 32]),
+            key: [4; 32],
+            rank,
+            serial: 7,
+            expires_at_ms: NOW,
+        };
+        let bytes = certificate.sign(&admin).to_bytes();
+        assert_eq!(
+            SignedCertificate::from_bytes(bytes).verify(&admin.public()),
+            Ok(certificate)
+        );
+        for bit in 0..CERTIFICATE_LEN * 8 {
+            let mut forged = bytes;
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                SignedCertificate::from_bytes(forged).verify(&admin.public()).is_err(),
+                "bit {bit}"
+            );
+        }
+        let other = AdminKey::from_seed(&[4; 32]);
+        assert!(SignedCertificate::from_bytes(bytes).verify(&other.public()).is_err());
+    }
+}
+
+#[cfg(feature = "room")]
+#[test]
+fn a_request_is_good_for_its_token_its_certificate_and_its_words_alone() {
+    let key = crate::leaf::LeafSigningKey::from_seed(&[3; 32]);
+    let genesis_hash = GenesisHash::from_bytes([9; 32]);
+    let certificate = |key: [u8; 32], genesis_hash| Certificate {
+        genesis_hash,
+        key,
+        rank: Rank::Moderator,
+        serial: 0,
+        expires_at_ms: NOW,
+    };
+    let ours = certificate(*key.public().as_bytes(), genesis_hash);
+    let (registration, upload, generation) = ([1; 16], [2; REGISTRATION_UPLOAD_LEN], [3; 40]);
+    let request = |capsule, key_gen, overrides| Request::RoomKey {
+        registration: &registration,
+        upload: &upload,
+        generation: &generation,
+        capsule,
+        key_gen,
+        overrides,
+    };
+    let asked = request(b"capsule", b"object", false);
+    let signature = asked.sign(&key, &genesis_hash, &[5; 32]);
+    assert!(asked.verify(&ours, &[5; 32], &signature).is_ok());
+    assert!(asked.verify(&ours, &[6; 32], &signature).is_err(), "another session's");
+    for (other, what) in [
+        (request(b"capsul", b"eobject", false), "bytes that moved"),
+        (request(b"capsule", b"object", true), "more power"),
+        (
+            Request::Capsule {
+                generation: &generation,
+                capsule: b"capsule",
+            },
+            "another request",
+        ),
+    ] {
+        assert!(other.verify(&ours, &[5; 32], &signature).is_err(), "{what}");
+    }
+    let other_key = crate::leaf::LeafSigningKey::from_seed(&[4; 32]);
+    let theirs = certificate(*other_key.public().as_bytes(), genesis_hash);
+    assert!(asked.verify(&theirs, &[5; 32], &signature).is_err());
+    let elsewhere = certificate(*key.public().as_bytes(), GenesisHash::from_bytes([8; 32]));
+    assert!(asked.verify(&elsewhere, &[5; 32], &signature).is_err());
+}
+
+#[test]
+fn listings_open_only_as_signed() {
+    let admin = AdminKey::generate(&mut rng());
+    let listing = Listing {
+        genesis_hash: GenesisHash::from_bytes([9; 32]),
+        admin: admin.public(),
+        room_id: "den".to_owned(),
+        description: "Talk of the town".to_owned(),
+    };
+    let bytes = listing.sign(&admin);
+    assert_eq!(Listing::open(&bytes), Ok(listing.clone()));
+    for bit in 0..bytes.len() * 8 {
+        let mut forged = bytes.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        assert!(Listing::open(&forged).is_err(), "bit {bit}");
+    }
+    for len in 0..bytes.len() {
+        assert!(Listing::open(&bytes[..len]).is_err());
+    }
+    let sign = |room_id: &str, description: &str| {
+        let listing = Listing {
+            room_id: room_id.to_owned(),
+            description: description.to_owned(),
+            ..listing.clone()
+        };
+        listing.sign(&admin)
+    };
+    assert!(Listing::open(&sign(&"\u{1F99D}".repeat(64), &"d".repeat(512))).is_ok());
+    assert_eq!(sign(&"\u{1F99D}".repeat(64), &"d".repeat(512)).len(), MAX_LISTING_LEN);
+    for (room_id, description) in [("", ""), ("x\u{7}", ""), ("x", "\u{1b}[2J")] {
+        assert!(Listing::open(&sign(room_id, description)).is_err(), "{room_id:?}");
+    }
+    assert!(Listing::open(&sign(&"x".repeat(65), "")).is_err());
+    assert!(Listing::open(&sign("x", &"d".repeat(513))).is_err());
 }
 
 #[test]

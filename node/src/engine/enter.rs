@@ -89,6 +89,7 @@ pub(super) async fn enter_with_heartbeat(
         capsule,
         introductions,
         session,
+        capsule_key: _,
     } = login;
     let genesis_hash = capsule.genesis.hash();
     if let Some(expected) = expected_genesis.filter(|expected| *expected != genesis_hash) {

@@ -171,7 +171,7 @@ impl Heartbeat {
             Err(LoginError::Gone { tombstone }) => return Err(Beat::Final(Report::Gone(tombstone))),
             Err(LoginError::Server(error)) => return Err(Beat::Failed(error)),
             // Each failed login counts against the room's allowance, so it isn't tried again.
-            Err(LoginError::WrongCredentials) => {
+            Err(LoginError::WrongCredentials | LoginError::Superseded(_)) => {
                 return Err(Beat::Final(Report::ShutOut("it no longer takes the Room Key")));
             }
             // Anybody can use up the room's allowance, and nobody may end a member's presence for good: it comes free within a day.

@@ -4,7 +4,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use reqwest::Method;
 use snug_crypto::capsule::{AdminCapsule, Capsule};
-use snug_crypto::credential::{Kind, Tombstone};
+use snug_crypto::credential::Tombstone;
 use snug_crypto::generation::{Generation, RoomRandom};
 use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::names::{Password, RoomId, RoomKey};
@@ -13,15 +13,15 @@ use snug_rendezvous_api::{self as api, ByteString, Exact, ProblemType};
 use zeroize::Zeroizing;
 
 use super::http::{Http, Refusal};
-use super::opaque::{self, Secret};
+use super::opaque::{self, Proves, Secret};
 use super::session::records;
-use super::{CreateError, DeleteError, LoginError, ServerError, ServerUrl, Session};
+use super::{CapsuleKey, CreateError, DeleteError, LoginError, ServerError, ServerUrl, Session, change};
 use crate::engine::clock::unix_ms;
 
 /// A client of one rendezvous; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: Http,
+    pub(super) http: Http,
 }
 
 /// How a room shall be.
@@ -55,6 +55,8 @@ pub struct MemberLogin {
     pub introductions: Vec<Vec<u8>>,
     /// For presence.
     pub session: Session,
+    /// Seals later capsules of this Room Key.
+    pub capsule_key: CapsuleKey,
 }
 
 /// A login with the Password.
@@ -64,7 +66,7 @@ pub struct AdminLogin {
     pub admin: AdminKey,
     /// The room's founding record.
     pub genesis: Genesis,
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl Client {
@@ -107,11 +109,15 @@ impl Client {
         let registered = opaque::register(
             &self.http,
             &room_id.handle(),
-            secret(room_key.reveal()),
-            secret(password.reveal()),
+            Some(secret(room_key.reveal())),
+            Some(secret(password.reveal())),
         )
         .await
         .map_err(|refusal| self.create_refusal(refusal))?;
+        let (Some(room), Some(password)) = registered else {
+            // Both were asked for, so both are there.
+            return Err(self.http.not_a_rendezvous("it registered one credential of two").into());
+        };
         let capsule = Capsule {
             genesis: genesis.clone(),
             generation: Generation::first(&genesis_hash),
@@ -122,17 +128,16 @@ impl Client {
             admin_key: admin.clone(),
             genesis: genesis.clone(),
         };
-        let capsule = capsule
-            .seal(&registered.room.export_key, rng)
-            .map_err(|_| CreateError::TooLarge)?;
-        let admin_capsule = admin_capsule.seal(&registered.admin.export_key, rng);
+        let capsule = capsule.seal(&room.export_key, rng).map_err(|_| CreateError::TooLarge)?;
+        let admin_capsule = admin_capsule.seal(&password.export_key, rng);
         let body = api::RegisterFinish {
-            room: Exact::new(registered.room.upload),
-            admin: Exact::new(registered.admin.upload),
+            room: room.upload,
+            admin: password.upload,
             admin_key: Exact::new(*admin.public().as_bytes()),
             capsule: ByteString::new(capsule).map_err(|_| CreateError::TooLarge)?,
             admin_capsule: ByteString::new(admin_capsule).map_err(|_| CreateError::TooLarge)?,
             policy,
+            listing: None,
         };
         let path = api::register_finish(&opaque::path_handle(&room_id.handle()));
         let _: api::Registered = self
@@ -147,13 +152,50 @@ impl Client {
         })
     }
 
-    /// Logs in as a member. Takes about 0.1 s, mostly on another thread.
+    /// Logs in as a member. Takes about 0.1 s, mostly on another thread; if the Room Key is refused, as long again to ask
+    /// whether it was the room's until the last change.
     ///
     /// # Errors
-    /// [`LoginError`]
+    /// [`LoginError`]; [`LoginError::Superseded`] for a Room Key that was changed.
     pub async fn login(&self, room_id: &RoomId, room_key: &RoomKey) -> Result<MemberLogin, LoginError> {
+        self.login_or_former(room_id, room_key, None).await
+    }
+
+    /// The same for who was in the room, in that generation: however many changes there were since then, as far back as the
+    /// rendezvous remembers.
+    ///
+    /// # Errors
+    /// [`LoginError`]; [`LoginError::Superseded`] for a Room Key that was changed.
+    pub async fn login_since(
+        &self,
+        room_id: &RoomId,
+        room_key: &RoomKey,
+        generation: &Generation,
+    ) -> Result<MemberLogin, LoginError> {
+        self.login_or_former(room_id, room_key, Some(change::to_wire(generation)))
+            .await
+    }
+
+    async fn login_or_former(
+        &self,
+        room_id: &RoomId,
+        room_key: &RoomKey,
+        generation: Option<api::Generation>,
+    ) -> Result<MemberLogin, LoginError> {
         let handle = room_id.handle();
-        let (export_key, answer) = opaque::log_in(&self.http, &handle, Kind::Room, secret(room_key.reveal())).await?;
+        let log_in = |proves| opaque::log_in(&self.http, &handle, proves, secret(room_key.reveal()));
+        let (export_key, answer) = match log_in(Proves::RoomKey).await {
+            Err(LoginError::WrongCredentials) => {
+                return Err(match log_in(Proves::FormerRoomKey(api::Former { generation })).await {
+                    // A former Room Key opens no session.
+                    Ok(_) => self.http.not_a_rendezvous("it lets a former Room Key in").into(),
+                    // The first answer was the room's own.
+                    Err(LoginError::Server(_) | LoginError::TooManyLogins { .. }) => LoginError::WrongCredentials,
+                    Err(error) => error,
+                });
+            }
+            other => other?,
+        };
         let capsule = Capsule::open(&export_key, answer.capsule.as_slice()).map_err(|_| LoginError::BadCapsule {
             what: "its capsule can't be opened",
         })?;
@@ -162,6 +204,7 @@ impl Client {
             capsule,
             introductions: records(answer.introductions),
             session: Session::new(self.http.clone(), &handle, answer.token),
+            capsule_key: CapsuleKey(export_key),
         })
     }
 
@@ -171,7 +214,8 @@ impl Client {
     /// [`LoginError`]
     pub async fn login_admin(&self, room_id: &RoomId, password: &Password) -> Result<AdminLogin, LoginError> {
         let handle = room_id.handle();
-        let (export_key, answer) = opaque::log_in(&self.http, &handle, Kind::Admin, secret(password.reveal())).await?;
+        let secret = secret(password.reveal());
+        let (export_key, answer) = opaque::log_in(&self.http, &handle, Proves::Password, secret).await?;
         let capsule =
             AdminCapsule::open(&export_key, answer.capsule.as_slice()).map_err(|_| LoginError::BadCapsule {
                 what: "the admin's capsule can't be opened",
@@ -237,6 +281,6 @@ fn wire_policy(policy: &Policy) -> api::Policy {
     }
 }
 
-fn secret(text: &str) -> Secret {
+pub(super) fn secret(text: &str) -> Secret {
     Zeroizing::new(text.as_bytes().to_vec())
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use snug_crypto::Generation;
 use snug_crypto::credential::SignedTombstone;
 use snug_crypto::genesis::GenesisError;
 
-use super::ServerUrl;
+use super::{ServerUrl, Superseded};
 use crate::text::Untrusted;
 
 /// The exchange failed, whatever was asked.
@@ -100,6 +101,9 @@ pub enum LoginError {
         /// The proof, if there was one.
         tombstone: Option<Box<SignedTombstone>>,
     },
+    /// The Room Key was right once: another took its place.
+    #[error("this room's Room Key was changed; ask a member for the new one")]
+    Superseded(Box<Superseded>),
     /// The credential is right, yet what the server keeps for its holders can't be opened.
     #[error("the rendezvous handed out a damaged room ({what}); ask the room's admin, and don't trust this server")]
     BadCapsule {
@@ -140,6 +144,42 @@ pub enum PresenceError {
     /// The record is empty or over its bound: the caller's fault.
     #[error("a presence record is 1 to 1,024 bytes long")]
     RecordLength,
+    /// The exchange failed.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+/// Why a change of a room is not made.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Another generation is registered, which wins over this one, or which the capsule is not of.
+    #[error("another Room Key was registered before; the rendezvous has generation {}", registered.count)]
+    Stale {
+        /// The generation that is registered. Of the first one the server knows no hash: it is all zeros here.
+        registered: Generation,
+    },
+    /// The session's token is void, or the certificate does not allow it: log in again, or ask the admin for a new certificate.
+    #[error("the rendezvous does not take this from us any more; log in again, or ask the admin for a new certificate")]
+    Refused,
+    /// The room was deleted, says the server.
+    #[error("this room has been deleted")]
+    Gone {
+        /// The proof, if there was one.
+        tombstone: Option<Box<SignedTombstone>>,
+    },
+    /// Plain http to another host, which a registration isn't protected on.
+    #[error(
+        "{server} is plain http on another host: whoever listens on the way could take the room over. \
+         Use https, or say --insecure-registration if you know the network"
+    )]
+    PlainHttp {
+        /// Who would have been called.
+        server: ServerUrl,
+    },
+    /// The capsule or the object is over its bound: the room's log is too long.
+    #[error("the room's records have grown too long for the rendezvous")]
+    TooLarge,
     /// The exchange failed.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -189,9 +229,21 @@ impl LoginError {
     /// The process's exit status.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::WrongCredentials => 3,
+            Self::WrongCredentials | Self::Superseded(_) => 3,
             Self::Gone { .. } => 5,
             Self::BadCapsule { .. } | Self::TooManyLogins { .. } => 1,
+            Self::Server(error) => error.exit_status(),
+        }
+    }
+}
+
+impl ChangeError {
+    /// The process's exit status.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::PlainHttp { .. } => 2,
+            Self::Gone { .. } => 5,
+            Self::Stale { .. } | Self::Refused | Self::TooLarge => 1,
             Self::Server(error) => error.exit_status(),
         }
     }

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use snug_crypto::genesis::Policy;
+use snug_crypto::capsule::Capsule;
+use snug_crypto::credential::{Certificate, Rank};
+use snug_crypto::genesis::{Genesis, Policy};
+use snug_crypto::leaf::LeafSigningKey;
 use snug_crypto::names::{Password, RoomId, RoomKey};
+use snug_crypto::{AdminKey, Generation, RoomRandom};
 use snug_rendezvous_api::MAX_RESPONSE_BODY;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -143,12 +147,65 @@ async fn a_well_formed_answer_with_garbage_in_it_is_no_rendezvous() {
     assert!(is_odd(&error), "{error}");
 
     let element = data_encoding::BASE64URL_NOPAD.encode(&[0xff; snug_rendezvous_api::REGISTRATION_RESPONSE_LEN]);
-    let body = format!(r#"{{"room":"{element}","admin":"{element}"}}"#);
-    let error = create_at(serve(answer("200 OK", "application/json", &body), false).await).await;
-    assert!(
-        matches!(error, CreateError::Server(ServerError::NotARendezvous { .. })),
-        "{error}"
-    );
+    let registration = data_encoding::BASE64URL_NOPAD.encode(&[1; snug_rendezvous_api::REGISTRATION_ID_LEN]);
+    let garbage = format!(r#"{{"registration":"{registration}","response":"{element}"}}"#);
+    for body in [
+        format!(r#"{{"room":{garbage},"admin":{garbage}}}"#),
+        // Nothing, or half of what was asked for.
+        "{}".to_owned(),
+        format!(r#"{{"admin":{garbage}}}"#),
+    ] {
+        let server = serve(answer("200 OK", "application/json", &body), false).await;
+        let error = create_at(server.clone()).await;
+        assert!(
+            matches!(error, CreateError::Server(ServerError::NotARendezvous { .. })),
+            "{error}"
+        );
+        let error = change_at(server).await;
+        assert!(
+            matches!(error, ChangeError::Server(ServerError::NotARendezvous { .. })),
+            "{error}"
+        );
+    }
+}
+
+/// Changes the Room Key as a member with a certificate.
+async fn change_at(server: ServerUrl) -> ChangeError {
+    let rng = &mut UnwrapErr(SysRng);
+    let client = Client::new(server).unwrap();
+    let room = RoomId::parse("den").unwrap();
+    let admin = AdminKey::generate(rng);
+    let genesis = Genesis::create(&admin, &room, "", 1, Policy::default()).unwrap();
+    let capsule = Capsule {
+        generation: Generation::first(&genesis.hash()),
+        random: RoomRandom::generate(rng),
+        log: Vec::new(),
+        genesis,
+    };
+    let key = LeafSigningKey::generate(rng);
+    let certificate = Certificate {
+        genesis_hash: capsule.genesis.hash(),
+        key: *key.public().as_bytes(),
+        rank: Rank::Moderator,
+        serial: 0,
+        expires_at_ms: u64::MAX,
+    };
+    let token = snug_rendezvous_api::Token::from_bytes([1; 32]);
+    let session = Session::new(client.http.clone(), &room.handle(), token);
+    let authority = Authority::Certified {
+        session: &session,
+        certificate: &certificate.sign(&admin),
+        key: &key,
+    };
+    let change = KeyChange {
+        room_key: &RoomKey::generate(rng),
+        capsule: &capsule,
+        key_gen: Some(vec![1; 9]),
+        replaces_void: false,
+        least_serial: None,
+        insecure_registration: false,
+    };
+    client.change_room_key(&room, authority, change).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -256,6 +313,50 @@ async fn problems_are_told_apart_by_their_type_and_shown_to_nobody() {
     ));
     assert!(is_odd(&login(410, "room-gone", r#","tombstone":"AAAA""#).await));
     assert!(is_odd(&login(404, "not-found", "").await));
+    // A change of the Room Key into nothing, into garbage, and into an object over its bound.
+    assert!(is_odd(&login(409, "room-key-changed", "").await));
+    assert!(is_odd(
+        &login(
+            409,
+            "room-key-changed",
+            r#","superseded":{"generation":{"count":1,"hash":"AA"}}"#
+        )
+        .await
+    ));
+    let hash = data_encoding::BASE64URL_NOPAD.encode(&[7; 32]);
+    let generation = format!(r#""generation":{{"count":1,"hash":"{hash}"}}"#);
+    let told = format!(r#","superseded":{{{generation},"key_gen":"AAAA"}}"#);
+    assert!(matches!(
+        login(409, "room-key-changed", &told).await,
+        LoginError::Superseded(told) if told.generation.count == 1 && told.key_gen == Some(vec![0; 3])
+    ));
+    let huge = "A".repeat((snug_rendezvous_api::MAX_KEY_GEN + 3) / 3 * 4);
+    let told = format!(r#","superseded":{{{generation},"key_gen":"{huge}"}}"#);
+    assert!(is_odd(&login(409, "room-key-changed", &told).await));
+    let beyond = format!(r#","superseded":{{"generation":{{"count":18446744073709551615,"hash":"{hash}"}}}}"#);
+    assert!(is_odd(&login(409, "room-key-changed", &beyond).await));
+
+    let change = async |status, name, more: &str| change_at(serve(problem(status, name, more), false).await).await;
+    assert!(matches!(
+        change(409, "generation-stale", &format!(",{generation}")).await,
+        ChangeError::Stale { registered } if registered.count == 1
+    ));
+    assert!(matches!(
+        change(409, "generation-stale", "").await,
+        ChangeError::Server(ServerError::Fault { status: 409, .. })
+    ));
+    for (status, name) in [
+        (401, "token-refused"),
+        (403, "certificate-refused"),
+        (403, "wrong-credential"),
+    ] {
+        assert!(matches!(change(status, name, "").await, ChangeError::Refused), "{name}");
+    }
+    assert!(matches!(
+        change(410, "room-gone", "").await,
+        ChangeError::Gone { tombstone: None }
+    ));
+    assert!(matches!(change(413, "too-large", "").await, ChangeError::TooLarge));
     assert!(matches!(
         login(429, "too-many-logins", r#","retry_after_s":90"#).await,
         LoginError::TooManyLogins { retry_after: Some(time) } if time.as_secs() == 90
@@ -296,5 +397,8 @@ async fn nothing_is_registered_over_plain_http_elsewhere() {
     let error = create_at(ServerUrl::parse("http://192.0.2.1:7070").unwrap()).await;
     assert!(matches!(error, CreateError::PlainHttp { .. }), "{error}");
     assert!(error.to_string().contains("--insecure-registration"));
+    assert_eq!(error.exit_status(), 2);
+    let error = change_at(ServerUrl::parse("http://192.0.2.1:7070").unwrap()).await;
+    assert!(matches!(error, ChangeError::PlainHttp { .. }), "{error}");
     assert_eq!(error.exit_status(), 2);
 }

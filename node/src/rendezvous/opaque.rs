@@ -16,63 +16,89 @@ use super::{LoginError, ServerError};
 /// A secret as OPAQUE takes it.
 pub(super) type Secret = Zeroizing<Vec<u8>>;
 
-/// Both credentials of a room that is being made.
-pub(super) struct RegisteredPair {
-    pub room: Registered,
-    pub admin: Registered,
+/// A credential that is ready to be uploaded.
+pub(super) struct Ready {
+    pub upload: api::CredentialUpload,
+    pub export_key: ExportKey,
 }
 
-/// Registers the Room Key and the Password as far as the upload.
+/// Registers the Room Key, the Password or both, as far as the upload.
 pub(super) async fn register(
     http: &Http,
     handle: &RoomHandle,
-    room_key: Secret,
-    password: Secret,
-) -> Result<RegisteredPair, Refusal> {
+    room_key: Option<Secret>,
+    password: Option<Secret>,
+) -> Result<(Option<Ready>, Option<Ready>), Refusal> {
     let unusable = |error| Refusal::Exchange(malformed(http, error));
-    let rng = &mut UnwrapErr(SysRng);
-    let (room, room_request) = Registration::start(rng, handle, Kind::Room, &room_key).map_err(unusable)?;
-    let (admin, admin_request) = Registration::start(rng, handle, Kind::Admin, &password).map_err(unusable)?;
+    let start = |kind, secret: Option<Secret>| {
+        let start = |secret: Secret| Registration::start(&mut UnwrapErr(SysRng), handle, kind, &secret);
+        secret.map(start).transpose().map_err(unusable)
+    };
+    let (room, admin) = (start(Kind::Room, room_key)?, start(Kind::Admin, password)?);
+    let request = |started: &Option<(Registration, [u8; api::REGISTRATION_REQUEST_LEN])>| {
+        started.as_ref().map(|(_, request)| Exact::new(*request))
+    };
     let body = api::RegisterStart {
-        room: Exact::new(room_request),
-        admin: Exact::new(admin_request),
+        room: request(&room),
+        admin: request(&admin),
     };
     let path = api::register_start(&path_handle(handle));
     let answer: api::RegisterStarted = http.call(Method::POST, &path, None, Some(&body)).await?;
     let (room, admin) = tokio::join!(
-        on_a_thread(move || finish_registration(room, answer.room.as_bytes())),
-        on_a_thread(move || finish_registration(admin, answer.admin.as_bytes())),
+        finish_registration(room.map(|(state, _)| state), answer.room),
+        finish_registration(admin.map(|(state, _)| state), answer.admin),
     );
-    Ok(RegisteredPair {
-        room: room.map_err(unusable)?,
-        admin: admin.map_err(unusable)?,
-    })
+    Ok((room.map_err(unusable)?, admin.map_err(unusable)?))
 }
 
-fn finish_registration(
-    registration: Registration,
-    response: &[u8; api::REGISTRATION_RESPONSE_LEN],
-) -> Result<Registered, ClientError> {
-    registration.finish(&mut UnwrapErr(SysRng), response)
+/// An answer that is missing is as odd as one that makes no sense.
+async fn finish_registration(
+    registration: Option<Registration>,
+    answer: Option<api::RegistrationAnswer>,
+) -> Result<Option<Ready>, ClientError> {
+    let Some(registration) = registration else {
+        return Ok(None);
+    };
+    let answer = answer.ok_or(ClientError::Malformed)?;
+    let finish = move || registration.finish(&mut UnwrapErr(SysRng), answer.response.as_bytes());
+    let Registered { upload, export_key } = on_a_thread(finish).await?;
+    Ok(Some(Ready {
+        upload: api::CredentialUpload {
+            registration: answer.registration,
+            record: Exact::new(upload),
+        },
+        export_key,
+    }))
+}
+
+/// Which credential a login proves.
+#[derive(Clone, Copy)]
+pub(super) enum Proves {
+    RoomKey,
+    /// One that another took the place of.
+    FormerRoomKey(api::Former),
+    Password,
 }
 
 /// Logs in with one credential: what opens its capsule, and the server's answer.
 pub(super) async fn log_in(
     http: &Http,
     handle: &RoomHandle,
-    kind: Kind,
+    proves: Proves,
     secret: Secret,
 ) -> Result<(ExportKey, api::Session), LoginError> {
+    let (kind, credential, former) = match proves {
+        Proves::RoomKey => (Kind::Room, api::Credential::Room, None),
+        Proves::FormerRoomKey(former) => (Kind::Room, api::Credential::Room, Some(former)),
+        Proves::Password => (Kind::Admin, api::Credential::Admin, None),
+    };
     let (login, ke1) = Login::start(&mut UnwrapErr(SysRng), handle, kind, &secret).map_err(|e| refused(http, e))?;
     drop(secret);
-    let credential = match kind {
-        Kind::Room => api::Credential::Room,
-        Kind::Admin => api::Credential::Admin,
-    };
     let path_handle = path_handle(handle);
     let body = api::LoginStart {
         credential,
         ke1: Exact::new(ke1),
+        former,
     };
     let started: api::LoginStarted = http
         .call(Method::POST, &api::login_start(&path_handle), None, Some(&body))
@@ -118,6 +144,12 @@ fn login_refusal(http: &Http, refusal: Refusal) -> LoginError {
         ProblemType::LoginRefused => LoginError::WrongCredentials,
         ProblemType::RoomGone => LoginError::Gone {
             tombstone: tombstone_of(&problem),
+        },
+        ProblemType::RoomKeyChanged => match problem.superseded {
+            Some(superseded) => LoginError::Superseded(Box::new(superseded.into())),
+            None => http
+                .not_a_rendezvous("it says that the Room Key changed, and not into what")
+                .into(),
         },
         ProblemType::TooManyLogins => LoginError::TooManyLogins {
             retry_after: problem.retry_after_s.map(|s| std::time::Duration::from_secs(s.into())),

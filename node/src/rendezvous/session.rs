@@ -13,7 +13,7 @@ use super::opaque::{path_handle, tombstone_of};
 pub struct Session {
     http: Http,
     handle: api::Handle,
-    token: Token,
+    pub(super) token: Token,
 }
 
 impl Session {

@@ -6,6 +6,8 @@ pub const REGISTRATION_REQUEST_LEN: usize = 32;
 pub const REGISTRATION_RESPONSE_LEN: usize = 64;
 /// OPAQUE registration record: client public key (32), masking key (64), envelope (96).
 pub const REGISTRATION_UPLOAD_LEN: usize = 192;
+/// What separates one registration's OPRF from another's.
+pub const REGISTRATION_ID_LEN: usize = 16;
 /// OPAQUE KE1: blinded element (32), client nonce (32), client key share (32).
 pub const KE1_LEN: usize = 96;
 /// OPAQUE KE2: evaluated element (32), masking nonce (32), masked response (128), server nonce (32), server key share
@@ -29,15 +31,29 @@ pub const MAX_INTRODUCTIONS: usize = 32;
 pub const TOMBSTONE_LEN: usize = 128;
 /// An Ed25519 public key.
 pub const ADMIN_KEY_LEN: usize = 32;
+/// A moderator's certificate: its body (78) and the admin's signature (64).
+pub const CERTIFICATE_LEN: usize = 142;
+/// An Ed25519 signature.
+pub const SIGNATURE_LEN: usize = 64;
+/// What ended a generation: an operation, a roster and boxes for about 200 members. Larger ones are served by members.
+pub const MAX_KEY_GEN: usize = 256 * 1024;
+/// The highest count of a generation: what every JSON reader holds exactly, 2^53 - 1.
+pub const MAX_GENERATION: u64 = (1 << 53) - 1;
+/// What one change by a moderator may add to the count: a year of hourly changes while the rendezvous was away. So none of
+/// them can bring the count to its end; the admin's may be any.
+pub const MAX_GENERATION_STEP: u64 = 8760;
+/// A signed entry of the public directory: Room ID and description at their longest, two keys, a signature.
+pub const MAX_LISTING: usize = 905;
 /// A room handle: SHA-256.
 pub const HANDLE_LEN: usize = 32;
 /// A bearer token: random, so 256 bits can't be guessed.
 pub const TOKEN_LEN: usize = 32;
 
-/// The largest request body a server reads: `RegisterFinish` with both capsules full, in base64url, and its field names.
-pub const MAX_REQUEST_BODY: usize = (MAX_CAPSULE + MAX_ADMIN_CAPSULE) / 3 * 4 + 4 * 1024;
-/// The largest response body a client needs to read: `Session` with a full capsule and 32 full introductions.
-pub const MAX_RESPONSE_BODY: usize = MAX_CAPSULE / 3 * 4 + MAX_INTRODUCTIONS * (MAX_PRESENCE * 4 / 3 + 8) + 8 * 1024;
+/// The largest request body a server reads: `ChangeRoom` with all of it full, in base64url, and its field names.
+pub const MAX_REQUEST_BODY: usize = (MAX_CAPSULE + MAX_ADMIN_CAPSULE + MAX_KEY_GEN) / 3 * 4 + 8 * 1024;
+/// The largest response body a client needs to read: the problem of a login with a former Room Key, with a full object. A
+/// `Session` with a full capsule and 32 full introductions is half of that.
+pub const MAX_RESPONSE_BODY: usize = MAX_KEY_GEN / 3 * 4 + 8 * 1024;
 
 /// Seconds a presence record lives unless it is put again.
 pub const PRESENCE_TTL_S: u32 = 90;
@@ -47,5 +63,9 @@ pub const TOKEN_TTL_S: u32 = 3600;
 pub const LOGIN_STATE_TTL_S: u32 = 60;
 /// Logins of a room that may start and not finish in 24 hours.
 pub const MAX_UNFINISHED_LOGINS: u32 = 100;
+/// Former Room Keys that a room's server keeps: a member who missed more changes has to ask for the Room Key.
+pub const MAX_SUPERSEDED: usize = 32;
+/// Days for which a former Room Key is kept at most, whatever the room's grace.
+pub const MAX_SUPERSEDED_DAYS: u32 = 90;
 /// Days after which the id of a deleted room is free again.
 pub const TOMBSTONE_DAYS: u32 = 30;

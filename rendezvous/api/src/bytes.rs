@@ -75,7 +75,7 @@ impl<const MIN: usize, const MAX: usize> ByteString<MIN, MAX> {
 impl<const N: usize> Exact<N> {
     /// Wraps the bytes.
     #[must_use]
-    pub fn new(bytes: [u8; N]) -> Self {
+    pub const fn new(bytes: [u8; N]) -> Self {
         Self(bytes)
     }
 

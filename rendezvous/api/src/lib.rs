@@ -6,6 +6,7 @@
 
 mod bounds;
 mod bytes;
+mod change;
 mod login;
 mod paths;
 mod presence;
@@ -16,10 +17,13 @@ mod token;
 
 pub use bounds::*;
 pub use bytes::{ByteString, BytesError, Exact};
-pub use login::{LoginFinish, LoginStart, LoginStarted, Session};
-pub use paths::{Handle, HandleError, login_finish, login_start, presence, register_finish, register_start, room};
+pub use change::{Certified, ChangeRoom, Generation, NewPassword, NewRoomKey, PutCapsule, Superseded};
+pub use login::{Former, LoginFinish, LoginStart, LoginStarted, Session};
+pub use paths::{
+    Handle, HandleError, capsule, change, login_finish, login_start, presence, register_finish, register_start, room,
+};
 pub use presence::{Introductions, PresenceRecord, PutPresence};
 pub use problem::{Problem, ProblemType};
-pub use register::{RegisterFinish, RegisterStart, RegisterStarted, Registered};
+pub use register::{CredentialUpload, RegisterFinish, RegisterStart, RegisterStarted, Registered, RegistrationAnswer};
 pub use room::{Credential, DeleteRoom, Policy};
 pub use token::{Token, TokenError};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{KE1_LEN, KE2_LEN, KE3_LEN, MAX_CAPSULE, MAX_LOGIN_STATE};
 use crate::bytes::{ByteString, Exact};
+use crate::change::Generation;
 use crate::presence::Introductions;
 use crate::room::{Credential, Policy};
 use crate::token::Token;
@@ -15,6 +16,17 @@ pub struct LoginStart {
     pub credential: Credential,
     /// OPAQUE KE1.
     pub ke1: Exact<KE1_LEN>,
+    /// For the holder of a former Room Key; with the credential `room` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<Former>,
+}
+
+/// Which former Room Key a login proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The generation it was of; without one, the generation that was registered last before the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
 }
 
 /// Answer to `login/start`. For an unknown room it looks and weighs the same.
@@ -38,7 +50,8 @@ pub struct LoginFinish {
     pub state: ByteString<1, MAX_LOGIN_STATE>,
 }
 
-/// Answer to `login/finish`. A deleted room answers 410 with its tombstone instead.
+/// Answer to `login/finish`. A deleted room answers 410 with its tombstone instead, and a former Room Key earns
+/// [`Superseded`](crate::Superseded) in a problem of type `room-key-changed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Bearer token, bound to room, credential and generation.

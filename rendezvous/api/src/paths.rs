@@ -76,6 +76,19 @@ pub fn register_finish(handle: &Handle) -> String {
     format!("/v1/rooms/{handle}/register/finish")
 }
 
+/// `POST`: [`ChangeRoom`](crate::ChangeRoom), no content in the answer. With a token of the Password, or one of the Room Key
+/// and a certificate.
+#[must_use]
+pub fn change(handle: &Handle) -> String {
+    format!("/v1/rooms/{handle}/change")
+}
+
+/// `PUT`: [`PutCapsule`](crate::PutCapsule), no content in the answer; tokens as for [`change`].
+#[must_use]
+pub fn capsule(handle: &Handle) -> String {
+    format!("/v1/rooms/{handle}/capsule")
+}
+
 /// `POST`: [`LoginStart`](crate::LoginStart) for [`LoginStarted`](crate::LoginStarted). A live token of the room in
 /// `Authorization` exempts the start from the room's count of unfinished ones.
 #[must_use]

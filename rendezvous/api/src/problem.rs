@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bounds::TOMBSTONE_LEN;
 use crate::bytes::{Exact, TextVisitor};
+use crate::change::{Generation, Superseded};
 
 /// A problem document. `detail` is for people; programs look at `problem_type`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,12 @@ pub struct Problem {
     /// For [`ProblemType::RoomGone`]: the admin's signed word for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tombstone: Option<Exact<TOMBSTONE_LEN>>,
+    /// For [`ProblemType::RoomKeyChanged`]: what there is for holders of the former Room Key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded: Option<Superseded>,
+    /// For [`ProblemType::GenerationStale`]: the generation that is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
 }
 
 impl Problem {
@@ -40,6 +47,8 @@ impl Problem {
             detail: None,
             retry_after_s: None,
             tombstone: None,
+            superseded: None,
+            generation: None,
         }
     }
 
@@ -61,6 +70,20 @@ impl Problem {
     #[must_use]
     pub fn with_tombstone(mut self, tombstone: [u8; TOMBSTONE_LEN]) -> Self {
         self.tombstone = Some(Exact::new(tombstone));
+        self
+    }
+
+    /// Adds what there is for holders of a former Room Key.
+    #[must_use]
+    pub fn with_superseded(mut self, superseded: Superseded) -> Self {
+        self.superseded = Some(superseded);
+        self
+    }
+
+    /// Adds the generation that is registered.
+    #[must_use]
+    pub fn with_generation(mut self, generation: Generation) -> Self {
+        self.generation = Some(generation);
         self
     }
 }
@@ -131,6 +154,10 @@ problem_types! {
     WrongCredential = "wrong-credential", 403, "The token's credential does not allow this";
     /// The tombstone is not signed by the room's admin key, or is of another room.
     TombstoneRefused = "tombstone-refused", 403, "The tombstone is not signed by the room's admin key";
+    /// The certificate is not signed by the room's admin key, is void, or has too low a rank; or its key did not sign this.
+    CertificateRefused = "certificate-refused", 403, "The certificate does not allow this";
+    /// The listing is not signed by the room's admin key, or is of another room.
+    ListingRefused = "listing-refused", 403, "The listing is not signed by the room's admin key";
     /// No such path.
     NotFound = "not-found", 404, "No such path";
     /// The path exists, the method does not.
@@ -139,6 +166,10 @@ problem_types! {
     Timeout = "timeout", 408, "The request took too long";
     /// A room by that handle exists, or was deleted less than 30 days ago.
     RoomExists = "room-exists", 409, "The room id is taken";
+    /// A generation that wins over this one is registered, or it is not this one; `generation` says which.
+    GenerationStale = "generation-stale", 409, "Another generation of the Room Key is registered";
+    /// The login proved a former Room Key; `superseded` is for its holders.
+    RoomKeyChanged = "room-key-changed", 409, "The Room Key was changed";
     /// The room was deleted; `tombstone` proves it.
     RoomGone = "room-gone", 410, "The room has been deleted";
     /// The body is over its bound.

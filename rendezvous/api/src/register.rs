@@ -1,39 +1,62 @@
-//! Registration of a room: both of its credentials at once (RFC 9807, section 5).
+//! Registration (RFC 9807, section 5): of a room with both of its credentials, or of a new one for a room that exists.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{
-    ADMIN_KEY_LEN, MAX_ADMIN_CAPSULE, MAX_CAPSULE, REGISTRATION_REQUEST_LEN, REGISTRATION_RESPONSE_LEN,
-    REGISTRATION_UPLOAD_LEN,
+    ADMIN_KEY_LEN, MAX_ADMIN_CAPSULE, MAX_CAPSULE, MAX_LISTING, REGISTRATION_ID_LEN, REGISTRATION_REQUEST_LEN,
+    REGISTRATION_RESPONSE_LEN, REGISTRATION_UPLOAD_LEN,
 };
 use crate::bytes::{ByteString, Exact};
 use crate::room::Policy;
 
-/// Body of `register/start`.
+/// Body of `register/start`: one credential or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterStart {
     /// OPAQUE registration request for the Room Key.
-    pub room: Exact<REGISTRATION_REQUEST_LEN>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Exact<REGISTRATION_REQUEST_LEN>>,
     /// OPAQUE registration request for the Password.
-    pub admin: Exact<REGISTRATION_REQUEST_LEN>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Exact<REGISTRATION_REQUEST_LEN>>,
 }
 
-/// Answer to `register/start`. It is the same whether the room exists or not; only `register/finish` tells.
+/// Answer to `register/start`, for each that was asked. It is the same whether the room exists or not; only
+/// `register/finish` tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterStarted {
-    /// OPAQUE registration response for the Room Key.
-    pub room: Exact<REGISTRATION_RESPONSE_LEN>,
-    /// OPAQUE registration response for the Password.
-    pub admin: Exact<REGISTRATION_RESPONSE_LEN>,
+    /// For the Room Key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<RegistrationAnswer>,
+    /// For the Password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<RegistrationAnswer>,
+}
+
+/// What a server makes of a registration request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationAnswer {
+    /// Drawn by the server for this registration alone: to be handed back with the record.
+    pub registration: Exact<REGISTRATION_ID_LEN>,
+    /// OPAQUE registration response.
+    pub response: Exact<REGISTRATION_RESPONSE_LEN>,
+}
+
+/// A credential as the server will keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialUpload {
+    /// What the server drew for it.
+    pub registration: Exact<REGISTRATION_ID_LEN>,
+    /// OPAQUE registration record.
+    pub record: Exact<REGISTRATION_UPLOAD_LEN>,
 }
 
 /// Body of `register/finish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterFinish {
-    /// OPAQUE record of the Room Key.
-    pub room: Exact<REGISTRATION_UPLOAD_LEN>,
-    /// OPAQUE record of the Password.
-    pub admin: Exact<REGISTRATION_UPLOAD_LEN>,
+    /// The Room Key's.
+    pub room: CredentialUpload,
+    /// The Password's.
+    pub admin: CredentialUpload,
     /// The admin key (Ed25519) that a tombstone must be signed with.
     pub admin_key: Exact<ADMIN_KEY_LEN>,
     /// Sealed under the export key of the Room Key.
@@ -42,6 +65,9 @@ pub struct RegisterFinish {
     pub admin_capsule: ByteString<1, MAX_ADMIN_CAPSULE>,
     /// What the server needs to know of the room's policy.
     pub policy: Policy,
+    /// For a room that wants to be found by everybody: its signed entry in the public directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<ByteString<1, MAX_LISTING>>,
 }
 
 /// Answer to `register/finish`, 201: the room exists, durably.

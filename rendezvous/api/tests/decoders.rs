@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snug_rendezvous_api::{
-    ByteString, Credential, DeleteRoom, Exact, Handle, Introductions, LoginFinish, LoginStart, LoginStarted,
-    MAX_INTRODUCTIONS, MAX_REQUEST_BODY, MAX_RESPONSE_BODY, Policy, PresenceRecord, Problem, ProblemType, PutPresence,
-    RegisterFinish, RegisterStart, RegisterStarted, Registered, Session, Token,
+    ByteString, Certified, ChangeRoom, Credential, CredentialUpload, DeleteRoom, Exact, Generation, Handle,
+    Introductions, LoginFinish, LoginStart, LoginStarted, MAX_GENERATION, MAX_INTRODUCTIONS, MAX_REQUEST_BODY,
+    MAX_RESPONSE_BODY, NewPassword, NewRoomKey, Policy, PresenceRecord, Problem, ProblemType, PutCapsule, PutPresence,
+    RegisterFinish, RegisterStart, RegisterStarted, Registered, Session, Superseded, Token,
 };
 
 /// Whatever is read is written as it would be again.
@@ -24,6 +25,9 @@ fn every_type(json: &[u8]) {
     reads_what_it_writes::<RegisterStarted>(json);
     reads_what_it_writes::<RegisterFinish>(json);
     reads_what_it_writes::<Registered>(json);
+    reads_what_it_writes::<ChangeRoom>(json);
+    reads_what_it_writes::<PutCapsule>(json);
+    reads_what_it_writes::<Superseded>(json);
     reads_what_it_writes::<LoginStart>(json);
     reads_what_it_writes::<LoginStarted>(json);
     reads_what_it_writes::<LoginFinish>(json);
@@ -61,8 +65,24 @@ fn api_json() -> impl Strategy<Value = String> {
         "retention_s",
         "grace_s",
         "created_at_ms",
+        "registration",
+        "response",
+        "listing",
+        "room_key",
+        "password",
+        "generation",
+        "count",
+        "hash",
+        "key_gen",
+        "overrides",
+        "least_serial",
+        "certified",
+        "certificate",
+        "signature",
+        "former",
+        "superseded",
     ]);
-    let bytes = prop::sample::select(vec![0_usize, 1, 32, 64, 96, 128, 192, 225, 320, 1024, 1025])
+    let bytes = prop::sample::select(vec![0_usize, 1, 16, 32, 64, 96, 128, 142, 192, 225, 320, 1024, 1025])
         .prop_flat_map(|len| vec(any::<u8>(), len))
         .prop_map(|bytes| format!("\"{}\"", data_encoding::BASE64URL_NOPAD.encode(&bytes)));
     let leaf = prop_oneof![
@@ -127,7 +147,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         bit in 0..8_u8,
     ) {
-        let start = LoginStart { credential: Credential::Room, ke1: Exact::new(ke1) };
+        let start = LoginStart { credential: Credential::Room, ke1: Exact::new(ke1), former: None };
         let mut json = serde_json::to_vec(&start).unwrap();
         let at = at.index(json.len());
         json[at] ^= 1 << bit;
@@ -188,9 +208,13 @@ fn one_value_has_one_text() {
 
 #[test]
 fn the_largest_bodies_fit_their_bounds() {
+    let upload = CredentialUpload {
+        registration: Exact::new([0xFF; 16]),
+        record: Exact::new([0xFF; 192]),
+    };
     let finish = RegisterFinish {
-        room: Exact::new([0xFF; 192]),
-        admin: Exact::new([0xFF; 192]),
+        room: upload,
+        admin: upload,
         admin_key: Exact::new([0xFF; 32]),
         capsule: ByteString::new(vec![0xFF; snug_rendezvous_api::MAX_CAPSULE]).unwrap(),
         admin_capsule: ByteString::new(vec![0xFF; snug_rendezvous_api::MAX_ADMIN_CAPSULE]).unwrap(),
@@ -199,8 +223,38 @@ fn the_largest_bodies_fit_their_bounds() {
             retention_s: u32::MAX,
             grace_s: u32::MAX,
         },
+        listing: Some(ByteString::new(vec![0xFF; snug_rendezvous_api::MAX_LISTING]).unwrap()),
     };
     assert!(serde_json::to_vec(&finish).unwrap().len() <= MAX_REQUEST_BODY);
+    let generation = Generation {
+        count: MAX_GENERATION,
+        hash: Exact::new([0xFF; 32]),
+    };
+    let key_gen = ByteString::new(vec![0xFF; snug_rendezvous_api::MAX_KEY_GEN]).unwrap();
+    let change = ChangeRoom {
+        room_key: Some(NewRoomKey {
+            credential: upload,
+            generation,
+            capsule: finish.capsule.clone(),
+            key_gen: Some(key_gen.clone()),
+            overrides: true,
+        }),
+        password: Some(NewPassword {
+            credential: upload,
+            capsule: finish.admin_capsule.clone(),
+        }),
+        least_serial: Some(u32::MAX),
+        certified: Some(Certified {
+            certificate: Exact::new([0xFF; 142]),
+            signature: Exact::new([0xFF; 64]),
+        }),
+    };
+    assert!(serde_json::to_vec(&change).unwrap().len() <= MAX_REQUEST_BODY);
+    let told = Problem::new(ProblemType::RoomKeyChanged).with_superseded(Superseded {
+        generation,
+        key_gen: Some(key_gen),
+    });
+    assert!(serde_json::to_vec(&told).unwrap().len() <= MAX_RESPONSE_BODY);
     let session = Session {
         token: Token::from_bytes([0xFF; 32]),
         expires_in_s: u32::MAX,
@@ -227,10 +281,14 @@ fn problem_types_are_stable() {
             ("urn:snug:problem:token-refused", 401),
             ("urn:snug:problem:wrong-credential", 403),
             ("urn:snug:problem:tombstone-refused", 403),
+            ("urn:snug:problem:certificate-refused", 403),
+            ("urn:snug:problem:listing-refused", 403),
             ("urn:snug:problem:not-found", 404),
             ("urn:snug:problem:method-not-allowed", 405),
             ("urn:snug:problem:timeout", 408),
             ("urn:snug:problem:room-exists", 409),
+            ("urn:snug:problem:generation-stale", 409),
+            ("urn:snug:problem:room-key-changed", 409),
             ("urn:snug:problem:room-gone", 410),
             ("urn:snug:problem:too-large", 413),
             ("urn:snug:problem:unsupported-media-type", 415),

@@ -10,9 +10,9 @@ use snug_crypto::credential::client::{Login, Registration};
 use snug_crypto::credential::{DangerNoStretching, Kind};
 use snug_crypto::{AdminKey, RoomHandle};
 use snug_rendezvous_api::{
-    ByteString, Credential, Exact, Handle, Introductions, LoginFinish, LoginStart, LoginStarted, Policy, PutPresence,
-    RegisterFinish, RegisterStart, RegisterStarted, Registered, Session, Token, login_finish, login_start, presence,
-    register_finish, register_start,
+    ByteString, Credential, CredentialUpload, Exact, Handle, Introductions, LoginFinish, LoginStart, LoginStarted,
+    Policy, PutPresence, RegisterFinish, RegisterStart, RegisterStarted, Registered, RegistrationAnswer, Session,
+    Token, login_finish, login_start, presence, register_finish, register_start,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -114,13 +114,20 @@ async fn register(connection: &mut Connection, room: &RoomHandle) {
     let start = |kind| Registration::<DangerNoStretching>::start(&mut rng(), room, kind, SECRET).unwrap();
     let ((room_state, room_request), (admin_state, admin_request)) = (start(Kind::Room), start(Kind::Admin));
     let body = RegisterStart {
-        room: Exact::new(room_request),
-        admin: Exact::new(admin_request),
+        room: Some(Exact::new(room_request)),
+        admin: Some(Exact::new(admin_request)),
     };
     let started: RegisterStarted = connection.call("POST", &register_start(&path(room)), None, &body).await;
+    let upload = |state: Registration<DangerNoStretching>, answer: Option<RegistrationAnswer>| {
+        let answer = answer.unwrap();
+        CredentialUpload {
+            registration: answer.registration,
+            record: Exact::new(state.finish(&mut rng(), answer.response.as_bytes()).unwrap().upload),
+        }
+    };
     let body = RegisterFinish {
-        room: Exact::new(room_state.finish(&mut rng(), started.room.as_bytes()).unwrap().upload),
-        admin: Exact::new(admin_state.finish(&mut rng(), started.admin.as_bytes()).unwrap().upload),
+        room: upload(room_state, started.room),
+        admin: upload(admin_state, started.admin),
         admin_key: Exact::new(*AdminKey::generate(&mut rng()).public().as_bytes()),
         capsule: ByteString::new(vec![7; CAPSULE]).unwrap(),
         admin_capsule: ByteString::new(vec![7; CAPSULE]).unwrap(),
@@ -129,6 +136,7 @@ async fn register(connection: &mut Connection, room: &RoomHandle) {
             retention_s: 86_400,
             grace_s: 604_800,
         },
+        listing: None,
     };
     let _: Registered = connection
         .call("POST", &register_finish(&path(room)), None, &body)
@@ -152,6 +160,7 @@ pub fn prepare(rooms: &[RoomHandle], count: usize) -> Vec<Prepared> {
             body: LoginStart {
                 credential: Credential::Room,
                 ke1: Exact::new(ke1),
+                former: None,
             },
         }
     };

@@ -18,6 +18,7 @@ pub(super) const TOKEN_TTL_MS: u64 = TOKEN_TTL_S as u64 * 1000;
 pub(super) struct Authorized {
     pub keyed: KeyedHandle,
     pub token: TokenHash,
+    pub kind: Kind,
     pub room: Room,
 }
 
@@ -29,6 +30,20 @@ impl App {
         handle: &RoomHandle,
         token: Option<&Token>,
         needed: Kind,
+    ) -> Result<Authorized, Refusal> {
+        let authorized = self.authorize_any(handle, token).await?;
+        if authorized.kind == needed {
+            Ok(authorized)
+        } else {
+            Err(Refusal::new(ProblemType::WrongCredential))
+        }
+    }
+
+    /// The same for a token of either credential.
+    pub(super) async fn authorize_any(
+        &self,
+        handle: &RoomHandle,
+        token: Option<&Token>,
     ) -> Result<Authorized, Refusal> {
         let refused = || Refusal::new(ProblemType::TokenRefused);
         let token = self.setup.token_hash(token.ok_or_else(refused)?.as_bytes());
@@ -42,28 +57,35 @@ impl App {
         if let Some(tombstone) = &room.tombstone {
             return Err(Refusal::gone(handle, tombstone));
         }
-        if session.generation != room.generation {
+        if session.record != room.record(session.kind).id() {
             return Err(refused());
         }
-        if session.kind != needed {
-            return Err(Refusal::new(ProblemType::WrongCredential));
-        }
         self.renew(token, &session, now_ms).await?;
-        Ok(Authorized { keyed, token, room })
+        Ok(Authorized {
+            keyed,
+            token,
+            kind: session.kind,
+            room,
+        })
     }
 
     /// Whether the token is a live one of this room and credential. Who has proven the Room Key learns nothing from
-    /// further tries at it; tries at the Password are another matter.
+    /// further tries at it; tries at the Password, or at a newer Room Key, are another matter.
     pub(super) async fn has_proven(
         &self,
         keyed: KeyedHandle,
+        room: Option<&Room>,
         token: Option<&Token>,
         kind: Kind,
     ) -> Result<bool, Refusal> {
-        let Some(token) = token else { return Ok(false) };
+        let (Some(token), Some(room)) = (token, room) else {
+            return Ok(false);
+        };
         let token = self.setup.token_hash(token.as_bytes());
         let session = self.store.session(token, self.clock.now_ms()).await?;
-        Ok(session.is_some_and(|session| session.room == keyed && session.kind == kind))
+        Ok(session.is_some_and(|session| {
+            session.room == keyed && session.kind == kind && session.record == room.record(kind).id()
+        }))
     }
 
     async fn renew(&self, token: TokenHash, session: &Session, now_ms: u64) -> Result<(), Refusal> {

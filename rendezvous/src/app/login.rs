@@ -1,7 +1,7 @@
 //! Login: docs/PROTOCOL.md, "Rendezvous".
 //!
-//! A start is answered alike for rooms that exist, don't, or are deleted, and counted alike. What a finish refuses, it
-//! refuses in one way.
+//! A start is answered alike for rooms that exist, don't, or are deleted, with a former Room Key or without one, and counted
+//! alike. What a finish refuses, it refuses in one way.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use http::StatusCode;
 use snug_crypto::credential::Kind;
 use snug_crypto::credential::server::{self, AttemptId};
 use snug_rendezvous_api::{
-    ByteString, Credential, Exact, Introductions, LoginFinish, LoginStart, LoginStarted, MAX_INTRODUCTIONS,
-    ProblemType, Session, TOKEN_TTL_S, Token,
+    ByteString, Credential, Exact, Former, Introductions, LoginFinish, LoginStart, LoginStarted, MAX_INTRODUCTIONS,
+    Problem, ProblemType, Session, Superseded, TOKEN_TTL_S, Token,
 };
 
 use super::answer::{Answer, Refusal};
@@ -35,24 +35,33 @@ pub(super) async fn start(
 ) -> Result<Answer<LoginStarted>, Refusal> {
     app.admit(&app.logins, address)?;
     let kind = kind_of(body.credential);
+    if kind == Kind::Admin && body.former.is_some() {
+        return Err(Refusal::new(ProblemType::BadRequest).detail("there is no former Password"));
+    }
     let keyed = app.setup.keyed_handle(&handle);
-    let exempt = app.has_proven(keyed, token.as_ref(), kind).await?;
     let now_ms = app.clock.now_ms();
     let attempt = AttemptId::from_bytes(random_bytes());
-    let limit = (!exempt).then_some(app.limits.unfinished_logins);
     let room = app.store.room(keyed, now_ms).await?;
-    let record = room.as_ref().map(|room| room.record(kind));
+    let exempt = app.has_proven(keyed, room.as_ref(), token.as_ref(), kind).await?;
+    let (record, sought) = match &body.former {
+        None => (room.as_ref().map(|room| room.record(kind).clone()), Vec::new()),
+        Some(former) => (
+            app.store.former(keyed, former.generation, now_ms).await?,
+            sought(former),
+        ),
+    };
     // Before it is counted, so that a malformed KE1 does not use up anybody's logins.
     let start = server::LoginStart {
         handle: &handle,
         kind,
-        record,
+        record: record.as_ref(),
+        sought: &sought,
         ke1: body.ke1.as_bytes(),
         attempt,
         unix_ms: now_ms,
     };
     let started = app.setup.start_login(&mut rng(), &start)?;
-    if !app.store.open_attempt(keyed, attempt, limit, now_ms).await? {
+    if !exempt && !app.may_start(keyed, attempt, now_ms).await? {
         return Err(Refusal::new(ProblemType::TooManyLogins).retry_after(TOO_MANY_RETRY_S));
     }
     let state = ByteString::new(started.state).map_err(|_| Refusal::new(ProblemType::Internal))?;
@@ -76,18 +85,29 @@ pub(super) async fn finish(
         .setup
         .finish_login(&handle, kind, body.state.as_slice(), body.ke3.as_bytes(), now_ms)?;
     let room = app.setup.keyed_handle(&handle);
-    let token = Token::from_bytes(random_bytes());
+    let token = Token::from_bytes(*app.setup.login_token(&finished.attempt));
     let hash = app.setup.token_hash(token.as_bytes());
     let finish = Finish {
         room,
         kind,
-        attempt: finished.attempt,
         record: finished.record,
         token: hash,
         expires_at_ms: now_ms.saturating_add(TOKEN_TTL_MS),
     };
-    let (capsule, policy) = match app.store.open_session(finish, now_ms).await? {
+    let opened = app.store.open_session(finish, now_ms).await?;
+    // Whoever gets here has proven a secret of the room, whatever it is good for.
+    app.starts.finished(room, finished.attempt).await;
+    let (capsule, policy) = match opened {
         Opened::Session { capsule, policy } => (capsule, policy),
+        Opened::Superseded { generation, key_gen } => {
+            let superseded = Superseded {
+                generation,
+                key_gen: key_gen.and_then(|object| ByteString::new(object).ok()),
+            };
+            return Err(Refusal::from(
+                Problem::new(ProblemType::RoomKeyChanged).with_superseded(superseded),
+            ));
+        }
         Opened::Gone(tombstone) => return Err(Refusal::gone(&handle, &tombstone)),
         Opened::Refused => return Err(Refusal::new(ProblemType::LoginRefused)),
     };
@@ -109,6 +129,15 @@ pub(super) async fn finish(
         },
     };
     Ok(Answer(StatusCode::OK, session))
+}
+
+/// What else a start says of the record it means, in bytes.
+fn sought(former: &Former) -> Vec<u8> {
+    let mut bytes = vec![1];
+    if let Some(generation) = &former.generation {
+        bytes.extend_from_slice(&generation.to_bytes());
+    }
+    bytes
 }
 
 /// The API's word for a credential as the protocol's.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod authorize;
+mod change;
 mod health;
 mod limit;
 mod login;
@@ -9,6 +10,7 @@ mod presence;
 mod register;
 mod request;
 mod room;
+mod starts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post, put};
 use rand::Rng;
-use snug_crypto::credential::server::ServerSetup;
+use snug_crypto::credential::server::{AttemptId, KeyedHandle, ServerSetup};
 use snug_rendezvous_api::ProblemType;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -29,10 +31,11 @@ pub(crate) use self::limit::Address;
 
 use self::answer::Refusal;
 use self::limit::Limiter;
+use self::starts::Starts;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::random::rng;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What every request needs.
 pub(crate) struct App {
@@ -43,6 +46,7 @@ pub(crate) struct App {
     requests: Limiter,
     logins: Limiter,
     registrations: Limiter,
+    starts: Starts,
     /// Places for large bodies.
     large_bodies: Semaphore,
 }
@@ -60,11 +64,35 @@ impl App {
             logins: Limiter::new(limits.logins_per_minute, minute, limits.login_burst),
             large_bodies: Semaphore::new(LARGE_BODIES),
             registrations: Limiter::new(limits.registrations_per_hour, hour, limits.registrations_per_hour),
+            starts: Starts::default(),
             setup,
             store,
             clock,
             limits,
         }
+    }
+
+    /// Whether the room has a start left for the attempt.
+    async fn may_start(&self, room: KeyedHandle, attempt: AttemptId, now_ms: u64) -> Result<bool, Refusal> {
+        let limit = self.limits.unfinished_logins;
+        let admitted = self
+            .starts
+            .admit(&*self.store, &self.setup, room, attempt, limit, now_ms)
+            .await?;
+        Ok(admitted)
+    }
+
+    /// Removes what has expired, and settles the starts of logins with the store.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let now_ms = self.clock.now_ms();
+        self.store.sweep(now_ms).await?;
+        self.starts.settle(&*self.store, &self.setup, now_ms, false).await
+    }
+
+    /// Gives everything back that the store holds for this instance.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        let now_ms = self.clock.now_ms();
+        self.starts.settle(&*self.store, &self.setup, now_ms, true).await
     }
 
     /// Counts a request of the address against its budget.
@@ -88,12 +116,18 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 
 /// The API.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let large = middleware::from_fn_with_state(Arc::clone(&app), one_of_few);
     Router::new()
         .route("/v1/rooms/{handle}", delete(room::delete))
         .route("/v1/rooms/{handle}/register/start", post(register::start))
         .route(
             "/v1/rooms/{handle}/register/finish",
-            post(register::finish).layer(middleware::from_fn_with_state(Arc::clone(&app), one_of_few)),
+            post(register::finish).layer(large.clone()),
+        )
+        .route("/v1/rooms/{handle}/change", post(change::change).layer(large.clone()))
+        .route(
+            "/v1/rooms/{handle}/capsule",
+            put(change::put_capsule).layer(large.clone()),
         )
         .route("/v1/rooms/{handle}/login/start", post(login::start))
         .route("/v1/rooms/{handle}/login/finish", post(login::finish))

@@ -6,30 +6,53 @@ use axum::Extension;
 use axum::extract::State;
 use http::StatusCode;
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::Record;
-use snug_rendezvous_api::{Exact, ProblemType, RegisterFinish, RegisterStart, RegisterStarted, Registered};
+use snug_crypto::credential::server::{Record, RegistrationId};
+use snug_rendezvous_api::{
+    CredentialUpload, Exact, ProblemType, REGISTRATION_REQUEST_LEN, RegisterFinish, RegisterStart, RegisterStarted,
+    Registered, RegistrationAnswer,
+};
 
 use super::answer::{Answer, Refusal};
 use super::request::{InPath, JsonBody};
 use super::{Address, App};
+use crate::random::rng;
 use crate::store::{self, Capsule, NewRoom};
 
-/// Says nothing of whether the room exists: that would be known for nothing then, while `finish` costs whoever asks a
-/// registration.
+/// For a new room and for a new credential alike. Says nothing of whether the room exists: that would be known for nothing
+/// then, while `finish` costs whoever asks a registration.
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     InPath(handle): InPath,
     JsonBody(body): JsonBody<RegisterStart>,
 ) -> Result<Answer<RegisterStarted>, Refusal> {
-    let room = app.setup.register(&handle, Kind::Room, body.room.as_bytes())?;
-    let admin = app.setup.register(&handle, Kind::Admin, body.admin.as_bytes())?;
+    if body.room.is_none() && body.admin.is_none() {
+        return Err(Refusal::new(ProblemType::BadRequest).detail("register at least one credential"));
+    }
+    let answer = |kind, request: Option<Exact<REGISTRATION_REQUEST_LEN>>| {
+        let answer = |request: Exact<REGISTRATION_REQUEST_LEN>| -> Result<_, Refusal> {
+            // New for each: for one that is in use this would be an oracle for guesses, which nobody counts.
+            let registration = RegistrationId::generate(&mut rng());
+            let response = app.setup.register(&handle, kind, &registration, request.as_bytes())?;
+            Ok(RegistrationAnswer {
+                registration: Exact::new(*registration.as_bytes()),
+                response: Exact::new(response),
+            })
+        };
+        request.map(answer).transpose()
+    };
     Ok(Answer(
         StatusCode::OK,
         RegisterStarted {
-            room: Exact::new(room),
-            admin: Exact::new(admin),
+            room: answer(Kind::Room, body.room)?,
+            admin: answer(Kind::Admin, body.admin)?,
         },
     ))
+}
+
+/// A record that can be read back.
+pub(super) fn record_of(upload: &CredentialUpload) -> Result<Record, Refusal> {
+    let registration = RegistrationId::from_bytes(*upload.registration.as_bytes());
+    Ok(Record::from_upload(registration, upload.record.as_bytes())?)
 }
 
 pub(super) async fn finish(
@@ -40,8 +63,8 @@ pub(super) async fn finish(
 ) -> Result<Answer<Registered>, Refusal> {
     app.admit(&app.registrations, address)?;
     let new = NewRoom {
-        room_record: Record::from_upload(body.room.as_bytes())?,
-        admin_record: Record::from_upload(body.admin.as_bytes())?,
+        room_record: record_of(&body.room)?,
+        admin_record: record_of(&body.admin)?,
         admin_key: *body.admin_key.as_bytes(),
         capsule: Capsule {
             room: body.capsule.into_vec(),

@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use snug_crypto::RoomHandle;
 use snug_rendezvous_api::{
-    DeleteRoom, Handle, HandleError, LoginFinish, LoginStart, MAX_REQUEST_BODY, ProblemType, PutPresence,
-    RegisterFinish, RegisterStart, Token,
+    ChangeRoom, DeleteRoom, Handle, HandleError, LoginFinish, LoginStart, MAX_REQUEST_BODY, ProblemType, PutCapsule,
+    PutPresence, RegisterFinish, RegisterStart, Token,
 };
 
 use super::answer::Refusal;
@@ -36,6 +36,12 @@ impl ApiBody for LoginFinish {
 }
 impl ApiBody for PutPresence {
     const MAX: usize = SMALL_BODY;
+}
+impl ApiBody for ChangeRoom {
+    const MAX: usize = MAX_REQUEST_BODY;
+}
+impl ApiBody for PutCapsule {
+    const MAX: usize = MAX_REQUEST_BODY;
 }
 impl ApiBody for DeleteRoom {
     const MAX: usize = SMALL_BODY;

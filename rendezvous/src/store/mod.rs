@@ -4,23 +4,27 @@
 //! and everything else is OPAQUE records, sealed bytes, numbers and times. Times are milliseconds since 1970 and come from
 //! the caller.
 
+mod change;
 mod mongo;
 mod redb;
+mod starts;
 
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use snug_crypto::credential::Kind;
 use snug_crypto::credential::STORED_TOMBSTONE_LEN;
-use snug_crypto::credential::server::{AttemptId, KeyedHandle, Record, RecordId, TokenHash};
-use snug_rendezvous_api::Policy;
+use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, TokenHash};
+use snug_rendezvous_api::{Generation, Policy};
+
+pub use self::change::{Change, Changed, FIRST_GENERATION, Former, PasswordChange, RoomKeyChange};
+pub(crate) use self::starts::STARTS_TTL_MS;
+pub use self::starts::{Portion, PortionId, Settlement};
 
 use crate::config::StoreSpec;
 
 /// The version of what is stored. A newer one is refused untouched.
-pub const STORE_VERSION: u32 = 1;
-/// An unfinished login counts against its room this long.
-pub(crate) const ATTEMPT_TTL_MS: u64 = 24 * 3600 * 1000;
+pub const STORE_VERSION: u32 = 2;
 /// A deleted room keeps its id, its records and its tombstone this long.
 pub(crate) const TOMBSTONE_TTL_MS: u64 = snug_rendezvous_api::TOMBSTONE_DAYS as u64 * 24 * 3600 * 1000;
 
@@ -59,8 +63,10 @@ pub struct Room {
     pub admin_key: [u8; 32],
     /// When it was registered.
     pub created_at_ms: u64,
-    /// The generation of the Room Key that is registered; tokens of another one are void.
-    pub generation: u64,
+    /// The generation of the Room Key that is registered.
+    pub generation: Generation,
+    /// Certificates with a lower serial are void.
+    pub least_serial: u32,
     /// Policy numbers.
     pub policy: Policy,
     /// Set once the room is deleted.
@@ -102,8 +108,8 @@ pub struct Session {
     pub room: KeyedHandle,
     /// The credential that was proven for it.
     pub kind: Kind,
-    /// The generation it was proven in.
-    pub generation: u64,
+    /// The record that was proven: with another one in its place the token is void.
+    pub record: RecordId,
     /// When it expires unless renewed.
     pub expires_at_ms: u64,
 }
@@ -124,11 +130,9 @@ pub struct Finish {
     pub room: KeyedHandle,
     /// The credential.
     pub kind: Kind,
-    /// The attempt: it must still be open, and is closed.
-    pub attempt: AttemptId,
     /// The record that was proven: it must still be the room's.
     pub record: RecordId,
-    /// The token to be.
+    /// The token to be. Each attempt has one, so that a login finishes once.
     pub token: TokenHash,
     /// When the token expires unless renewed.
     pub expires_at_ms: u64,
@@ -144,9 +148,16 @@ pub enum Opened {
         /// Policy numbers.
         policy: Policy,
     },
+    /// The Room Key was another one's predecessor; no token.
+    Superseded {
+        /// The generation that was registered in its place.
+        generation: Generation,
+        /// What there is for its holders.
+        key_gen: Option<Vec<u8>>,
+    },
     /// The room is deleted; no token.
     Gone(Tombstone),
-    /// The attempt was finished before or is too old, or the room has another record by now.
+    /// The attempt was finished before, or the record is none of the room's.
     Refused,
 }
 
@@ -174,18 +185,39 @@ pub trait Store: Send + Sync + 'static {
     /// A room, unless it is unknown or its tombstone is over.
     fn room(&self, room: KeyedHandle, now_ms: u64) -> BoxFuture<'_, Result<Option<Room>, StoreError>>;
 
-    /// Opens a login attempt. Of those that count, at most `limit` may be open in 24 hours; `false` means that they are.
-    /// `limit` is `None` for an attempt that does not count. It is the same for rooms that don't exist.
-    fn open_attempt(
+    /// Takes up to `portion.count` of the starts that a room has left, of `limit` in 24 hours; how many were taken. It is the
+    /// same for rooms that don't exist.
+    fn take_starts(&self, room: KeyedHandle, portion: Portion, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
+
+    /// Puts what is left of portions in their place.
+    fn settle_starts(&self, settlement: Settlement, now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The former Room Key of a generation, or the last one there was.
+    fn former(
         &self,
         room: KeyedHandle,
-        attempt: AttemptId,
-        limit: Option<u32>,
+        generation: Option<Generation>,
         now_ms: u64,
-    ) -> BoxFuture<'_, Result<bool, StoreError>>;
+    ) -> BoxFuture<'_, Result<Option<Record>, StoreError>>;
 
-    /// Closes the attempt and opens a session.
+    /// Opens a session, unless its token is known already.
     fn open_session(&self, finish: Finish, now_ms: u64) -> BoxFuture<'_, Result<Opened, StoreError>>;
+
+    /// Changes a room, durably. With a new Room Key its presence goes.
+    fn change_room(&self, room: KeyedHandle, change: Change, now_ms: u64)
+    -> BoxFuture<'_, Result<Changed, StoreError>>;
+
+    /// Replaces the capsule of the Room Key, durably, and raises the least serial.
+    fn put_capsule(
+        &self,
+        room: KeyedHandle,
+        record: RecordId,
+        capsule: Vec<u8>,
+        least_serial: Option<u32>,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>>;
+
+    /// Which of the tokens have sessions, expired or not.
+    fn known_sessions(&self, tokens: Vec<TokenHash>) -> BoxFuture<'_, Result<Vec<TokenHash>, StoreError>>;
 
     /// A session that has not expired.
     fn session(&self, token: TokenHash, now_ms: u64) -> BoxFuture<'_, Result<Option<Session>, StoreError>>;

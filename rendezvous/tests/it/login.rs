@@ -182,6 +182,7 @@ async fn a_malformed_ke1_uses_up_nobodys_logins() {
         let body = snug_rendezvous_api::LoginStart {
             credential: Credential::Room,
             ke1: Exact::new([0xFF; 96]),
+            former: None,
         };
         client
             .call("POST", &path, None, &body)

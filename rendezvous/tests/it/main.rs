@@ -3,6 +3,7 @@
 
 mod bounds;
 mod canary;
+mod change;
 mod cli;
 mod deletion;
 mod login;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::{AttemptId, KeyedHandle, Record, TokenHash};
+use snug_crypto::credential::server::{KeyedHandle, Record, RegistrationId, TokenHash};
 use snug_rendezvous::StoreSpec;
 use snug_rendezvous::testing::{
-    Capsule, Finish, NewRoom, OpenError, Opened, Registered, STORE_VERSION, Session, Store, Tombstone, open,
+    Capsule, Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, PasswordChange, Portion,
+    Registered, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, Tombstone, open,
 };
+use snug_rendezvous_api::{Exact, Generation, MAX_SUPERSEDED};
 
 use crate::mongod::Mongod;
 use crate::support::{DAY_MS, HOUR_MS, POLICY, real_now_ms};
@@ -35,9 +37,11 @@ async fn story(spec: &StoreSpec) {
     let now = real_now_ms();
     store.ping().await.unwrap();
     rooms(&*store, now).await;
-    attempts(&*store, now).await;
+    starts(&*store, now).await;
     sessions(&*store, now).await;
     presence(&*store, now).await;
+    changes(&*store, now).await;
+    many_changes(&*store, now).await;
     deletion(&*store, now).await;
     races(&store, now).await;
     store.close().await.unwrap();
@@ -57,14 +61,14 @@ fn token(n: u8) -> TokenHash {
     TokenHash::from_bytes([n; 32])
 }
 
-fn attempt(n: u8) -> AttemptId {
-    AttemptId::from_bytes([n; 16])
+fn record(n: u8) -> Record {
+    Record::from_stored(RegistrationId::from_bytes([n; 16]), [n; 192])
 }
 
 fn new_room(n: u8) -> NewRoom {
     NewRoom {
-        room_record: Record::from_stored([n; 192]),
-        admin_record: Record::from_stored([n ^ 0xFF; 192]),
+        room_record: record(n),
+        admin_record: record(n ^ 0xFF),
         admin_key: [n; 32],
         capsule: Capsule {
             room: vec![n; 80_000],
@@ -81,7 +85,7 @@ async fn create(store: &dyn Store, n: u8, now: u64) {
     );
 }
 
-fn finish(n: u8, kind: Kind, attempt_n: u8, token_n: u8, now: u64) -> Finish {
+fn finish(n: u8, kind: Kind, token_n: u8, now: u64) -> Finish {
     let new = new_room(n);
     let record = if kind == Kind::Room {
         new.room_record
@@ -91,7 +95,6 @@ fn finish(n: u8, kind: Kind, attempt_n: u8, token_n: u8, now: u64) -> Finish {
     Finish {
         room: room(n),
         kind,
-        attempt: attempt(attempt_n),
         record: record.id(),
         token: token(token_n),
         expires_at_ms: now + HOUR_MS,
@@ -113,75 +116,74 @@ async fn rooms(store: &dyn Store, now: u64) {
     );
     assert_eq!(
         (stored.admin_key, stored.policy, stored.generation),
-        (new.admin_key, POLICY, 0)
+        (new.admin_key, POLICY, FIRST_GENERATION)
     );
     assert_eq!((stored.created_at_ms, stored.tombstone), (now, None));
 }
 
-async fn attempts(store: &dyn Store, now: u64) {
+fn portion(id: u8, count: u32, at_ms: u64) -> Portion {
+    Portion {
+        id: [id; 16],
+        at_ms,
+        count,
+    }
+}
+
+async fn starts(store: &dyn Store, now: u64) {
     // A room that does not exist is counted like one that does.
     for room in [room(1), room(200)] {
-        for n in 0..3 {
-            assert!(
-                store
-                    .open_attempt(room, attempt(n), Some(3), now + u64::from(n))
-                    .await
-                    .unwrap()
-            );
-        }
-        assert!(!store.open_attempt(room, attempt(3), Some(3), now + 3).await.unwrap());
-        assert!(
-            store.open_attempt(room, attempt(4), None, now + 3).await.unwrap(),
-            "exempt ones are not held up"
-        );
-        assert!(!store.open_attempt(room, attempt(5), Some(3), now + 4).await.unwrap());
+        let take = |id, count, at| store.take_starts(room, portion(id, count, at), 10);
+        assert_eq!(take(1, 4, now).await.unwrap(), 4);
+        assert_eq!(take(2, 4, now + 1).await.unwrap(), 4);
+        assert_eq!(take(3, 4, now + 2).await.unwrap(), 2, "what is left");
+        assert_eq!(take(4, 1, now + 3).await.unwrap(), 0);
+        // Of the second portion one start was used up, the rest is given back.
+        let settlement = Settlement {
+            room,
+            dropped: vec![[2; 16]],
+            kept: vec![portion(5, 1, now + 9)],
+        };
+        store.settle_starts(settlement, now + 10).await.unwrap();
+        assert_eq!(take(6, 4, now + 11).await.unwrap(), 3);
+        assert_eq!(take(7, 4, now + 12).await.unwrap(), 0);
         // After a day the first one does not count any more.
-        assert!(
-            !store
-                .open_attempt(room, attempt(6), Some(3), now + DAY_MS - 1)
-                .await
-                .unwrap()
-        );
-        assert!(
-            store
-                .open_attempt(room, attempt(7), Some(3), now + DAY_MS)
-                .await
-                .unwrap()
-        );
-        assert!(
-            !store
-                .open_attempt(room, attempt(8), Some(3), now + DAY_MS)
-                .await
-                .unwrap()
-        );
+        assert_eq!(take(8, 9, now + DAY_MS - 1).await.unwrap(), 0);
+        assert_eq!(take(9, 9, now + DAY_MS).await.unwrap(), 4);
+        store.sweep(now + DAY_MS).await.unwrap();
+        assert_eq!(take(10, 9, now + DAY_MS).await.unwrap(), 0);
+        let all = Settlement {
+            room,
+            dropped: vec![[9; 16], [3; 16], [6; 16], [77; 16]],
+            kept: vec![],
+        };
+        store.settle_starts(all, now + DAY_MS).await.unwrap();
+        assert_eq!(take(11, 99, now + DAY_MS).await.unwrap(), 9, "one is used up");
     }
 }
 
 async fn sessions(store: &dyn Store, now: u64) {
     create(store, 2, now).await;
-    let login = finish(2, Kind::Room, 1, 1, now);
-    assert_eq!(
-        store.open_session(login.clone(), now).await.unwrap(),
-        Opened::Refused,
-        "never started"
-    );
-    assert!(store.open_attempt(room(2), attempt(1), Some(1), now).await.unwrap());
+    let login = finish(2, Kind::Room, 1, now);
     let opened = Opened::Session {
         capsule: vec![2; 80_000],
         policy: POLICY,
     };
     assert_eq!(store.open_session(login.clone(), now).await.unwrap(), opened);
     assert_eq!(
-        store.open_session(login, now).await.unwrap(),
+        store.open_session(login.clone(), now).await.unwrap(),
         Opened::Refused,
         "a login finishes once"
     );
-
-    // Finished ones are not counted.
-    assert!(store.open_attempt(room(2), attempt(2), Some(1), now).await.unwrap());
+    assert_eq!(
+        store.open_session(login, now + HOUR_MS).await.unwrap(),
+        Opened::Refused,
+        "also when its session is over"
+    );
+    let unknown = finish(222, Kind::Room, 7, now);
+    assert_eq!(store.open_session(unknown, now).await.unwrap(), Opened::Refused);
     let stale = Finish {
-        record: new_room(77).room_record.id(),
-        ..finish(2, Kind::Room, 2, 9, now)
+        record: record(77).id(),
+        ..finish(2, Kind::Room, 9, now)
     };
     assert_eq!(
         store.open_session(stale, now).await.unwrap(),
@@ -190,11 +192,7 @@ async fn sessions(store: &dyn Store, now: u64) {
     );
     assert_eq!(store.session(token(9), now).await.unwrap(), None);
 
-    assert!(store.open_attempt(room(2), attempt(3), None, now).await.unwrap());
-    let opened = store
-        .open_session(finish(2, Kind::Admin, 3, 2, now), now)
-        .await
-        .unwrap();
+    let opened = store.open_session(finish(2, Kind::Admin, 2, now), now).await.unwrap();
     assert_eq!(
         opened,
         Opened::Session {
@@ -202,19 +200,13 @@ async fn sessions(store: &dyn Store, now: u64) {
             policy: POLICY
         }
     );
-
-    assert!(store.open_attempt(room(2), attempt(4), None, now).await.unwrap());
-    let late = finish(2, Kind::Room, 4, 8, now);
-    assert_eq!(
-        store.open_session(late, now + DAY_MS).await.unwrap(),
-        Opened::Refused,
-        "too late"
-    );
+    let known = store.known_sessions(vec![token(1), token(9), token(2)]).await.unwrap();
+    assert!(known.len() == 2 && known.contains(&token(1)) && known.contains(&token(2)));
 
     let member = Session {
         room: room(2),
         kind: Kind::Room,
-        generation: 0,
+        record: record(2).id(),
         expires_at_ms: now + HOUR_MS,
     };
     assert_eq!(store.session(token(1), now).await.unwrap(), Some(member.clone()));
@@ -301,13 +293,165 @@ async fn presence(store: &dyn Store, now: u64) {
     );
 }
 
-async fn deletion(store: &dyn Store, now: u64) {
-    create(store, 5, now).await;
-    assert!(store.open_attempt(room(5), attempt(1), None, now).await.unwrap());
+fn generation(n: u8) -> Generation {
+    Generation {
+        count: n.into(),
+        hash: Exact::new([n; 32]),
+    }
+}
+
+/// A change of a room from one Room Key to another.
+fn key_change(room: u8, from: u8, to: u8, until_ms: u64) -> Change {
+    Change {
+        room_record: record(from).id(),
+        admin_record: record(room ^ 0xFF).id(),
+        room_key: Some(RoomKeyChange {
+            record: record(to),
+            generation: generation(to),
+            capsule: vec![to; 9],
+            key_gen: Some(vec![to; 1000]),
+            until_ms,
+        }),
+        password: None,
+        least_serial: None,
+    }
+}
+
+async fn changes(store: &dyn Store, now: u64) {
+    create(store, 20, now).await;
+    let with = |record_n: u8, token_n: u8| Finish {
+        record: record(record_n).id(),
+        ..finish(20, Kind::Room, token_n, now)
+    };
+    store.open_session(with(20, 100), now).await.unwrap();
     store
-        .open_session(finish(5, Kind::Room, 1, 60, now), now)
+        .put_presence(room(20), token(100), vec![1], now + 90_000)
         .await
         .unwrap();
+    assert_eq!(store.former(room(20), None, now).await.unwrap(), None);
+    let change = |from, to| key_change(20, from, to, now + HOUR_MS);
+    let raced = store.change_room(room(20), change(99, 21), now).await.unwrap();
+    assert_eq!(raced, Changed::Raced);
+    let raced = store.change_room(room(211), change(20, 21), now).await.unwrap();
+    assert_eq!(raced, Changed::Raced, "no such room");
+    let done = store.change_room(room(20), change(20, 21), now).await.unwrap();
+    assert_eq!(done, Changed::Done);
+    let raced = store.change_room(room(20), change(20, 22), now).await.unwrap();
+    assert_eq!(raced, Changed::Raced, "the other change came first");
+
+    let stored = store.room(room(20), now).await.unwrap().unwrap();
+    assert_eq!((stored.room_record, stored.generation), (record(21), generation(21)));
+    let session = store.session(token(100), now).await.unwrap().unwrap();
+    assert_eq!(session.record, record(20).id(), "which is not the room's any more");
+    let met = store.introductions(room(20), token(0), [0; 32], 9, now).await.unwrap();
+    assert!(met.is_empty());
+    let opened = store.open_session(with(21, 101), now).await.unwrap();
+    assert!(matches!(opened, Opened::Session { capsule, .. } if capsule == [21; 9]));
+    let told = |n: u8| Opened::Superseded {
+        generation: generation(n),
+        key_gen: Some(vec![n; 1000]),
+    };
+    assert_eq!(store.open_session(with(20, 102), now).await.unwrap(), told(21));
+    assert_eq!(store.session(token(102), now).await.unwrap(), None, "and no token");
+
+    store.change_room(room(20), change(21, 22), now + 1).await.unwrap();
+    let former = |generation| store.former(room(20), generation, now);
+    assert_eq!(former(None).await.unwrap(), Some(record(21)), "the last one");
+    assert_eq!(former(Some(generation(21))).await.unwrap(), Some(record(21)));
+    let first = Generation {
+        count: 0,
+        hash: Exact::new([7; 32]),
+    };
+    assert_eq!(
+        former(Some(first)).await.unwrap(),
+        Some(record(20)),
+        "by any genesis hash"
+    );
+    assert_eq!(former(Some(generation(99))).await.unwrap(), None);
+    assert_eq!(store.open_session(with(20, 103), now).await.unwrap(), told(21));
+    assert_eq!(store.open_session(with(21, 103), now).await.unwrap(), told(22));
+
+    let password = Change {
+        room_key: None,
+        password: Some(PasswordChange {
+            record: record(55),
+            capsule: vec![55],
+        }),
+        least_serial: Some(7),
+        ..change(22, 0)
+    };
+    assert_eq!(store.change_room(room(20), password, now).await.unwrap(), Changed::Done);
+    let opened = store
+        .open_session(finish(20, Kind::Admin, 104, now), now)
+        .await
+        .unwrap();
+    assert_eq!(opened, Opened::Refused, "there is no former Password");
+    let admin = Finish {
+        record: record(55).id(),
+        ..finish(20, Kind::Admin, 105, now)
+    };
+    let opened = store.open_session(admin, now).await.unwrap();
+    assert!(matches!(opened, Opened::Session { capsule, .. } if capsule == [55]));
+
+    let put = |record_n: u8, serial| store.put_capsule(room(20), record(record_n).id(), vec![9; 99], serial);
+    assert_eq!(put(21, None).await.unwrap(), Changed::Raced);
+    assert_eq!(put(22, Some(3)).await.unwrap(), Changed::Done);
+    let stored = store.room(room(20), now).await.unwrap().unwrap();
+    assert_eq!(
+        (stored.least_serial, stored.generation),
+        (7, generation(22)),
+        "never lowered"
+    );
+    let opened = store.open_session(with(22, 106), now).await.unwrap();
+    assert!(matches!(opened, Opened::Session { capsule, .. } if capsule == [9; 99]));
+
+    // The grace ends.
+    store.sweep(now + HOUR_MS).await.unwrap();
+    assert_eq!(store.former(room(20), None, now + HOUR_MS).await.unwrap(), None);
+    let late = store.open_session(with(21, 107), now + HOUR_MS).await.unwrap();
+    assert_eq!(late, Opened::Refused);
+
+    let tombstone = Tombstone {
+        bytes: [9; 96],
+        at_ms: now,
+    };
+    store.delete_room(room(20), tombstone.clone()).await.unwrap();
+    let told = store.open_session(with(21, 108), now).await.unwrap();
+    assert_eq!(told, Opened::Gone(tombstone), "also with a former Room Key");
+    assert_eq!(put(22, None).await.unwrap(), Changed::Raced);
+    let raced = store.change_room(room(20), change(22, 23), now).await.unwrap();
+    assert_eq!(raced, Changed::Raced);
+}
+
+async fn many_changes(store: &dyn Store, now: u64) {
+    create(store, 100, now).await;
+    let changes = u8::try_from(MAX_SUPERSEDED).unwrap() + 3;
+    for n in 0..changes {
+        let change = key_change(100, 100 + n, 101 + n, now + HOUR_MS);
+        assert_eq!(store.change_room(room(100), change, now).await.unwrap(), Changed::Done);
+    }
+    let told = |n: u8| {
+        let former = Finish {
+            record: record(n).id(),
+            ..finish(100, Kind::Room, 250, now)
+        };
+        store.open_session(former, now)
+    };
+    for forgotten in 100..103 {
+        assert_eq!(told(forgotten).await.unwrap(), Opened::Refused, "{forgotten}");
+    }
+    for known in [103, 100 + changes - 1] {
+        let expected = Opened::Superseded {
+            generation: generation(known + 1),
+            key_gen: Some(vec![known + 1; 1000]),
+        };
+        assert_eq!(told(known).await.unwrap(), expected);
+    }
+}
+
+async fn deletion(store: &dyn Store, now: u64) {
+    create(store, 5, now).await;
+    store.open_session(finish(5, Kind::Room, 60, now), now).await.unwrap();
     store
         .put_presence(room(5), token(60), vec![60], now + 90_000)
         .await
@@ -348,11 +492,7 @@ async fn deletion(store: &dyn Store, now: u64) {
     );
     let buried = store.room(room(5), now).await.unwrap().unwrap();
     assert_eq!(buried.tombstone, Some(first.clone()));
-    assert!(store.open_attempt(room(5), attempt(2), None, now).await.unwrap());
-    let told = store
-        .open_session(finish(5, Kind::Room, 2, 61, now), now)
-        .await
-        .unwrap();
+    let told = store.open_session(finish(5, Kind::Room, 61, now), now).await.unwrap();
     assert_eq!(told, Opened::Gone(first), "so is who logs in");
     assert_eq!(store.session(token(61), now).await.unwrap(), None);
 
@@ -391,25 +531,35 @@ async fn races(store: &Arc<dyn Store>, now: u64) {
         1
     );
 
-    let opened = join_all((0..60).map(|n| store.open_attempt(room(10), attempt(n), Some(40), now))).await;
-    assert_eq!(
-        opened.into_iter().filter(|outcome| *outcome.as_ref().unwrap()).count(),
-        40
-    );
+    let taken = join_all((0..60).map(|n| store.take_starts(room(10), portion(n, 3, now), 40))).await;
+    assert_eq!(taken.into_iter().map(Result::unwrap).sum::<u32>(), 40);
 
-    assert!(store.open_attempt(room(10), attempt(100), None, now).await.unwrap());
-    let finished = join_all((100..130).map(|n| store.open_session(finish(10, Kind::Room, 100, n, now), now))).await;
+    let finished = join_all((0..30).map(|_| store.open_session(finish(10, Kind::Room, 90, now), now))).await;
     let sessions = finished
         .into_iter()
         .filter(|outcome| matches!(outcome.as_ref().unwrap(), Opened::Session { .. }))
         .count();
     assert_eq!(sessions, 1, "one attempt, one token");
-
-    assert!(store.open_attempt(room(10), attempt(101), None, now).await.unwrap());
     store
-        .open_session(finish(10, Kind::Admin, 101, 200, now), now)
+        .open_session(finish(10, Kind::Admin, 200, now), now)
         .await
         .unwrap();
+
+    create(&**store, 30, now).await;
+    let changes = (31..61).map(|n| store.change_room(room(30), key_change(30, 30, n, now + HOUR_MS), now));
+    let changed = join_all(changes).await;
+    let won = changed
+        .into_iter()
+        .filter(|outcome| *outcome.as_ref().unwrap() == Changed::Done)
+        .count();
+    assert_eq!(won, 1, "one change from one Room Key");
+    let now_registered = store.room(room(30), now).await.unwrap().unwrap().generation;
+    let told = store.open_session(finish(30, Kind::Room, 91, now), now).await.unwrap();
+    let expected = Opened::Superseded {
+        generation: now_registered,
+        key_gen: Some(vec![now_registered.count.try_into().unwrap(); 1000]),
+    };
+    assert_eq!(told, expected, "the object of the change that won");
 }
 
 async fn reopened(spec: &StoreSpec, now: u64) {

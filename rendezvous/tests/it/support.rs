@@ -15,8 +15,9 @@ use snug_crypto::credential::{DangerNoStretching, Kind, Tombstone};
 use snug_crypto::{AdminKey, GenesisHash, RoomHandle};
 use snug_rendezvous::{Clock, Config, Limits, Server, StoreSpec};
 use snug_rendezvous_api::{
-    ByteString, Credential, DeleteRoom, Exact, Handle, Introductions, LoginFinish, LoginStart, LoginStarted, Policy,
-    Problem, ProblemType, PutPresence, RegisterFinish, RegisterStart, RegisterStarted, Registered, Session, Token,
+    ByteString, Credential, CredentialUpload, DeleteRoom, Exact, Former, Handle, Introductions, LoginFinish,
+    LoginStart, LoginStarted, Policy, Problem, ProblemType, PutPresence, RegisterFinish, RegisterStart,
+    RegisterStarted, Registered, Session, Token,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,6 +36,11 @@ pub const PASSWORD: &[u8] = b"walnut-signal-otter";
 
 pub fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
+}
+
+/// Blinds a secret the same way each time.
+fn same() -> rand::rngs::StdRng {
+    rand::SeedableRng::seed_from_u64(7)
 }
 
 pub fn handle(name: &str) -> RoomHandle {
@@ -226,31 +232,41 @@ impl Client {
             .await
     }
 
+    /// Registers a credential as far as the upload.
+    pub async fn upload(&self, room: &RoomHandle, kind: Kind, secret: &[u8]) -> CredentialUpload {
+        let (state, request) = Registration::<DangerNoStretching>::start(&mut rng(), room, kind, secret).unwrap();
+        let request = Some(Exact::new(request));
+        let body = match kind {
+            Kind::Room => RegisterStart {
+                room: request,
+                admin: None,
+            },
+            Kind::Admin => RegisterStart {
+                room: None,
+                admin: request,
+            },
+        };
+        let path = snug_rendezvous_api::register_start(&path_handle(room));
+        let started: RegisterStarted = self.call("POST", &path, None, &body).await.expect(200);
+        let answer = started.room.or(started.admin).unwrap();
+        CredentialUpload {
+            registration: answer.registration,
+            record: Exact::new(state.finish(&mut rng(), answer.response.as_bytes()).unwrap().upload),
+        }
+    }
+
     /// Registers a room; returns the answer and the admin's key.
     pub async fn try_register(&self, room: &RoomHandle, key: &[u8], password: &[u8]) -> (Reply, AdminKey) {
         let path = path_handle(room);
-        let start =
-            |kind, secret: &[u8]| Registration::<DangerNoStretching>::start(&mut rng(), room, kind, secret).unwrap();
-        let (room_state, room_request) = start(Kind::Room, key);
-        let (admin_state, admin_request) = start(Kind::Admin, password);
-        let body = RegisterStart {
-            room: Exact::new(room_request),
-            admin: Exact::new(admin_request),
-        };
-        let started = self
-            .call("POST", &snug_rendezvous_api::register_start(&path), None, &body)
-            .await;
-        let started: RegisterStarted = started.expect(200);
-        let room_done = room_state.finish(&mut rng(), started.room.as_bytes()).unwrap();
-        let admin_done = admin_state.finish(&mut rng(), started.admin.as_bytes()).unwrap();
         let admin = AdminKey::generate(&mut rng());
         let body = RegisterFinish {
-            room: Exact::new(room_done.upload),
-            admin: Exact::new(admin_done.upload),
+            room: self.upload(room, Kind::Room, key).await,
+            admin: self.upload(room, Kind::Admin, password).await,
             admin_key: Exact::new(*admin.public().as_bytes()),
             capsule: ByteString::new(*b"sealed for members").unwrap(),
             admin_capsule: ByteString::new(*b"sealed for the admin").unwrap(),
             policy: POLICY,
+            listing: None,
         };
         (
             self.call("POST", &snug_rendezvous_api::register_finish(&path), None, &body)
@@ -273,6 +289,18 @@ impl Client {
         secret: &[u8],
         token: Option<&Token>,
     ) -> Result<Started, Reply> {
+        self.start_as(room, credential, None, secret, token).await
+    }
+
+    /// The same, with a former Room Key.
+    pub async fn start_as(
+        &self,
+        room: &RoomHandle,
+        credential: Credential,
+        former: Option<Former>,
+        secret: &[u8],
+        token: Option<&Token>,
+    ) -> Result<Started, Reply> {
         let (login, ke1) = Login::<DangerNoStretching>::start(&mut rng(), room, kind(credential), secret).unwrap();
         let path = snug_rendezvous_api::login_start(&path_handle(room));
         let reply = self
@@ -283,6 +311,7 @@ impl Client {
                 &LoginStart {
                     credential,
                     ke1: Exact::new(ke1),
+                    former,
                 },
             )
             .await;
@@ -295,6 +324,36 @@ impl Client {
             size,
             started: reply.expect(200),
         })
+    }
+
+    /// What the server makes of one and the same blinded guess: the element in a login's KE2, which shows the OPRF key.
+    pub async fn element_in_login(&self, room: &RoomHandle, former: Option<Former>) -> [u8; 32] {
+        let (_, ke1) = Login::<DangerNoStretching>::start(&mut same(), room, Kind::Room, b"a guess").unwrap();
+        let body = LoginStart {
+            credential: Credential::Room,
+            ke1: Exact::new(ke1),
+            former,
+        };
+        let path = snug_rendezvous_api::login_start(&path_handle(room));
+        let started: LoginStarted = self.call("POST", &path, None, &body).await.expect(200);
+        *started.ke2.as_bytes().first_chunk().unwrap()
+    }
+
+    /// The same for a registration.
+    pub async fn element_in_registration(&self, room: &RoomHandle) -> [u8; 32] {
+        let started = Registration::<DangerNoStretching>::start(&mut same(), room, Kind::Room, b"a guess");
+        let body = RegisterStart {
+            room: Some(Exact::new(started.unwrap().1)),
+            admin: None,
+        };
+        let path = snug_rendezvous_api::register_start(&path_handle(room));
+        let started: RegisterStarted = self.call("POST", &path, None, &body).await.expect(200);
+        *started.room.unwrap().response.as_bytes().first_chunk().unwrap()
+    }
+
+    /// Whether a guess is treated alike each time.
+    pub async fn same_element_twice(&self, room: &RoomHandle, former: Option<Former>) -> bool {
+        self.element_in_login(room, former).await == self.element_in_login(room, former).await
     }
 
     /// The finish of a login that went well on the client's side.

@@ -1,13 +1,13 @@
 //! Documents to values and back, and the driver's errors in words of our own.
 
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, DateTime, Document};
+use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::{KeyedHandle, Record};
-use snug_rendezvous_api::Policy;
+use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, RegistrationId};
+use snug_rendezvous_api::{Exact, Generation, Policy};
 
-use crate::store::{OpenError, Room, Session, StoreError, Tombstone};
+use crate::store::{Former, OpenError, Room, Session, StoreError, Tombstone};
 
 /// MongoDB's code for a duplicate key.
 const DUPLICATE_KEY: i32 = 11_000;
@@ -22,11 +22,13 @@ pub(super) fn room_of(document: &Document) -> Option<Room> {
     };
     let number = |field| document.get_i64(field).ok();
     Some(Room {
-        room_record: Record::from_stored(bytes(document, "room_record")?),
-        admin_record: Record::from_stored(bytes(document, "admin_record")?),
+        room_record: record_of(document, "room_record", "room_registration")?,
+        admin_record: record_of(document, "admin_record", "admin_registration")?,
         admin_key: bytes(document, "admin_key")?,
         created_at_ms: millis(document, "created_at")?,
-        generation: number("generation")?.try_into().ok()?,
+        generation: generation_of(document, "generation", "generation_hash")?,
+        // Rooms of version 1 have none.
+        least_serial: number("least_serial").unwrap_or(0).try_into().ok()?,
         policy: Policy {
             max_participants: document.get_i32("max_participants").ok()?.try_into().ok()?,
             retention_s: number("retention_s")?.try_into().ok()?,
@@ -44,9 +46,58 @@ pub(super) fn session_of(document: &Document) -> Option<Session> {
         } else {
             Kind::Room
         },
-        generation: document.get_i64("generation").ok()?.try_into().ok()?,
+        record: RecordId::from_bytes(bytes(document, "record")?),
         expires_at_ms: millis(document, "expires_at")?,
     })
+}
+
+/// Records of version 1 have no registration id, and generations no hash: both read as zeros.
+fn record_of(document: &Document, record: &str, registration: &str) -> Option<Record> {
+    let registration = bytes(document, registration).unwrap_or([0; 16]);
+    Some(Record::from_stored(
+        RegistrationId::from_bytes(registration),
+        bytes(document, record)?,
+    ))
+}
+
+fn generation_of(document: &Document, count: &str, hash: &str) -> Option<Generation> {
+    Some(Generation {
+        count: document.get_i64(count).ok()?.try_into().ok()?,
+        hash: Exact::new(bytes(document, hash).unwrap_or([0; 32])),
+    })
+}
+
+/// A room's former Room Keys, oldest first.
+pub(super) fn former_of(document: &Document) -> Option<Vec<Former>> {
+    let Ok(list) = document.get_array("former") else {
+        return Some(Vec::new());
+    };
+    let read = |document: &Document| {
+        Some(Former {
+            record: record_of(document, "record", "registration")?,
+            generation: generation_of(document, "generation", "generation_hash")?,
+            ended_by: generation_of(document, "ended_by", "ended_by_hash")?,
+            until_ms: millis(document, "until")?,
+        })
+    };
+    list.iter().map(|former| read(former.as_document()?)).collect()
+}
+
+pub(super) fn former_to(former: &Former) -> Document {
+    doc! {
+        "registration": binary(former.record.registration().as_bytes()),
+        "record": binary(former.record.as_bytes()),
+        "generation": count(&former.generation),
+        "generation_hash": binary(former.generation.hash.as_bytes()),
+        "ended_by": count(&former.ended_by),
+        "ended_by_hash": binary(former.ended_by.hash.as_bytes()),
+        "until": date(former.until_ms),
+    }
+}
+
+/// A count has 53 bits at most.
+pub(super) fn count(generation: &Generation) -> i64 {
+    i64::try_from(generation.count).unwrap_or(i64::MAX)
 }
 
 pub(super) fn binary(bytes: &[u8]) -> Bson {

@@ -2,19 +2,23 @@
 //!
 //! ```text
 //! meta      {_id: "store", version, key_check}
-//! rooms     {_id: keyed handle, room_record, admin_record, admin_key, created_at, generation, policy…, room_capsule,
-//!            admin_capsule, tombstone?, purge_at?}                                      TTL on purge_at
-//! sessions  {_id: token hash, room, admin, generation, expires_at}                      TTL on expires_at
-//! presence  {_id: token hash, room, record, expires_at}                                 TTL on expires_at, index (room, _id)
-//! attempts  {_id: keyed handle, open: [{id, at}], expires_at}: those that count          TTL on expires_at
-//!           {_id: keyed handle ‖ attempt, at, expires_at}: one that doesn't
+//! rooms     {_id: keyed handle, room_record, room_registration, admin_record, admin_registration, admin_key, created_at,
+//!            generation, generation_hash, least_serial, policy…, room_capsule, admin_capsule,
+//!            former: [{record, registration, generation…, ended_by…, until}], tombstone?, purge_at?}    TTL on purge_at
+//! key_gens  {_id: keyed handle ‖ former record ‖ hash of what ended it, object, expires_at}             TTL on expires_at
+//! sessions  {_id: token hash, room, admin, record, expires_at}                                          TTL on expires_at
+//! presence  {_id: token hash, room, record, expires_at}                         TTL on expires_at, index (room, _id)
+//! starts    {_id: keyed handle, taken: [{id, at, count}], expires_at}                                   TTL on expires_at
 //! ```
 //!
-//! `_id` makes rooms and tokens unique. Every operation touches one document of a collection, so each is atomic; a session
-//! that opens while its room is deleted finds the tombstone at its first use. Writes of rooms and sessions wait for a
-//! majority; those of presence and attempts, of which a failover may take a few, for one server.
+//! `_id` makes rooms and tokens unique. Every operation decides in one document, so each is atomic; a session that opens
+//! while its room is deleted or changed finds that out at its first use. Writes of rooms and starts wait for a majority and
+//! its journals. Those of sessions wait for a majority to have them in memory: a member whose session was lost logs in
+//! again. Those of presence wait for one server.
 
+mod change;
 mod documents;
+mod starts;
 
 use std::time::Duration;
 
@@ -22,15 +26,16 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error;
-use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, IndexOptions, ReturnDocument, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, IndexOptions, WriteConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::{AttemptId, KeyedHandle, TokenHash};
+use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, TokenHash};
+use snug_rendezvous_api::Generation;
 
-use self::documents::{binary, bytes, cant_open, date, is_duplicate, room_of, session_of, unavailable};
+use self::documents::{binary, bytes, cant_open, count, date, is_duplicate, room_of, session_of, unavailable};
 use super::{
-    ATTEMPT_TTL_MS, Finish, NewRoom, OpenError, Opened, Registered, Room, STORE_VERSION, Session, Store, StoreError,
-    TOMBSTONE_TTL_MS, Tombstone,
+    Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, Portion, Registered, Room, STORE_VERSION,
+    Session, Settlement, Store, StoreError, TOMBSTONE_TTL_MS, Tombstone,
 };
 
 /// The database, unless the connection string names one.
@@ -46,7 +51,8 @@ pub(crate) struct MongoStore {
     rooms: Collection<Document>,
     sessions: Collection<Document>,
     presence: Collection<Document>,
-    attempts: Collection<Document>,
+    starts: Collection<Document>,
+    key_gens: Collection<Document>,
 }
 
 impl MongoStore {
@@ -67,9 +73,10 @@ impl MongoStore {
         let database = client.database(&name);
         let store = Self {
             rooms: database.collection("rooms"),
-            sessions: database.collection("sessions"),
-            presence: database.collection_with_options("presence", brief()),
-            attempts: database.collection_with_options("attempts", brief()),
+            key_gens: database.collection("key_gens"),
+            sessions: database.collection_with_options("sessions", acknowledged(Acknowledgment::Majority)),
+            presence: database.collection_with_options("presence", acknowledged(Acknowledgment::Nodes(1))),
+            starts: database.collection("starts"),
             client,
             database,
         };
@@ -107,11 +114,24 @@ impl MongoStore {
                 });
             }
         }
-        if bytes::<32>(&found, "key_check") == Some(key_check) {
-            Ok(())
-        } else {
-            Err(OpenError::OtherKey)
+        if bytes::<32>(&found, "key_check") != Some(key_check) {
+            return Err(OpenError::OtherKey);
         }
+        if version != Some(STORE_VERSION) {
+            self.upgrade(&meta).await.map_err(cant_open)?;
+        }
+        Ok(())
+    }
+
+    /// Rooms of version 1 are read as they are. Its sessions had another form: members log in again.
+    async fn upgrade(&self, meta: &Collection<Document>) -> Result<(), Error> {
+        self.sessions
+            .delete_many(doc! { "record": { "$exists": false } })
+            .await?;
+        self.database.collection::<Document>("attempts").drop().await?;
+        let version = doc! { "$max": { "version": i64::from(STORE_VERSION) } };
+        meta.update_one(doc! { "_id": "store" }, version).await?;
+        Ok(())
     }
 
     async fn ensure_indexes(&self) -> Result<(), Error> {
@@ -123,7 +143,8 @@ impl MongoStore {
         };
         self.rooms.create_index(expires("purge_at")).await?;
         self.sessions.create_index(expires("expires_at")).await?;
-        self.attempts.create_index(expires("expires_at")).await?;
+        self.starts.create_index(expires("expires_at")).await?;
+        self.key_gens.create_index(expires("expires_at")).await?;
         let by_room = IndexModel::builder().keys(doc! { "room": 1, "_id": 1 }).build();
         self.presence.create_indexes([expires("expires_at"), by_room]).await?;
         Ok(())
@@ -155,11 +176,19 @@ impl MongoStore {
             .collect()
     }
 
+    async fn remove_presence_of(&self, room: &KeyedHandle) -> Result<(), StoreError> {
+        self.presence
+            .delete_many(doc! { "room": binary(room.as_bytes()) })
+            .await
+            .map(|_| ())
+            .map_err(unavailable)
+    }
+
     async fn find_room(&self, room: KeyedHandle, now_ms: u64) -> Result<Option<Room>, StoreError> {
         let found = self
             .rooms
             .find_one(doc! { "_id": binary(room.as_bytes()) })
-            .projection(doc! { "room_capsule": 0, "admin_capsule": 0 })
+            .projection(doc! { "room_capsule": 0, "admin_capsule": 0, "former": 0 })
             .await
             .map_err(unavailable)?;
         let room = found.map(|document| room_of(&document).ok_or(DAMAGED)).transpose()?;
@@ -184,10 +213,14 @@ impl Store for MongoStore {
             let document = doc! {
                 "_id": id.clone(),
                 "room_record": binary(new.room_record.as_bytes()),
+                "room_registration": binary(new.room_record.registration().as_bytes()),
                 "admin_record": binary(new.admin_record.as_bytes()),
+                "admin_registration": binary(new.admin_record.registration().as_bytes()),
                 "admin_key": binary(&new.admin_key),
                 "created_at": date(now_ms),
-                "generation": 0_i64,
+                "generation": count(&FIRST_GENERATION),
+                "generation_hash": binary(FIRST_GENERATION.hash.as_bytes()),
+                "least_serial": 0_i64,
                 "max_participants": i32::from(new.policy.max_participants),
                 "retention_s": i64::from(new.policy.retention_s),
                 "grace_s": i64::from(new.policy.grace_s),
@@ -213,57 +246,40 @@ impl Store for MongoStore {
         bounded(self.find_room(room, now_ms))
     }
 
-    fn open_attempt(
+    fn take_starts(&self, room: KeyedHandle, portion: Portion, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        bounded(self.take(room, portion, limit))
+    }
+
+    fn settle_starts(&self, settlement: Settlement, now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(self.settle(settlement, now_ms))
+    }
+
+    fn former(
         &self,
         room: KeyedHandle,
-        attempt: AttemptId,
-        limit: Option<u32>,
+        generation: Option<Generation>,
         now_ms: u64,
-    ) -> BoxFuture<'_, Result<bool, StoreError>> {
-        bounded(async move {
-            let expires_at = date(now_ms.saturating_add(ATTEMPT_TTL_MS));
-            let Some(limit) = limit else {
-                let id = exempt_id(&room, &attempt);
-                let document = doc! { "_id": id, "at": date(now_ms), "expires_at": expires_at };
-                return self
-                    .attempts
-                    .insert_one(document)
-                    .await
-                    .map(|_| true)
-                    .map_err(unavailable);
-            };
-            // One update: forget old attempts, count those that are left, add this one if there is room.
-            let recent = doc! { "$filter": {
-                "input": { "$ifNull": ["$open", []] },
-                "cond": { "$gt": ["$$this.at", date(now_ms.saturating_sub(ATTEMPT_TTL_MS))] },
-            } };
-            let room_left = doc! { "$lt": [{ "$size": "$open" }, i64::from(limit)] };
-            let this = doc! { "id": binary(attempt.as_bytes()), "at": date(now_ms) };
-            let update = vec![
-                doc! { "$set": { "open": recent } },
-                doc! { "$set": {
-                    "open": { "$cond": [room_left, { "$concatArrays": ["$open", [this]] }, "$open"] },
-                    "expires_at": expires_at,
-                } },
-            ];
-            let id = doc! { "_id": binary(room.as_bytes()) };
-            let run = || {
-                self.attempts
-                    .find_one_and_update(id.clone(), update.clone())
-                    .upsert(true)
-                    .return_document(ReturnDocument::After)
-            };
-            // Two first attempts at once may both try to insert; the second time there is something to update.
-            let after = match run().await {
-                Err(error) if is_duplicate(&error) => run().await,
-                other => other,
-            };
-            let after = after.map_err(unavailable)?.ok_or(DAMAGED)?;
-            let open = after.get_array("open").map_err(|_| DAMAGED)?;
-            Ok(open.iter().rev().any(|entry| {
-                entry.as_document().and_then(|entry| bytes::<16>(entry, "id")) == Some(*attempt.as_bytes())
-            }))
-        })
+    ) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
+        bounded(self.find_former(room, generation, now_ms))
+    }
+
+    fn change_room(
+        &self,
+        room: KeyedHandle,
+        change: Change,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>> {
+        bounded(self.change(room, change, now_ms))
+    }
+
+    fn put_capsule(
+        &self,
+        room: KeyedHandle,
+        record: RecordId,
+        capsule: Vec<u8>,
+        least_serial: Option<u32>,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>> {
+        bounded(self.replace_capsule(room, record, capsule, least_serial))
     }
 
     fn open_session(&self, finish: Finish, now_ms: u64) -> BoxFuture<'_, Result<Opened, StoreError>> {
@@ -271,73 +287,68 @@ impl Store for MongoStore {
             let Finish {
                 room,
                 kind,
-                attempt,
                 record,
                 token,
                 expires_at_ms,
             } = finish;
-            let id = binary(attempt.as_bytes());
-            let since = date(now_ms.saturating_sub(ATTEMPT_TTL_MS));
-            let mine = doc! {
-                "_id": binary(room.as_bytes()),
-                "open": { "$elemMatch": { "id": id.clone(), "at": { "$gt": since } } },
-            };
-            let closed = self
-                .attempts
-                .update_one(mine, doc! { "$pull": { "open": { "id": id } } })
-                .await
-                .map_err(unavailable)?;
-            if closed.modified_count != 1 {
-                let exempt = doc! { "_id": exempt_id(&room, &attempt), "at": { "$gt": since } };
-                if self
-                    .attempts
-                    .delete_one(exempt)
-                    .await
-                    .map_err(unavailable)?
-                    .deleted_count
-                    != 1
-                {
-                    return Ok(Opened::Refused);
-                }
-            }
-            let other_capsule = match kind {
-                Kind::Room => "admin_capsule",
-                Kind::Admin => "room_capsule",
+            let (capsule, other) = match kind {
+                Kind::Room => ("room_capsule", "admin_capsule"),
+                Kind::Admin => ("admin_capsule", "room_capsule"),
             };
             let found = self
                 .rooms
                 .find_one(doc! { "_id": binary(room.as_bytes()) })
-                .projection(doc! { other_capsule: 0 })
+                .projection(doc! { other: 0, "former": 0 })
                 .await
                 .map_err(unavailable)?;
             let Some(found) = found else { return Ok(Opened::Refused) };
             let stored = room_of(&found).ok_or(DAMAGED)?;
-            if stored.record(kind).id() != record {
+            if stored
+                .tombstone
+                .as_ref()
+                .is_some_and(|tombstone| tombstone.is_over(now_ms))
+            {
                 return Ok(Opened::Refused);
             }
-            if let Some(tombstone) = stored.tombstone {
-                let over = tombstone.is_over(now_ms);
-                return Ok(if over { Opened::Refused } else { Opened::Gone(tombstone) });
+            if stored.record(kind).id() != record {
+                return self.superseded(room, stored, record, now_ms).await;
             }
-            let capsule = found
-                .get_binary_generic(match kind {
-                    Kind::Room => "room_capsule",
-                    Kind::Admin => "admin_capsule",
-                })
-                .map_err(|_| DAMAGED)?
-                .clone();
+            if let Some(tombstone) = stored.tombstone {
+                return Ok(Opened::Gone(tombstone));
+            }
+            let capsule = found.get_binary_generic(capsule).map_err(|_| DAMAGED)?.clone();
             let session = doc! {
                 "_id": binary(token.as_bytes()),
                 "room": binary(room.as_bytes()),
                 "admin": kind == Kind::Admin,
-                "generation": i64::try_from(stored.generation).map_err(|_| DAMAGED)?,
+                "record": binary(record.as_bytes()),
                 "expires_at": date(expires_at_ms),
             };
-            self.sessions.insert_one(session).await.map_err(unavailable)?;
-            Ok(Opened::Session {
-                capsule,
-                policy: stored.policy,
-            })
+            match self.sessions.insert_one(session).await {
+                Ok(_) => Ok(Opened::Session {
+                    capsule,
+                    policy: stored.policy,
+                }),
+                Err(error) if is_duplicate(&error) => Ok(Opened::Refused),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+    }
+
+    fn known_sessions(&self, tokens: Vec<TokenHash>) -> BoxFuture<'_, Result<Vec<TokenHash>, StoreError>> {
+        bounded(async move {
+            let ids: Vec<Bson> = tokens.iter().map(|token| binary(token.as_bytes())).collect();
+            let found: Vec<Document> = self
+                .sessions
+                .find(doc! { "_id": { "$in": ids } })
+                .projection(doc! { "_id": 1 })
+                .await
+                .map_err(unavailable)?
+                .try_collect()
+                .await
+                .map_err(unavailable)?;
+            let known = found.iter().filter_map(|document| bytes(document, "_id"));
+            Ok(known.map(TokenHash::from_bytes).collect())
         })
     }
 
@@ -428,7 +439,7 @@ impl Store for MongoStore {
     ) -> BoxFuture<'_, Result<Option<Tombstone>, StoreError>> {
         bounded(async move {
             let id = binary(room.as_bytes());
-            let live = doc! { "_id": id.clone(), "tombstone": { "$exists": false } };
+            let live = doc! { "_id": id, "tombstone": { "$exists": false } };
             let bury = doc! {
                 "$set": {
                     "tombstone": { "bytes": binary(&tombstone.bytes), "at": date(tombstone.at_ms) },
@@ -437,8 +448,9 @@ impl Store for MongoStore {
                 "$unset": { "room_capsule": "", "admin_capsule": "" },
             };
             let buried = self.rooms.update_one(live, bury).await.map_err(unavailable)?;
-            self.presence
-                .delete_many(doc! { "room": id })
+            self.remove_presence_of(&room).await?;
+            self.key_gens
+                .delete_many(doc! { "_id": change::key_gens_of(&room) })
                 .await
                 .map_err(unavailable)?;
             if buried.matched_count == 1 {
@@ -474,20 +486,10 @@ impl Store for MongoStore {
     }
 }
 
-/// What an attempt that does not count goes by.
-fn exempt_id(room: &KeyedHandle, attempt: &AttemptId) -> Bson {
-    binary(&[&room.as_bytes()[..], attempt.as_bytes()].concat())
-}
-
-/// Presence and attempts live for seconds to hours: one server's word for them is enough.
-fn brief() -> CollectionOptions {
+/// Acknowledged from memory: for what lives for seconds or an hour. A journal's sync is the largest part of a small write.
+fn acknowledged(by: Acknowledgment) -> CollectionOptions {
     CollectionOptions::builder()
-        .write_concern(
-            WriteConcern::builder()
-                .w(Acknowledgment::Nodes(1))
-                .w_timeout(TIMEOUT)
-                .build(),
-        )
+        .write_concern(WriteConcern::builder().w(by).journal(false).w_timeout(TIMEOUT).build())
         .build()
 }
 

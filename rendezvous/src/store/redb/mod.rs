@@ -1,9 +1,12 @@
 //! The embedded store: one redb file, one writer thread.
 //!
-//! Rooms are written durably. Sessions, presence and login attempts are committed without waiting for the disk, which
+//! Rooms are written durably. Sessions, presence and starts of logins are committed without waiting for the disk, which
 //! takes them along within [`writer::FLUSH_AFTER`]: a crash may cost a second of them, and members then log in again.
 
+mod change;
 mod codec;
+mod starts;
+mod sweep;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -12,13 +15,15 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::{AttemptId, KeyedHandle, TokenHash};
+use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, TokenHash};
+use snug_rendezvous_api::Generation;
 
 use self::codec::{decode_room, decode_session, encode_room, encode_session};
+use self::sweep::find_expired;
 use self::writer::{Backend, Database, FileOf};
 use super::{
-    ATTEMPT_TTL_MS, Finish, NewRoom, OpenError, Opened, Registered, Room, STORE_VERSION, Session, Store, StoreError,
-    Tombstone,
+    Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, Portion, Registered, Room, STORE_VERSION,
+    Session, Settlement, Store, StoreError, Tombstone,
 };
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -30,14 +35,15 @@ const CAPSULES: TableDefinition<'_, &[u8; 33], &[u8]> = TableDefinition::new("ca
 const SESSIONS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("sessions");
 /// Keyed handle ‖ token hash → (expiry, sealed record).
 const PRESENCE: TableDefinition<'_, &[u8; 64], (u64, &[u8])> = TableDefinition::new("presence");
-/// Keyed handle ‖ whether it counts ‖ attempt → start. Those that count lie together, and the others don't slow their
-/// counting.
-const ATTEMPTS: TableDefinition<'_, &[u8; 49], u64> = TableDefinition::new("attempts");
+/// Keyed handle ‖ portion → (its time, starts).
+const STARTS: TableDefinition<'_, &[u8; 48], (u64, u32)> = TableDefinition::new("starts");
+/// Keyed handle → its former Room Keys.
+const FORMER: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("superseded");
+/// Keyed handle ‖ record of a former Room Key → (expiry, what ended its generation).
+const KEY_GENS: TableDefinition<'_, &[u8; 64], (u64, &[u8])> = TableDefinition::new("key gens");
 
 const VERSION: &str = "version";
 const KEY_CHECK: &str = "key check";
-/// What one sweep removes of a table at most, so that it never holds up the writer for long.
-const SWEEP_BATCH: usize = 1000;
 /// Batches that one sweep takes at most.
 const SWEEP_ROUNDS: usize = 100;
 
@@ -103,6 +109,7 @@ fn refuse_newer_untouched(path: &Path) -> Result<(), OpenError> {
 /// Makes the tables, or checks that the store is ours.
 fn prepare(transaction: &WriteTransaction, key_check: [u8; 32]) -> Result<Result<(), OpenError>, Fault> {
     let mut meta = transaction.open_table(META)?;
+    let mut upgraded = false;
     let version = meta
         .get(VERSION)?
         .and_then(|value| Some(u32::from_be_bytes(value.value().try_into().ok()?)));
@@ -116,13 +123,23 @@ fn prepare(transaction: &WriteTransaction, key_check: [u8; 32]) -> Result<Result
             if meta.get(KEY_CHECK)?.is_none_or(|stored| stored.value() != key_check) {
                 return Ok(Err(OpenError::OtherKey));
             }
+            upgraded = version != Some(STORE_VERSION);
         }
+    }
+    if upgraded {
+        // Rooms of the former version are read as they are. What lives for an hour had another form: members log in again.
+        for table in ["sessions", "presence", "attempts"] {
+            transaction.delete_table(TableDefinition::<&[u8; 32], &[u8]>::new(table))?;
+        }
+        meta.insert(VERSION, STORE_VERSION.to_be_bytes().as_slice())?;
     }
     transaction.open_table(ROOMS)?;
     transaction.open_table(CAPSULES)?;
     transaction.open_table(SESSIONS)?;
     transaction.open_table(PRESENCE)?;
-    transaction.open_table(ATTEMPTS)?;
+    transaction.open_table(STARTS)?;
+    transaction.open_table(FORMER)?;
+    transaction.open_table(KEY_GENS)?;
     Ok(Ok(()))
 }
 
@@ -150,11 +167,13 @@ impl Store for RedbStore {
                 admin_record: new.admin_record,
                 admin_key: new.admin_key,
                 created_at_ms: now_ms,
-                generation: 0,
+                generation: FIRST_GENERATION,
+                least_serial: 0,
                 policy: new.policy,
                 tombstone: None,
             };
             rooms.insert(room.as_bytes(), encode_room(&stored).as_slice())?;
+            transaction.open_table(FORMER)?.remove(room.as_bytes())?;
             let mut capsules = transaction.open_table(CAPSULES)?;
             capsules.insert(&capsule_key(&room, Kind::Room), new.capsule.room.as_slice())?;
             capsules.insert(&capsule_key(&room, Kind::Admin), new.capsule.admin.as_slice())?;
@@ -172,92 +191,61 @@ impl Store for RedbStore {
         })
     }
 
-    fn open_attempt(
+    fn take_starts(&self, room: KeyedHandle, portion: Portion, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        self.database
+            .write(move |transaction| Ok(Ok(starts::take(transaction, &room, portion, limit)?)))
+    }
+
+    fn settle_starts(&self, settlement: Settlement, _now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.database
+            .write(move |transaction| Ok(Ok(starts::settle(transaction, &settlement)?)))
+    }
+
+    fn former(
         &self,
         room: KeyedHandle,
-        attempt: AttemptId,
-        limit: Option<u32>,
+        generation: Option<Generation>,
         now_ms: u64,
-    ) -> BoxFuture<'_, Result<bool, StoreError>> {
-        self.database.write(move |transaction| {
-            let mut attempts = transaction.open_table(ATTEMPTS)?;
-            if let Some(limit) = limit {
-                let mut open = 0;
-                let (first, last) = (
-                    attempt_key(&room, true, &[0; 16]),
-                    attempt_key(&room, true, &[0xFF; 16]),
-                );
-                for entry in attempts.range::<&[u8; 49]>(&first..=&last)? {
-                    if now_ms.saturating_sub(entry?.1.value()) < ATTEMPT_TTL_MS {
-                        open += 1;
-                        if open >= limit {
-                            return Ok(Ok(false));
-                        }
-                    }
-                }
-            }
-            attempts.insert(&attempt_key(&room, limit.is_some(), attempt.as_bytes()), now_ms)?;
-            Ok(Ok(true))
-        })
+    ) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
+        self.read(move |transaction| change::former(transaction, &room, generation, now_ms))
+    }
+
+    fn change_room(
+        &self,
+        room: KeyedHandle,
+        change: Change,
+        now_ms: u64,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>> {
+        self.database
+            .write_durably(move |transaction| change::change_room(transaction, &room, change, now_ms))
+    }
+
+    fn put_capsule(
+        &self,
+        room: KeyedHandle,
+        record: RecordId,
+        capsule: Vec<u8>,
+        least_serial: Option<u32>,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>> {
+        self.database
+            .write_durably(move |transaction| change::put_capsule(transaction, &room, record, &capsule, least_serial))
     }
 
     fn open_session(&self, finish: Finish, now_ms: u64) -> BoxFuture<'_, Result<Opened, StoreError>> {
-        self.database.write(move |transaction| {
-            let Finish {
-                room,
-                kind,
-                attempt,
-                record,
-                token,
-                expires_at_ms,
-            } = finish;
-            let mut opened_at = None;
-            for counts in [true, false] {
-                let key = attempt_key(&room, counts, attempt.as_bytes());
-                let removed = transaction
-                    .open_table(ATTEMPTS)?
-                    .remove(&key)?
-                    .map(|value| value.value());
-                opened_at = opened_at.or(removed);
+        self.database
+            .write(move |transaction| open_session(transaction, finish, now_ms))
+    }
+
+    fn known_sessions(&self, tokens: Vec<TokenHash>) -> BoxFuture<'_, Result<Vec<TokenHash>, StoreError>> {
+        self.read(move |transaction| {
+            let sessions = transaction.open_table(SESSIONS)?;
+            let mut known = Vec::new();
+            for token in tokens {
+                if sessions.get(token.as_bytes())?.is_some() {
+                    known.push(token);
+                }
             }
-            if opened_at.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= ATTEMPT_TTL_MS) {
-                return Ok(Ok(Opened::Refused));
-            }
-            let rooms = transaction.open_table(ROOMS)?;
-            let Some(stored) = rooms.get(room.as_bytes())?.map(|bytes| decode_room(bytes.value())) else {
-                return Ok(Ok(Opened::Refused));
-            };
-            let stored = match stored {
-                Ok(stored) => stored,
-                Err(damaged) => return Ok(Err(damaged)),
-            };
-            if stored.record(kind).id() != record {
-                return Ok(Ok(Opened::Refused));
-            }
-            if let Some(tombstone) = stored.tombstone {
-                let over = tombstone.is_over(now_ms);
-                return Ok(Ok(if over { Opened::Refused } else { Opened::Gone(tombstone) }));
-            }
-            let capsules = transaction.open_table(CAPSULES)?;
-            let Some(capsule) = capsules
-                .get(&capsule_key(&room, kind))?
-                .map(|bytes| bytes.value().to_vec())
-            else {
-                return Ok(Err(StoreError::Damaged("a room has no capsule")));
-            };
-            let session = Session {
-                room,
-                kind,
-                generation: stored.generation,
-                expires_at_ms,
-            };
-            transaction
-                .open_table(SESSIONS)?
-                .insert(token.as_bytes(), encode_session(&session).as_slice())?;
-            Ok(Ok(Opened::Session {
-                capsule,
-                policy: stored.policy,
-            }))
+            Ok(Ok(known))
         })
     }
 
@@ -367,8 +355,9 @@ impl Store for RedbStore {
             capsules.remove(&capsule_key(&room, Kind::Room))?;
             capsules.remove(&capsule_key(&room, Kind::Admin))?;
             transaction
-                .open_table(PRESENCE)?
+                .open_table(KEY_GENS)?
                 .retain_in::<&[u8; 64], _>(&join64(&room, &[0; 32])..=&join64(&room, &[0xFF; 32]), |_, _| false)?;
+            remove_presence_of(transaction, &room)?;
             Ok(Ok(Some(tombstone)))
         })
     }
@@ -402,110 +391,62 @@ impl Store for RedbStore {
     }
 }
 
-/// What a sweep found by reading, to be looked at again when it writes.
-struct Expired {
-    sessions: Vec<[u8; 32]>,
-    presence: Vec<[u8; 64]>,
-    attempts: Vec<[u8; 49]>,
-    rooms: Vec<[u8; 32]>,
-}
-
-impl Expired {
-    fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.presence.is_empty() && self.attempts.is_empty() && self.rooms.is_empty()
-    }
-
-    /// Whether there may be more than this.
-    fn is_full(&self) -> bool {
-        let lengths = [
-            self.sessions.len(),
-            self.presence.len(),
-            self.attempts.len(),
-            self.rooms.len(),
-        ];
-        lengths.contains(&SWEEP_BATCH)
-    }
-
-    fn remove(self, transaction: &WriteTransaction, now_ms: u64) -> Result<(), Fault> {
-        let mut sessions = transaction.open_table(SESSIONS)?;
-        for key in &self.sessions {
-            let expired = sessions
-                .get(key)?
-                .is_some_and(|bytes| session_expired(bytes.value(), now_ms));
-            if expired {
-                sessions.remove(key)?;
-            }
-        }
-        let mut presence = transaction.open_table(PRESENCE)?;
-        for key in &self.presence {
-            let expired = presence.get(key)?.is_some_and(|value| value.value().0 <= now_ms);
-            if expired {
-                presence.remove(key)?;
-            }
-        }
-        let mut attempts = transaction.open_table(ATTEMPTS)?;
-        for key in &self.attempts {
-            // An attempt's time never changes.
-            attempts.remove(key)?;
-        }
-        let mut rooms = transaction.open_table(ROOMS)?;
-        for key in &self.rooms {
-            let over = rooms.get(key)?.is_some_and(|bytes| room_over(bytes.value(), now_ms));
-            if over {
-                rooms.remove(key)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn find_expired(transaction: &ReadTransaction, now_ms: u64) -> Result<Expired, Fault> {
-    let mut expired = Expired {
-        sessions: Vec::new(),
-        presence: Vec::new(),
-        attempts: Vec::new(),
-        rooms: Vec::new(),
+fn open_session(
+    transaction: &WriteTransaction,
+    finish: Finish,
+    now_ms: u64,
+) -> Result<Result<Opened, StoreError>, Fault> {
+    let Finish {
+        room,
+        kind,
+        record,
+        token,
+        expires_at_ms,
+    } = finish;
+    let rooms = transaction.open_table(ROOMS)?;
+    let stored = match rooms.get(room.as_bytes())?.map(|bytes| decode_room(bytes.value())) {
+        None => return Ok(Ok(Opened::Refused)),
+        Some(Err(damaged)) => return Ok(Err(damaged)),
+        Some(Ok(stored)) => stored,
     };
-    for entry in transaction.open_table(SESSIONS)?.iter()? {
-        let (key, bytes) = entry?;
-        if session_expired(bytes.value(), now_ms) && push_bounded(&mut expired.sessions, *key.value()) {
-            break;
-        }
+    let Some(stored) = live_or_buried(stored, now_ms) else {
+        return Ok(Ok(Opened::Refused));
+    };
+    if stored.record(kind).id() != record {
+        return change::superseded(transaction, &stored, &room, record, now_ms);
     }
-    for entry in transaction.open_table(PRESENCE)?.iter()? {
-        let (key, value) = entry?;
-        if value.value().0 <= now_ms && push_bounded(&mut expired.presence, *key.value()) {
-            break;
-        }
+    if let Some(tombstone) = stored.tombstone {
+        return Ok(Ok(Opened::Gone(tombstone)));
     }
-    for entry in transaction.open_table(ATTEMPTS)?.iter()? {
-        let (key, value) = entry?;
-        let old = now_ms.saturating_sub(value.value()) >= ATTEMPT_TTL_MS;
-        if old && push_bounded(&mut expired.attempts, *key.value()) {
-            break;
-        }
+    let mut sessions = transaction.open_table(SESSIONS)?;
+    if sessions.get(token.as_bytes())?.is_some() {
+        return Ok(Ok(Opened::Refused));
     }
-    for entry in transaction.open_table(ROOMS)?.iter()? {
-        let (key, bytes) = entry?;
-        if room_over(bytes.value(), now_ms) && push_bounded(&mut expired.rooms, *key.value()) {
-            break;
-        }
-    }
-    Ok(expired)
+    let capsules = transaction.open_table(CAPSULES)?;
+    let Some(capsule) = capsules
+        .get(&capsule_key(&room, kind))?
+        .map(|bytes| bytes.value().to_vec())
+    else {
+        return Ok(Err(StoreError::Damaged("a room has no capsule")));
+    };
+    let session = Session {
+        room,
+        kind,
+        record,
+        expires_at_ms,
+    };
+    sessions.insert(token.as_bytes(), encode_session(&session).as_slice())?;
+    Ok(Ok(Opened::Session {
+        capsule,
+        policy: stored.policy,
+    }))
 }
 
-/// Pushes; `true` once the batch is full.
-fn push_bounded<T>(batch: &mut Vec<T>, key: T) -> bool {
-    batch.push(key);
-    batch.len() == SWEEP_BATCH
-}
-
-fn session_expired(bytes: &[u8], now_ms: u64) -> bool {
-    decode_session(bytes).is_ok_and(|session| session.expires_at_ms <= now_ms)
-}
-
-fn room_over(bytes: &[u8], now_ms: u64) -> bool {
-    decode_room(bytes).is_ok_and(|room| live_or_buried(room, now_ms).is_none())
+fn remove_presence_of(transaction: &WriteTransaction, room: &KeyedHandle) -> Result<(), Fault> {
+    transaction
+        .open_table(PRESENCE)?
+        .retain_in::<&[u8; 64], _>(&join64(room, &[0; 32])..=&join64(room, &[0xFF; 32]), |_, _| false)?;
+    Ok(())
 }
 
 /// A room whose tombstone is over is none.
@@ -531,14 +472,6 @@ fn join64(room: &KeyedHandle, rest: &[u8; 32]) -> [u8; 64] {
     let mut key = [0; 64];
     key[..32].copy_from_slice(room.as_bytes());
     key[32..].copy_from_slice(rest);
-    key
-}
-
-fn attempt_key(room: &KeyedHandle, counts: bool, attempt: &[u8; 16]) -> [u8; 49] {
-    let mut key = [0; 49];
-    key[..32].copy_from_slice(room.as_bytes());
-    key[32] = u8::from(counts);
-    key[33..].copy_from_slice(attempt);
     key
 }
 

@@ -6,11 +6,13 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use redb::StorageBackend;
-use snug_crypto::credential::server::Record;
-use snug_rendezvous_api::Policy;
+use snug_crypto::credential::server::RegistrationId;
+use snug_crypto::wire::Writer;
+use snug_rendezvous_api::{Exact, Policy};
 
+use super::codec::{decode_former, encode_former};
 use super::*;
-use crate::store::Capsule;
+use crate::store::{Capsule, Former, STARTS_TTL_MS};
 
 /// A disk in memory that outlives its database and can be full.
 #[derive(Clone, Debug, Default)]
@@ -90,10 +92,14 @@ fn room(n: u8) -> KeyedHandle {
     KeyedHandle::from_bytes([n; 32])
 }
 
+fn record(n: u8) -> Record {
+    Record::from_stored(RegistrationId::from_bytes([n; 16]), [n; 192])
+}
+
 fn new_room() -> NewRoom {
     NewRoom {
-        room_record: Record::from_stored([1; 192]),
-        admin_record: Record::from_stored([2; 192]),
+        room_record: record(1),
+        admin_record: record(2),
         admin_key: [3; 32],
         capsule: Capsule {
             room: vec![4; 50_000],
@@ -206,20 +212,22 @@ async fn a_sweep_removes_what_has_expired_and_nothing_else() {
             .put_presence(room(1), TokenHash::from_bytes([n; 32]), vec![n], 100 + u64::from(n))
             .await
             .unwrap();
-        store
-            .open_attempt(room(n), AttemptId::from_bytes([n; 16]), None, 1)
-            .await
-            .unwrap();
+        let portion = Portion {
+            id: [n; 16],
+            at_ms: 1,
+            count: 1,
+        };
+        assert_eq!(store.take_starts(room(n), portion, 1).await.unwrap(), 1);
     }
     store.sweep(200).await.unwrap();
     let count = |store: &RedbStore| {
         let read = store.database.current().unwrap().begin_read().unwrap();
         let presence = redb::ReadableTableMetadata::len(&read.open_table(PRESENCE).unwrap()).unwrap();
-        let attempts = redb::ReadableTableMetadata::len(&read.open_table(ATTEMPTS).unwrap()).unwrap();
-        (presence, attempts)
+        let starts = redb::ReadableTableMetadata::len(&read.open_table(STARTS).unwrap()).unwrap();
+        (presence, starts)
     };
     assert_eq!(count(&store), (155, 256));
-    store.sweep(1 + ATTEMPT_TTL_MS).await.unwrap();
+    store.sweep(1 + STARTS_TTL_MS).await.unwrap();
     assert_eq!(count(&store), (0, 0));
 
     let puts = (0..3_500_u32).map(|n| {
@@ -241,11 +249,12 @@ fn stored_values_round_trip_and_nothing_else_is_read() {
     };
     for tombstone in [None, Some(tombstone)] {
         let room = Room {
-            room_record: Record::from_stored([1; 192]),
-            admin_record: Record::from_stored([2; 192]),
+            room_record: record(1),
+            admin_record: record(2),
             admin_key: [3; 32],
             created_at_ms: 4,
-            generation: 5,
+            generation: generation(5),
+            least_serial: 9,
             policy: Policy {
                 max_participants: 6,
                 retention_s: 7,
@@ -265,11 +274,82 @@ fn stored_values_round_trip_and_nothing_else_is_read() {
         let session = Session {
             room: room(1),
             kind,
-            generation: 2,
+            record: record(2).id(),
             expires_at_ms: 3,
         };
         let bytes = encode_session(&session);
         assert_eq!(decode_session(&bytes).unwrap(), session);
         assert!(decode_room(&bytes).is_err());
     }
+    let former: Vec<Former> = (0..3)
+        .map(|n| Former {
+            record: record(n),
+            generation: generation(n),
+            ended_by: generation(n + 1),
+            until_ms: 7,
+        })
+        .collect();
+    let bytes = encode_former(&former);
+    assert_eq!(decode_former(&bytes).unwrap(), former);
+    for len in 0..bytes.len() {
+        assert!(decode_former(&bytes[..len]).is_err());
+    }
+}
+
+fn generation(n: u8) -> Generation {
+    Generation {
+        count: n.into(),
+        hash: Exact::new([n; 32]),
+    }
+}
+
+/// A store as version 1 left it: one room, and sessions, presence and attempts in their former shapes.
+#[tokio::test]
+async fn a_store_of_version_1_keeps_its_rooms_and_forgets_its_sessions() {
+    let disk = Disk::default();
+    let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+    let write = database.begin_write().unwrap();
+    {
+        let mut meta = write.open_table(META).unwrap();
+        meta.insert(VERSION, 1_u32.to_be_bytes().as_slice()).unwrap();
+        meta.insert(KEY_CHECK, [1; 32].as_slice()).unwrap();
+        let mut old = Writer::new();
+        old.u8(1).raw(&[1; 192]).raw(&[2; 192]).raw(&[3; 32]);
+        old.u64(4).u64(0).u16(6).u32(7).u32(8).u8(0);
+        let mut rooms = write.open_table(ROOMS).unwrap();
+        rooms.insert(room(1).as_bytes(), old.finish().as_slice()).unwrap();
+        let mut capsules = write.open_table(CAPSULES).unwrap();
+        capsules
+            .insert(&capsule_key(&room(1), Kind::Room), [9].as_slice())
+            .unwrap();
+        let mut sessions = write.open_table(SESSIONS).unwrap();
+        sessions.insert(&[1; 32], [2; 50].as_slice()).unwrap();
+        let attempts = TableDefinition::<&[u8; 49], u64>::new("attempts");
+        write.open_table(attempts).unwrap().insert(&[0; 49], 5).unwrap();
+    }
+    write.commit().unwrap();
+    drop(database);
+
+    let store = store(&disk);
+    let found = store.room(room(1), 9).await.unwrap().unwrap();
+    assert_eq!(found.room_record.as_bytes(), &[1; 192]);
+    assert_eq!(found.room_record.registration().as_bytes(), &[0; 16]);
+    assert_eq!((found.generation, found.least_serial), (FIRST_GENERATION, 0));
+    assert_eq!(store.session(TokenHash::from_bytes([1; 32]), 0).await.unwrap(), None);
+    let login = Finish {
+        room: room(1),
+        kind: Kind::Room,
+        record: found.room_record.id(),
+        token: TokenHash::from_bytes([2; 32]),
+        expires_at_ms: 99,
+    };
+    let opened = store.open_session(login, 9).await.unwrap();
+    assert!(matches!(opened, Opened::Session { capsule, .. } if capsule == [9]));
+    store.sweep(9).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    assert!(
+        self::store(&disk).room(room(1), 9).await.unwrap().is_some(),
+        "and opens again"
+    );
 }
