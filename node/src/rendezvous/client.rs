@@ -238,20 +238,7 @@ impl Client {
             handle: room_id.handle(),
             genesis_hash: login.genesis.hash(),
         };
-        let signed = tombstone.sign(&login.admin).to_bytes();
-        match login.session.delete_room(signed).await {
-            Ok(()) => Ok(()),
-            Err(Refusal::Exchange(error)) => Err(error.into()),
-            Err(Refusal::Problem(problem)) => Err(match problem.problem_type {
-                ProblemType::RoomGone => DeleteError::Login(LoginError::Gone {
-                    tombstone: opaque::tombstone_of(&problem),
-                }),
-                ProblemType::TokenRefused | ProblemType::WrongCredential | ProblemType::TombstoneRefused => {
-                    DeleteError::Refused
-                }
-                _ => self.http.unexpected(&problem).into(),
-            }),
-        }
+        login.session.delete_room(&tombstone.sign(&login.admin)).await
     }
 
     fn create_refusal(&self, refusal: Refusal) -> CreateError {

@@ -193,7 +193,7 @@ pub enum DeleteError {
     #[error(transparent)]
     Login(#[from] LoginError),
     /// The server takes neither the token nor the tombstone that it was given.
-    #[error("the rendezvous refused the deletion although the Password is right; ask who runs it")]
+    #[error("the rendezvous refused the deletion although the admin signed it; ask who runs it")]
     Refused,
     /// The exchange failed.
     #[error(transparent)]

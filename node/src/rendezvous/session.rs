@@ -2,11 +2,12 @@
 
 use reqwest::Method;
 use snug_crypto::RoomHandle;
+use snug_crypto::credential::SignedTombstone;
 use snug_rendezvous_api::{self as api, Introductions, ProblemType, PutPresence, Token};
 
-use super::PresenceError;
 use super::http::{Http, Refusal};
 use super::opaque::{path_handle, tombstone_of};
+use super::{DeleteError, LoginError, PresenceError};
 
 /// A member's session at a rendezvous: a token of one hour, renewed by each use, which holds one presence record.
 #[derive(Clone, Debug)]
@@ -51,14 +52,33 @@ impl Session {
             .map_err(|refusal| self.refusal(refusal))
     }
 
-    pub(super) async fn delete_room(&self, tombstone: [u8; api::TOMBSTONE_LEN]) -> Result<(), Refusal> {
+    /// Deletes the room for everybody, with the admin's signed tombstone: whoever holds the admin key can, also in a session of
+    /// the Room Key.
+    ///
+    /// # Errors
+    /// [`DeleteError`]
+    pub async fn delete_room(&self, tombstone: &SignedTombstone) -> Result<(), DeleteError> {
         let body = api::DeleteRoom {
-            tombstone: tombstone.into(),
+            tombstone: tombstone.to_bytes().into(),
         };
         let path = api::room(&self.handle);
-        self.http
+        let deleted = self
+            .http
             .call_for_nothing(Method::DELETE, &path, Some(&self.token), Some(&body))
-            .await
+            .await;
+        match deleted {
+            Ok(()) => Ok(()),
+            Err(Refusal::Exchange(error)) => Err(error.into()),
+            Err(Refusal::Problem(problem)) => Err(match problem.problem_type {
+                ProblemType::RoomGone => DeleteError::Login(LoginError::Gone {
+                    tombstone: tombstone_of(&problem),
+                }),
+                ProblemType::TokenRefused | ProblemType::WrongCredential | ProblemType::TombstoneRefused => {
+                    DeleteError::Refused
+                }
+                _ => self.http.unexpected(&problem).into(),
+            }),
+        }
     }
 
     fn refusal(&self, refusal: Refusal) -> PresenceError {

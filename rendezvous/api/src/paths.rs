@@ -58,7 +58,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// `DELETE`: [`DeleteRoom`](crate::DeleteRoom), admin token, no content in the answer.
+/// `DELETE`: [`DeleteRoom`](crate::DeleteRoom), a token of either credential, no content in the answer.
 #[must_use]
 pub fn room(handle: &Handle) -> String {
     format!("/v1/rooms/{handle}")

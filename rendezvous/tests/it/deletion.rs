@@ -43,15 +43,13 @@ async fn deletion(server: &Running) {
         tombstone(&den, &other_key),
         tombstone(&other, &key),
     ] {
-        client
-            .delete(&den, &admin, forged)
-            .await
-            .refused(ProblemType::TombstoneRefused);
+        for token in [&admin, &member] {
+            client
+                .delete(&den, token, forged)
+                .await
+                .refused(ProblemType::TombstoneRefused);
+        }
     }
-    client
-        .delete(&den, &member, good)
-        .await
-        .refused(ProblemType::WrongCredential);
     client
         .delete(&other, &admin, tombstone(&other, &key))
         .await
@@ -122,4 +120,15 @@ async fn a_deletion_survives_a_restart() {
     );
     let server = server.restart().await;
     told(&server.client().get(&den, &member).await, &key);
+}
+
+/// A member who is the room's admin needs no Password to delete it: the signature is the proof.
+#[tokio::test]
+async fn a_member_with_the_admin_key_deletes_the_room() {
+    let server = Running::start().await;
+    let (client, den) = (server.client(), handle("den"));
+    let key = client.register(&den).await;
+    let member = client.member(&den).await;
+    assert_eq!(client.delete(&den, &member, tombstone(&den, &key)).await.status, 204);
+    client.get(&den, &member).await.refused(ProblemType::RoomGone);
 }

@@ -6,6 +6,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
+mod certificate;
 mod epochs;
 mod links;
 mod members;
@@ -37,6 +38,7 @@ pub fn read<'v>(name: &str, file: &dyn Fn(&str) -> &'v Value) -> Result<Held, Fa
         "generation" => room::generation(v, h),
         "genesis" => room::genesis(v, h),
         "capsule" => room::capsule(v, h),
+        "certificate" => certificate::certificate(v, h),
         "invite" => room::invite(v, h),
         "leaf" => members::leaf(v, h),
         "operation" => members::operation(v, h),

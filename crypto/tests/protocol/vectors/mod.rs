@@ -7,6 +7,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
+mod certificate;
 mod epochs;
 mod fixed;
 mod inputs;
@@ -25,6 +26,7 @@ pub const NAMES: &[&str] = &[
     "generation",
     "genesis",
     "capsule",
+    "certificate",
     "invite",
     "leaf",
     "operation",
@@ -47,6 +49,7 @@ pub fn make(name: &str, inputs: Inputs) -> Value {
         "generation" => room.generation(),
         "genesis" => room.genesis(),
         "capsule" => room.capsule(),
+        "certificate" => room.certificate(),
         "invite" => room.invite(),
         "leaf" => room.leaf(),
         "operation" => room.operation(),
