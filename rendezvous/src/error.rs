@@ -53,6 +53,17 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of registration tokens can't be used.
+    #[error("can't use the registration tokens in {}: {reason}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, without any token.
+        reason: String,
+    },
+    /// Certificates can't be used.
+    #[error("can't serve https: {0}")]
+    Tls(String),
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenErrorOpaque),

@@ -11,26 +11,33 @@
 //! ```
 
 mod app;
+mod backup;
 mod clock;
 mod config;
+mod control;
+pub mod doctor;
 mod error;
+pub mod host;
 mod http;
 mod key_file;
 mod random;
+mod registration;
 mod server;
 mod store;
 
 pub use clock::Clock;
-pub use config::{Config, Limits, StoreSpec, StoreSpecError, default_data_dir};
+pub use config::{
+    Acme, Config, Limits, Log, Registration, StoreSpec, StoreSpecError, TlsFiles, default_data_dir, settings,
+};
 pub use error::StartError;
-pub use server::Server;
+pub use server::{Reload, Server};
 
 /// What the crate's own tests and benchmarks need of its inside; no part of its interface.
 #[doc(hidden)]
 pub mod testing {
     pub use crate::store::{
-        Capsule, Change, Changed, FIRST_GENERATION, Finish, Former, NewRoom, OpenError, Opened, PasswordChange,
-        Portion, Registered, Room, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, StoreError, Tombstone,
-        open,
+        Capsule, Change, Changed, FIRST_GENERATION, Finish, Former, HostStore, NewRoom, OpenError, Opened,
+        PasswordChange, Portion, Registered, Room, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, StoreError,
+        Tombstone, Word, check_redb, open,
     };
 }

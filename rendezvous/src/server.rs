@@ -11,23 +11,50 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App};
-use crate::config::{Config, Limits, StoreSpec};
+use crate::config::{Config, Live, LiveConfig, StoreSpec};
+use crate::control::{Control, ControlSocket};
 use crate::error::StartError;
-use crate::http;
+use crate::http::{Counters, Front, Tls, Upkeep};
 use crate::key_file;
-use crate::store::{self, Store};
+use crate::store::{self, Store, Tombstone, Word};
 
 /// Between two sweeps of what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// Between two searches for rooms that nobody enters any more.
+const IDLE_EVERY: Duration = Duration::from_secs(3600);
+/// Rooms that one such search removes at most.
+const IDLE_BATCH: usize = 100;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// A server that has its store and its sockets, and serves once it runs.
 pub struct Server {
     app: Arc<App>,
     store: Arc<dyn Store>,
-    listener: TcpListener,
+    front: Front,
     local_addr: SocketAddr,
-    admin: Option<(TcpListener, SocketAddr)>,
-    limits: Limits,
+    admin: Option<(Front, SocketAddr)>,
+    upkeep: Option<Upkeep>,
+    control: Option<(ControlSocket, Control)>,
+    reload: Reload,
+}
+
+/// Applies another configuration to a server that runs; clones reach the same server.
+#[derive(Clone)]
+pub struct Reload {
+    live: LiveConfig,
+    tls: Option<Tls>,
+}
+
+impl Reload {
+    /// Applies what can change while it runs: limits, registration, trusted proxies, the log, and certificates, whose files
+    /// are read again. If anything is wrong, nothing changes but what was right before it.
+    ///
+    /// # Errors
+    /// [`StartError`] says what can't be used.
+    pub fn apply(&self, config: &Config) -> Result<(), StartError> {
+        self.live.set(Live::of(config)?);
+        self.tls.as_ref().map_or(Ok(()), Tls::reload).map_err(StartError::Tls)
+    }
 }
 
 impl Server {
@@ -36,36 +63,70 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is wrong and what to do about it.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let Config {
-            listen,
-            admin_listen,
-            data_dir,
-            store,
-            server_key_file,
-            limits,
-            clock,
-        } = config;
-        make_data_dir(&data_dir)?;
-        let spec = store.unwrap_or_else(|| StoreSpec::Redb(data_dir.join("rooms.redb")));
-        let key_file = server_key_file.unwrap_or_else(|| data_dir.join("server.key"));
+        make_data_dir(&config.data_dir)?;
+        let spec = config.store_spec();
+        let live = LiveConfig::new(Live::of(&config)?);
+        let (tls, upkeep) = match Tls::new(&config)? {
+            Some((tls, upkeep)) => (Some(tls), Some(upkeep)),
+            None => (None, None),
+        };
         // First, as it is what fails most, and before anything is made.
-        let (listener, local_addr) = listen_on(listen).await?;
-        let admin = match admin_listen {
+        let (listener, local_addr) = listen_on(config.listen).await?;
+        let admin = match config.admin_listen {
             Some(address) => Some(listen_on(address).await?),
             None => None,
         };
         let may_create = !matches!(&spec, StoreSpec::Redb(path) if holds_data(path));
-        let key = key_file::load_or_create(&key_file, may_create)?;
+        let key = key_file::load_or_create(&config.key_file(), may_create)?;
         let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
         let store: Arc<dyn Store> = store::open(&spec, setup.key_check()).await?.into();
-        let app = Arc::new(App::new(setup, Arc::clone(&store), clock, limits.clone()));
+        let app = Arc::new(App::new(setup, Arc::clone(&store), config.clock.clone(), live.clone()));
+        // After the store, which only one server can have: the socket that is there is nobody's.
+        let control = config.control.then(|| ControlSocket::bind(&config.control_socket()));
+        let control = match control {
+            Some(Ok(socket)) => Some(socket),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no control socket: `room` and `backup` won't reach this server while it runs");
+                None
+            }
+            None => None,
+        };
+        let front = Front {
+            listener,
+            router: app::router(Arc::clone(&app)),
+            tls: tls.clone(),
+            live: live.clone(),
+            counters: Arc::new(Counters::default()),
+        };
+        let admin = admin.map(|(listener, address)| {
+            let front = Front {
+                listener,
+                router: app::health(Arc::clone(&store)),
+                tls: None,
+                live: live.clone(),
+                counters: Arc::new(Counters::default()),
+            };
+            (front, address)
+        });
+        let control = control.map(|socket| {
+            let control = Control {
+                app: Arc::clone(&app),
+                listen: local_addr,
+                admin_listen: admin.as_ref().map(|(_, address)| *address),
+                store: spec.redacted(),
+                counters: Arc::clone(&front.counters),
+            };
+            (socket, control)
+        });
         Ok(Self {
             app,
             store,
-            listener,
+            front,
             local_addr,
             admin,
-            limits,
+            upkeep,
+            control,
+            reload: Reload { live, tls },
         })
     }
 
@@ -81,34 +142,39 @@ impl Server {
         self.admin.as_ref().map(|(_, address)| *address)
     }
 
+    /// What applies another configuration while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Serves until `shutdown` completes, then lets requests in flight end and closes the store. Dropping the future stops
     /// at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
             app,
             store,
-            listener,
+            front,
             local_addr: _,
             admin,
-            limits,
+            upkeep,
+            control,
+            reload: _,
         } = self;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(http::serve(
-            listener,
-            app::router(Arc::clone(&app)),
-            limits.clone(),
-            stop.clone(),
-        ));
-        if let Some((listener, _)) = admin {
-            tasks.spawn(http::serve(
-                listener,
-                app::health(Arc::clone(&store)),
-                limits,
-                stop.clone(),
-            ));
+        tasks.spawn(front.serve(stop.clone()));
+        if let Some((front, _)) = admin {
+            tasks.spawn(front.serve(stop.clone()));
+        }
+        if let Some(upkeep) = upkeep {
+            tasks.spawn(upkeep.run(stop.clone()));
+        }
+        if let Some((socket, control)) = control {
+            tasks.spawn(control.serve(socket, stop.clone()));
         }
         tasks.spawn(sweep(Arc::clone(&app), stop.clone()));
+        tasks.spawn(remove_idle(Arc::clone(&app), stop.clone()));
         shutdown.await;
         stop.cancel();
         while tasks.join_next().await.is_some() {}
@@ -134,6 +200,52 @@ async fn sweep(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// Removes rooms that nobody has entered for as long as the host's policy says, if it says anything.
+async fn remove_idle(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(IDLE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match app.remove_idle(IDLE_BATCH).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "rooms that nobody entered were removed"),
+            Err(error) => tracing::error!(%error, "rooms that nobody enters could not be removed"),
+        }
+    }
+}
+
+impl App {
+    /// The day of the server's clock, since 1970.
+    pub(crate) fn today(&self) -> u32 {
+        u32::try_from(self.clock.now_ms() / DAY_MS).unwrap_or(u32::MAX)
+    }
+
+    /// Removes up to `most` rooms that nobody has entered for longer than the policy allows; how many it were.
+    pub(crate) async fn remove_idle(&self, most: usize) -> Result<usize, store::StoreError> {
+        let days = self.live().idle_room_days;
+        if days == 0 {
+            return Ok(0);
+        }
+        let today = self.today();
+        let idle = self.store.idle_rooms(today.saturating_sub(days), today, most).await?;
+        for room in &idle {
+            self.store.delete_room(*room, self.removal()).await?;
+        }
+        Ok(idle.len())
+    }
+
+    /// The host's word, now.
+    pub(crate) fn removal(&self) -> Tombstone {
+        Tombstone {
+            word: Word::Host,
+            at_ms: self.clock.now_ms(),
+        }
+    }
+}
+
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |reason| StartError::Listen { address, reason };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -147,7 +259,7 @@ fn holds_data(path: &Path) -> bool {
 }
 
 /// Makes the folder (0700), and sees that it can be written to.
-fn make_data_dir(path: &Path) -> Result<(), StartError> {
+pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
     let failed = |reason| StartError::DataDir {
         path: path.to_owned(),
         reason,

@@ -68,6 +68,9 @@ pub(super) enum Report {
 /// Never seen: records are sealed to fit.
 const OVERSIZE: &str = "our presence record is over its bound";
 
+/// Not a deletion: that takes the admin's word, and the host gives only its own.
+const REMOVED: &str = "its host removed the room from it (the room's admin did not delete it)";
+
 enum Beat {
     Introduced(Vec<Vec<u8>>),
     Failed(ServerError),
@@ -148,6 +151,7 @@ impl Heartbeat {
             Ok(records) => return Beat::Introduced(records),
             Err(PresenceError::TokenRefused) => {}
             Err(PresenceError::Gone { tombstone }) => return Beat::Final(Report::Gone(tombstone)),
+            Err(PresenceError::Removed) => return Beat::Final(Report::ShutOut(REMOVED)),
             Err(PresenceError::Server(error)) => return Beat::Failed(error),
             Err(PresenceError::RecordLength) => return Beat::Final(Report::ShutOut(OVERSIZE)),
         }
@@ -157,6 +161,7 @@ impl Heartbeat {
         match self.session.heartbeat(record).await {
             Ok(records) => Beat::Introduced(records),
             Err(PresenceError::Gone { tombstone }) => Beat::Final(Report::Gone(tombstone)),
+            Err(PresenceError::Removed) => Beat::Final(Report::ShutOut(REMOVED)),
             Err(PresenceError::Server(error)) => Beat::Failed(error),
             Err(PresenceError::RecordLength) => Beat::Final(Report::ShutOut(OVERSIZE)),
             // A server that hands out tokens it doesn't take would have us log in, at 0.1 s of CPU each, for ever.
@@ -169,6 +174,7 @@ impl Heartbeat {
         let login = match self.client.login(&self.room_id, &self.room_key).await {
             Ok(login) => login,
             Err(LoginError::Gone { tombstone }) => return Err(Beat::Final(Report::Gone(tombstone))),
+            Err(LoginError::Removed) => return Err(Beat::Final(Report::ShutOut(REMOVED))),
             Err(LoginError::Server(error)) => return Err(Beat::Failed(error)),
             // Each failed login counts against the room's allowance, so it isn't tried again.
             Err(LoginError::WrongCredentials | LoginError::Superseded(_)) => {

@@ -80,6 +80,15 @@ impl Client {
         })
     }
 
+    /// The same with a registration token, for rendezvous that take rooms only from those their host gave one. `None` if
+    /// the text can't be one: it has visible ASCII characters only.
+    #[must_use]
+    pub fn with_registration_token(self, token: &str) -> Option<Self> {
+        Some(Self {
+            http: self.http.with_registration_token(token)?,
+        })
+    }
+
     /// Whose client this is.
     pub fn server(&self) -> &ServerUrl {
         self.http.server()
@@ -242,10 +251,23 @@ impl Client {
     }
 
     fn create_refusal(&self, refusal: Refusal) -> CreateError {
-        match refusal {
-            Refusal::Exchange(error) => error.into(),
-            Refusal::Problem(problem) if problem.problem_type == ProblemType::RoomExists => CreateError::RoomExists,
-            Refusal::Problem(problem) => self.http.unexpected(&problem).into(),
+        let problem = match refusal {
+            Refusal::Exchange(error) => return error.into(),
+            Refusal::Problem(problem) => problem,
+        };
+        let server = self.server().clone();
+        match problem.problem_type {
+            ProblemType::RoomExists => CreateError::RoomExists,
+            ProblemType::PlainHttp => CreateError::NotSecure { server },
+            ProblemType::RegistrationClosed => CreateError::Closed { server },
+            ProblemType::RegistrationToken => CreateError::TokenNeeded {
+                server,
+                gave_one: self.http.has_registration_token(),
+            },
+            ProblemType::TooManyRooms => CreateError::TooManyRooms {
+                retry_after: problem.retry_after_s.map(|s| std::time::Duration::from_secs(s.into())),
+            },
+            _ => self.http.unexpected(&problem).into(),
         }
     }
 }

@@ -77,6 +77,41 @@ pub enum CreateError {
         /// Who would have been called.
         server: ServerUrl,
     },
+    /// The server takes rooms only over https, and sees plain http: perhaps behind a proxy that doesn't tell it.
+    #[error(
+        "{server} takes new rooms only over https, and was reached without; use its https address, or ask who runs it"
+    )]
+    NotSecure {
+        /// Who was called.
+        server: ServerUrl,
+    },
+    /// The server takes no new rooms.
+    #[error("{server} takes no new rooms; make it at another rendezvous, or run your own: snug host")]
+    Closed {
+        /// Who was called.
+        server: ServerUrl,
+    },
+    /// The server takes new rooms only with a token of its host's, and got none or a wrong one.
+    #[error(
+        "{server} takes new rooms only from holders of a registration token{}",
+        if *gave_one { ", and the one given is not good: ask who runs it" }
+        else { ": ask who runs it for one, and give it with --registration-token-file" }
+    )]
+    TokenNeeded {
+        /// Who was called.
+        server: ServerUrl,
+        /// Whether a token was given.
+        gave_one: bool,
+    },
+    /// Too many rooms were made from this address.
+    #[error(
+        "too many rooms were made from your address at this rendezvous; {}",
+        retry(retry_after)
+    )]
+    TooManyRooms {
+        /// When it may be tried again, if known.
+        retry_after: Option<Duration>,
+    },
     /// The description or the policy can't be.
     #[error("no room can be made like this: {0}")]
     Invalid(#[from] GenesisError),
@@ -104,6 +139,11 @@ pub enum LoginError {
     /// The Room Key was right once: another took its place.
     #[error("this room's Room Key was changed; ask a member for the new one")]
     Superseded(Box<Superseded>),
+    /// The host of the rendezvous removed the room from it. Its admin did not delete it.
+    #[error(
+        "the host of this rendezvous removed this room from it (its admin did not delete it); ask its members where it goes on"
+    )]
+    Removed,
     /// The credential is right, yet what the server keeps for its holders can't be opened.
     #[error("the rendezvous handed out a damaged room ({what}); ask the room's admin, and don't trust this server")]
     BadCapsule {
@@ -141,6 +181,9 @@ pub enum PresenceError {
         /// The proof, if there was one.
         tombstone: Option<Box<SignedTombstone>>,
     },
+    /// The host of the rendezvous removed the room from it.
+    #[error("the host of this rendezvous removed this room from it")]
+    Removed,
     /// The record is empty or over its bound: the caller's fault.
     #[error("a presence record is 1 to 1,024 bytes long")]
     RecordLength,
@@ -218,6 +261,7 @@ impl CreateError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::PlainHttp { .. } => 2,
+            Self::NotSecure { .. } | Self::Closed { .. } | Self::TokenNeeded { .. } | Self::TooManyRooms { .. } => 1,
             Self::Invalid(_) => 2,
             Self::RoomExists | Self::TooLarge => 1,
             Self::Server(error) => error.exit_status(),
@@ -230,7 +274,7 @@ impl LoginError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::WrongCredentials | Self::Superseded(_) => 3,
-            Self::Gone { .. } => 5,
+            Self::Gone { .. } | Self::Removed => 5,
             Self::BadCapsule { .. } | Self::TooManyLogins { .. } => 1,
             Self::Server(error) => error.exit_status(),
         }

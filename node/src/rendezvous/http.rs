@@ -8,7 +8,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use snug_rendezvous_api::{MAX_RESPONSE_BODY, Problem, ProblemType, Token};
+use snug_rendezvous_api::{MAX_RESPONSE_BODY, Problem, ProblemType, REGISTRATION_TOKEN_HEADER, Token};
 
 use super::{ServerError, ServerUrl};
 use crate::text::Untrusted;
@@ -30,6 +30,8 @@ const USER_AGENT: &str = "snug";
 pub(super) struct Http {
     client: reqwest::Client,
     server: Arc<ServerUrl>,
+    /// What the server's host gave us to make rooms with; sent where rooms are made and nowhere else.
+    registration_token: Option<HeaderValue>,
 }
 
 /// The server understood and said no, or the exchange failed.
@@ -62,6 +64,7 @@ impl Http {
             Ok(client) => Ok(Self {
                 client,
                 server: Arc::new(server),
+                registration_token: None,
             }),
             Err(error) => {
                 tracing::debug!(%error, "no HTTP client");
@@ -75,6 +78,21 @@ impl Http {
 
     pub fn server(&self) -> &ServerUrl {
         &self.server
+    }
+
+    /// The same, with a registration token. `None` if the text can't be one.
+    pub fn with_registration_token(mut self, token: &str) -> Option<Self> {
+        let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut value = HeaderValue::from_str(token).ok().filter(|_| visible)?;
+        // Keeps it out of Debug output.
+        value.set_sensitive(true);
+        self.registration_token = Some(value);
+        Some(self)
+    }
+
+    /// Whether there is a registration token.
+    pub fn has_registration_token(&self) -> bool {
+        self.registration_token.is_some()
     }
 
     /// One request, and its answer's JSON.
@@ -119,6 +137,9 @@ impl Http {
             .client
             .request(method, self.server.endpoint(path))
             .header(header::ACCEPT, "application/json, application/problem+json");
+        if let Some(token) = self.registration_token.as_ref().filter(|_| makes_a_room(path)) {
+            request = request.header(REGISTRATION_TOKEN_HEADER, token.clone());
+        }
         if let Some(token) = token {
             request = request.headers(authorization(token).ok_or_else(|| self.odd("its token is none"))?);
         }
@@ -272,6 +293,10 @@ impl std::fmt::Display for Causes<'_> {
         }
         Ok(())
     }
+}
+
+fn makes_a_room(path: &str) -> bool {
+    path.ends_with("/register/start") || path.ends_with("/register/finish")
 }
 
 fn authorization(token: &Token) -> Option<HeaderMap> {

@@ -151,6 +151,7 @@ fn login_refusal(http: &Http, refusal: Refusal) -> LoginError {
                 .not_a_rendezvous("it says that the Room Key changed, and not into what")
                 .into(),
         },
+        ProblemType::RoomRemoved => LoginError::Removed,
         ProblemType::TooManyLogins => LoginError::TooManyLogins {
             retry_after: problem.retry_after_s.map(|s| std::time::Duration::from_secs(s.into())),
         },

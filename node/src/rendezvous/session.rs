@@ -91,6 +91,7 @@ impl Session {
             ProblemType::RoomGone => PresenceError::Gone {
                 tombstone: tombstone_of(&problem),
             },
+            ProblemType::RoomRemoved => PresenceError::Removed,
             _ => self.http.unexpected(&problem).into(),
         }
     }

@@ -69,3 +69,5 @@ pub const MAX_SUPERSEDED: usize = 32;
 pub const MAX_SUPERSEDED_DAYS: u32 = 90;
 /// Days after which the id of a deleted room is free again.
 pub const TOMBSTONE_DAYS: u32 = 30;
+/// Header that carries the registration token, where a rendezvous asks for one: 16 to 256 visible ASCII characters.
+pub const REGISTRATION_TOKEN_HEADER: &str = "snug-registration-token";

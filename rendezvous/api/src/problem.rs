@@ -150,6 +150,8 @@ problem_types! {
     LoginRefused = "login-refused", 401, "Wrong credentials or no such room";
     /// No token, or one that is unknown, expired, void or of another room.
     TokenRefused = "token-refused", 401, "A valid token of this room is needed";
+    /// This rendezvous takes rooms only from those its host gave a registration token to, and none, or no good one, came along.
+    RegistrationToken = "registration-token", 401, "A registration token of this rendezvous is needed";
     /// The token is of the room's other credential.
     WrongCredential = "wrong-credential", 403, "The token's credential does not allow this";
     /// The tombstone is not signed by the room's admin key, or is of another room.
@@ -158,6 +160,10 @@ problem_types! {
     CertificateRefused = "certificate-refused", 403, "The certificate does not allow this";
     /// The listing is not signed by the room's admin key, or is of another room.
     ListingRefused = "listing-refused", 403, "The listing is not signed by the room's admin key";
+    /// This rendezvous takes no new rooms.
+    RegistrationClosed = "registration-closed", 403, "This rendezvous takes no new rooms";
+    /// A registration over plain http from another machine, which nothing protects.
+    PlainHttp = "plain-http", 403, "Rooms are not registered over plain http";
     /// No such path.
     NotFound = "not-found", 404, "No such path";
     /// The path exists, the method does not.
@@ -172,12 +178,17 @@ problem_types! {
     RoomKeyChanged = "room-key-changed", 409, "The Room Key was changed";
     /// The room was deleted; `tombstone` proves it.
     RoomGone = "room-gone", 410, "The room has been deleted";
+    /// The host of this rendezvous removed the room. Its admin did not delete it: there is no tombstone, and its members go
+    /// on without this rendezvous.
+    RoomRemoved = "room-removed", 410, "The room was removed by the host of this rendezvous";
     /// The body is over its bound.
     TooLarge = "too-large", 413, "The request is too large";
     /// The body is not `application/json`.
     UnsupportedMediaType = "unsupported-media-type", 415, "The body must be application/json";
     /// Too many requests from one address.
     TooManyRequests = "too-many-requests", 429, "Too many requests";
+    /// Too many rooms were made from one address.
+    TooManyRooms = "too-many-rooms", 429, "Too many rooms were made from this address";
     /// Too many logins of this room were started and not finished.
     TooManyLogins = "too-many-logins", 429, "Too many unfinished logins of this room";
     /// A defect of the server's.

@@ -10,7 +10,7 @@ use snug_crypto::credential::SignedTombstone;
 use snug_crypto::credential::server::ServerError;
 use snug_rendezvous_api::{Problem, ProblemType};
 
-use crate::store::{StoreError, Tombstone};
+use crate::store::{StoreError, Tombstone, Word};
 
 /// When to try again while the store is away, in seconds.
 const STORE_RETRY_S: u32 = 5;
@@ -38,10 +38,15 @@ impl Refusal {
         Self(Box::new(self.0.with_retry_after(seconds)))
     }
 
-    /// The room is deleted, for those who may know.
+    /// The room is no more, for those who may know: deleted by its admin, which the tombstone proves, or removed here.
     pub fn gone(handle: &RoomHandle, tombstone: &Tombstone) -> Self {
-        let signed = SignedTombstone::from_stored(handle, &tombstone.bytes).to_bytes();
-        Self(Box::new(Problem::new(ProblemType::RoomGone).with_tombstone(signed)))
+        match &tombstone.word {
+            Word::Admin(bytes) => {
+                let signed = SignedTombstone::from_stored(handle, bytes).to_bytes();
+                Self(Box::new(Problem::new(ProblemType::RoomGone).with_tombstone(signed)))
+            }
+            Word::Host => Self::new(ProblemType::RoomRemoved),
+        }
     }
 }
 

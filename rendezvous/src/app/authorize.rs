@@ -60,6 +60,7 @@ impl App {
         if session.record != room.record(session.kind).id() {
             return Err(refused());
         }
+        self.admit_member(&keyed)?;
         self.renew(token, &session, now_ms).await?;
         Ok(Authorized {
             keyed,
@@ -92,6 +93,15 @@ impl App {
         let full = now_ms.saturating_add(TOKEN_TTL_MS);
         if full.saturating_sub(session.expires_at_ms) >= RENEW_AFTER_MS {
             self.store.renew_session(token, full).await?;
+            self.note_use(session.room).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that somebody with the room's credential was here today, if the host's policy needs to know.
+    pub(super) async fn note_use(&self, room: KeyedHandle) -> Result<(), Refusal> {
+        if self.live().idle_room_days > 0 {
+            self.store.touch_room(room, self.today()).await?;
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::State;
 use snug_crypto::credential::{CERTIFICATE_TTL_MS, Kind, Rank, Request, SignedCertificate};
 use snug_crypto::{AdminPublicKey, RoomHandle};
@@ -13,9 +12,10 @@ use snug_rendezvous_api::{
 
 use super::answer::{Done, Refusal};
 use super::authorize::Authorized;
+use super::permission::Protected;
 use super::register::record_of;
 use super::request::{Bearer, InPath, JsonBody};
-use super::{Address, App};
+use super::App;
 use crate::store::{Change, Changed, PasswordChange, Room, RoomKeyChange};
 
 /// How much longer than 30 days a certificate may seem to live, for an admin whose clock is ahead of ours.
@@ -24,12 +24,12 @@ const MAX_SUPERSEDED_MS: u64 = MAX_SUPERSEDED_DAYS as u64 * 24 * 3600 * 1000;
 
 pub(super) async fn change(
     State(app): State<Arc<App>>,
-    Extension(address): Extension<Address>,
+    protected: Protected,
     InPath(handle): InPath,
     Bearer(token): Bearer,
     JsonBody(body): JsonBody<ChangeRoom>,
 ) -> Result<Done, Refusal> {
-    app.admit(&app.registrations, address)?;
+    protected.admit(&app)?;
     if body.room_key.is_none() && body.password.is_none() && body.least_serial.is_none() {
         return Err(Refusal::new(ProblemType::BadRequest).detail("there is nothing to change"));
     }

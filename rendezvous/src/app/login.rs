@@ -33,7 +33,7 @@ pub(super) async fn start(
     Bearer(token): Bearer,
     JsonBody(body): JsonBody<LoginStart>,
 ) -> Result<Answer<LoginStarted>, Refusal> {
-    app.admit(&app.logins, address)?;
+    app.admit_login(address)?;
     let kind = kind_of(body.credential);
     if kind == Kind::Admin && body.former.is_some() {
         return Err(Refusal::new(ProblemType::BadRequest).detail("there is no former Password"));
@@ -98,7 +98,10 @@ pub(super) async fn finish(
     // Whoever gets here has proven a secret of the room, whatever it is good for.
     app.starts.finished(room, finished.attempt).await;
     let (capsule, policy) = match opened {
-        Opened::Session { capsule, policy } => (capsule, policy),
+        Opened::Session { capsule, policy } => {
+            app.note_use(room).await?;
+            (capsule, policy)
+        }
         Opened::Superseded { generation, key_gen } => {
             let superseded = Superseded {
                 generation,

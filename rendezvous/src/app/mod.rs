@@ -6,6 +6,7 @@ mod change;
 mod health;
 mod limit;
 mod login;
+mod permission;
 mod presence;
 mod register;
 mod request;
@@ -20,20 +21,23 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post, put};
+use data_encoding::HEXLOWER;
 use rand::Rng;
+use snug_crypto::RoomHandle;
 use snug_crypto::credential::server::{AttemptId, KeyedHandle, ServerSetup};
-use snug_rendezvous_api::ProblemType;
+use snug_rendezvous_api::{Handle, ProblemType};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub(crate) use self::health::health;
 pub(crate) use self::limit::Address;
+pub(crate) use self::permission::Transport;
 
 use self::answer::Refusal;
-use self::limit::Limiter;
+use self::limit::{Limiter, Rate};
 use self::starts::Starts;
 use crate::clock::Clock;
-use crate::config::Limits;
+use crate::config::{Live, LiveConfig};
 use crate::random::rng;
 use crate::store::{Store, StoreError};
 
@@ -42,10 +46,12 @@ pub(crate) struct App {
     pub setup: ServerSetup,
     pub store: Arc<dyn Store>,
     pub clock: Clock,
-    pub limits: Limits,
-    requests: Limiter,
-    logins: Limiter,
-    registrations: Limiter,
+    live: LiveConfig,
+    requests: Limiter<Address>,
+    logins: Limiter<Address>,
+    registrations_of_an_hour: Limiter<Address>,
+    registrations_of_a_day: Limiter<Address>,
+    rooms: Limiter<[u8; 32]>,
     starts: Starts,
     /// Places for large bodies.
     large_bodies: Semaphore,
@@ -53,28 +59,31 @@ pub(crate) struct App {
 
 /// Large bodies in memory at once, so that many connections can't fill it with them.
 const LARGE_BODIES: usize = 64;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl App {
-    pub fn new(setup: ServerSetup, store: Arc<dyn Store>, clock: Clock, limits: Limits) -> Self {
-        let second = Duration::from_secs(1);
-        let minute = Duration::from_secs(60);
-        let hour = Duration::from_secs(3600);
+    pub fn new(setup: ServerSetup, store: Arc<dyn Store>, clock: Clock, live: LiveConfig) -> Self {
         Self {
-            requests: Limiter::new(limits.requests_per_second, second, limits.request_burst),
-            logins: Limiter::new(limits.logins_per_minute, minute, limits.login_burst),
+            requests: Limiter::default(),
+            logins: Limiter::default(),
+            registrations_of_an_hour: Limiter::default(),
+            registrations_of_a_day: Limiter::default(),
+            rooms: Limiter::default(),
             large_bodies: Semaphore::new(LARGE_BODIES),
-            registrations: Limiter::new(limits.registrations_per_hour, hour, limits.registrations_per_hour),
             starts: Starts::default(),
             setup,
             store,
             clock,
-            limits,
+            live,
         }
     }
 
     /// Whether the room has a start left for the attempt.
     async fn may_start(&self, room: KeyedHandle, attempt: AttemptId, now_ms: u64) -> Result<bool, Refusal> {
-        let limit = self.limits.unfinished_logins;
+        let limit = self.live().limits.unfinished_logins;
         let admitted = self
             .starts
             .admit(&*self.store, &self.setup, room, attempt, limit, now_ms)
@@ -95,16 +104,42 @@ impl App {
         self.starts.settle(&*self.store, &self.setup, now_ms, true).await
     }
 
-    /// Counts a request of the address against its budget.
-    fn admit(&self, limiter: &Limiter, address: Address) -> Result<(), Refusal> {
-        if address.is_loopback() && !self.limits.limit_loopback {
+    /// The settings in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.get()
+    }
+
+    fn admit_request(&self, live: &Live, address: Address) -> Result<(), Refusal> {
+        let rate = Rate::new(live.limits.requests_per_second, SECOND, live.limits.request_burst);
+        self.admit(live, &self.requests, rate, address)
+    }
+
+    /// Counts the start of a login against the address's budget.
+    fn admit_login(&self, address: Address) -> Result<(), Refusal> {
+        let live = self.live();
+        let rate = Rate::new(live.limits.logins_per_minute, MINUTE, live.limits.login_burst);
+        self.admit(&live, &self.logins, rate, address)
+    }
+
+    /// Counts a request of a member of the room against the room's budget. Only members': nobody else may use it up.
+    fn admit_member(&self, room: &KeyedHandle) -> Result<(), Refusal> {
+        let limits = &self.live().limits;
+        let rate = Rate::new(limits.room_requests_per_second, SECOND, limits.room_request_burst);
+        self.rooms.admit(*room.as_bytes(), rate, Instant::now()).map_err(wait)
+    }
+
+    /// Counts against the address's budget, unless it is this machine's own.
+    fn admit(&self, live: &Live, limiter: &Limiter<Address>, rate: Rate, address: Address) -> Result<(), Refusal> {
+        if address.is_loopback() && !live.limits.limit_loopback {
             return Ok(());
         }
-        limiter.admit(address, Instant::now()).map_err(|wait| {
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            Refusal::new(ProblemType::TooManyRequests).retry_after(seconds)
-        })
+        limiter.admit(address, rate, Instant::now()).map_err(wait)
     }
+}
+
+fn wait(wait: Duration) -> Refusal {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    Refusal::new(ProblemType::TooManyRequests).retry_after(seconds)
 }
 
 /// `N` random bytes.
@@ -153,27 +188,46 @@ async fn one_of_few(State(app): State<Arc<App>>, request: Request, next: Next) -
 /// What holds for every request: the address's budget, a time limit, a log line that names no room and nobody.
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let live = app.live();
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let address = request.extensions().get::<Address>().copied();
+    let room = (live.log.requests && live.log.danger_clients)
+        .then(|| room_in(request.uri().path()))
+        .flatten();
 
     let admitted = match address {
-        Some(address) => app.admit(&app.requests, address),
+        Some(address) => app.admit_request(&live, address),
         None => Ok(()),
     };
     let response = match admitted {
         Err(refusal) => refusal.into_response(),
-        Ok(()) => match tokio::time::timeout(app.limits.request_timeout, next.run(request)).await {
+        Ok(()) => match tokio::time::timeout(live.limits.request_timeout, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Refusal::new(ProblemType::Timeout).into_response(),
         },
     };
-    tracing::debug!(
-        %method,
-        path = path.as_ref().map_or("-", MatchedPath::as_str),
-        status = response.status().as_u16(),
-        ms = began.elapsed().as_millis(),
-        "request"
-    );
+    if live.log.requests {
+        let path = path.as_ref().map_or("-", MatchedPath::as_str);
+        let status = response.status().as_u16();
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if live.log.danger_clients {
+            let client = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+            let room = room.map_or_else(
+                || "-".to_owned(),
+                |room| HEXLOWER.encode(app.setup.keyed_handle(&room).as_bytes()),
+            );
+            tracing::info!(%method, path, status, ms, client, room, "request");
+        } else {
+            tracing::info!(%method, path, status, ms, "request");
+        }
+    }
     response
+}
+
+/// The room that a path names.
+fn room_in(path: &str) -> Option<RoomHandle> {
+    let handle = path.strip_prefix("/v1/rooms/")?.split('/').next()?;
+    let handle: Handle = handle.parse().ok()?;
+    Some(RoomHandle::from_bytes(*handle.as_bytes()))
 }

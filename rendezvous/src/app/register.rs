@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::State;
 use http::StatusCode;
 use snug_crypto::credential::Kind;
@@ -12,9 +11,10 @@ use snug_rendezvous_api::{
     Registered, RegistrationAnswer,
 };
 
+use super::App;
 use super::answer::{Answer, Refusal};
+use super::permission::{Protected, Registrant};
 use super::request::{InPath, JsonBody};
-use super::{Address, App};
 use crate::random::rng;
 use crate::store::{self, Capsule, NewRoom};
 
@@ -22,6 +22,7 @@ use crate::store::{self, Capsule, NewRoom};
 /// then, while `finish` costs whoever asks a registration.
 pub(super) async fn start(
     State(app): State<Arc<App>>,
+    _: Protected,
     InPath(handle): InPath,
     JsonBody(body): JsonBody<RegisterStart>,
 ) -> Result<Answer<RegisterStarted>, Refusal> {
@@ -57,11 +58,11 @@ pub(super) fn record_of(upload: &CredentialUpload) -> Result<Record, Refusal> {
 
 pub(super) async fn finish(
     State(app): State<Arc<App>>,
-    Extension(address): Extension<Address>,
+    registrant: Registrant,
     InPath(handle): InPath,
     JsonBody(body): JsonBody<RegisterFinish>,
 ) -> Result<Answer<Registered>, Refusal> {
-    app.admit(&app.registrations, address)?;
+    registrant.admit(&app)?;
     let new = NewRoom {
         room_record: record_of(&body.room)?,
         admin_record: record_of(&body.admin)?,

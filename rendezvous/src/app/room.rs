@@ -10,7 +10,7 @@ use snug_rendezvous_api::{DeleteRoom, ProblemType};
 use super::App;
 use super::answer::{Done, Refusal};
 use super::request::{Bearer, InPath, JsonBody};
-use crate::store::Tombstone;
+use crate::store::{Tombstone, Word};
 
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
@@ -26,7 +26,7 @@ pub(super) async fn delete(
         return Err(Refusal::new(ProblemType::TombstoneRefused));
     }
     let tombstone = Tombstone {
-        bytes: signed.to_stored(),
+        word: Word::Admin(signed.to_stored()),
         at_ms: app.clock.now_ms(),
     };
     app.store.delete_room(authorized.keyed, tombstone).await?;

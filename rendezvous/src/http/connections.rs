@@ -9,10 +9,8 @@ use crate::app::Address;
 use crate::config::Limits;
 
 /// All places for connections.
+#[derive(Default)]
 pub(super) struct Connections {
-    max: usize,
-    max_per_address: usize,
-    limit_loopback: bool,
     table: Mutex<Table>,
 }
 
@@ -34,23 +32,16 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    pub fn new(limits: &Limits) -> Self {
-        Self {
-            max: limits.connections.max(1),
-            max_per_address: limits.connections_per_address.max(1),
-            limit_loopback: limits.limit_loopback,
-            table: Mutex::default(),
-        }
-    }
-
-    /// A place, unless the address has too many or all are taken by those who have asked something.
-    pub fn admit(self: &Arc<Self>, address: Address) -> Option<Place> {
+    /// A place, unless the address has too many or all are taken by those who have asked something. A proxy, which
+    /// connects for many, has no limit of its own.
+    pub fn admit(self: &Arc<Self>, address: Address, is_proxy: bool, limits: &Limits) -> Option<Place> {
         let mut table = self.lock();
         let of_address = table.by_address.get(&address).copied().unwrap_or(0);
-        if of_address >= self.max_per_address && (self.limit_loopback || !address.is_loopback()) {
+        let is_limited = !is_proxy && (limits.limit_loopback || !address.is_loopback());
+        if is_limited && of_address >= limits.connections_per_address.max(1) {
             return None;
         }
-        if table.open >= self.max {
+        if table.open >= limits.connections.max(1) {
             let (_, silent) = table.silent.pop_first()?;
             silent.cancel();
         }
@@ -66,6 +57,11 @@ impl Connections {
             number,
             evicted,
         })
+    }
+
+    /// How many there are.
+    pub fn open(&self) -> usize {
+        self.lock().open
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -103,37 +99,39 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn connections(max: usize, max_per_address: usize) -> Arc<Connections> {
-        let limits = Limits {
-            connections: max,
-            connections_per_address: max_per_address,
+    fn limits(connections: usize, connections_per_address: usize) -> Limits {
+        Limits {
+            connections,
+            connections_per_address,
             ..Limits::default()
-        };
-        Arc::new(Connections::new(&limits))
+        }
     }
 
     #[test]
     fn the_oldest_silent_one_makes_room() {
-        let connections = connections(2, 9);
+        let (connections, limits) = (Arc::new(Connections::default()), limits(2, 9));
         let address = Address::V4([192, 0, 2, 1]);
-        let (first, second) = (connections.admit(address).unwrap(), connections.admit(address).unwrap());
+        let admit = || connections.admit(address, false, &limits);
+        let (first, second) = (admit().unwrap(), admit().unwrap());
         first.has_asked();
-        let third = connections.admit(address).unwrap();
+        let third = admit().unwrap();
         assert!(!first.evicted().is_cancelled() && second.evicted().is_cancelled());
         drop(second);
         third.has_asked();
-        assert!(connections.admit(address).is_none());
+        assert!(admit().is_none());
         drop(third);
-        assert!(connections.admit(address).is_some());
+        assert!(admit().is_some());
     }
 
     #[test]
     fn one_address_has_its_share_and_nothing_stays_behind() {
-        let connections = connections(9, 2);
+        let (connections, limits) = (Arc::new(Connections::default()), limits(9, 2));
         let (one, other) = (Address::V4([192, 0, 2, 1]), Address::V4([192, 0, 2, 2]));
-        let held = [connections.admit(one).unwrap(), connections.admit(one).unwrap()];
-        assert!(connections.admit(one).is_none());
-        drop(connections.admit(other).unwrap());
+        let admit = |address, is_proxy| connections.admit(address, is_proxy, &limits);
+        let held = [admit(one, false).unwrap(), admit(one, false).unwrap()];
+        assert!(admit(one, false).is_none());
+        assert!(admit(one, true).is_some(), "a proxy connects for many");
+        drop(admit(other, false).unwrap());
         drop(held);
         let table = connections.lock();
         assert_eq!((table.open, table.by_address.len(), table.silent.len()), (0, 0, 0));

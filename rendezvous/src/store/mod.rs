@@ -5,6 +5,7 @@
 //! the caller.
 
 mod change;
+mod host;
 mod mongo;
 mod redb;
 mod starts;
@@ -21,6 +22,7 @@ pub use self::change::{Change, Changed, FIRST_GENERATION, Former, PasswordChange
 pub(crate) use self::starts::STARTS_TTL_MS;
 pub use self::starts::{Portion, PortionId, Settlement};
 
+pub use self::host::{HostStore, Piece, RoomDetails, RoomSummary, check_redb, restorer};
 use crate::config::StoreSpec;
 
 /// The version of what is stored. A newer one is refused untouched.
@@ -84,13 +86,22 @@ impl Room {
     }
 }
 
-/// That a room is deleted.
+/// That a room is no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// What the admin signed, without the handle: that is put back for whoever names it.
-    pub bytes: [u8; STORED_TOMBSTONE_LEN],
+    /// On whose word.
+    pub word: Word,
     /// When.
     pub at_ms: u64,
+}
+
+/// On whose word a room is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// What its admin signed, without the handle: that is put back for whoever names it.
+    Admin([u8; STORED_TOMBSTONE_LEN]),
+    /// The host's, who signs nothing: members are told that it was removed here, not that it is deleted.
+    Host,
 }
 
 impl Tombstone {
@@ -172,8 +183,8 @@ pub enum StoreError {
     Damaged(&'static str),
 }
 
-/// What every store does. Each operation is atomic on its own, and durable where it says so.
-pub trait Store: Send + Sync + 'static {
+/// What every store does for requests. Each operation is atomic on its own, and durable where it says so.
+pub trait Store: HostStore + Send + Sync + 'static {
     /// Stores a new room, durably, unless the id is taken.
     fn create_room(
         &self,

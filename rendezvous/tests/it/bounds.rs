@@ -215,7 +215,7 @@ async fn an_address_has_a_budget_of_requests_and_of_registrations() {
     server.client().register(&handle("one")).await;
     server.client().register(&handle("two")).await;
     let (refused, _) = server.client().try_register(&handle("three"), KEY, b"a password").await;
-    refused.refused(ProblemType::TooManyRequests);
+    refused.refused(ProblemType::TooManyRooms);
 
     let limits = Limits {
         limit_loopback: true,

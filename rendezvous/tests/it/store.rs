@@ -9,7 +9,7 @@ use snug_crypto::credential::server::{KeyedHandle, Record, RegistrationId, Token
 use snug_rendezvous::StoreSpec;
 use snug_rendezvous::testing::{
     Capsule, Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, PasswordChange, Portion,
-    Registered, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, Tombstone, open,
+    Registered, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, Tombstone, Word, open,
 };
 use snug_rendezvous_api::{Exact, Generation, MAX_SUPERSEDED};
 
@@ -412,7 +412,7 @@ async fn changes(store: &dyn Store, now: u64) {
     assert_eq!(late, Opened::Refused);
 
     let tombstone = Tombstone {
-        bytes: [9; 96],
+        word: Word::Admin([9; 96]),
         at_ms: now,
     };
     store.delete_room(room(20), tombstone.clone()).await.unwrap();
@@ -457,11 +457,11 @@ async fn deletion(store: &dyn Store, now: u64) {
         .await
         .unwrap();
     let first = Tombstone {
-        bytes: [1; 96],
+        word: Word::Admin([1; 96]),
         at_ms: now,
     };
     let second = Tombstone {
-        bytes: [2; 96],
+        word: Word::Admin([2; 96]),
         at_ms: now + 1,
     };
     assert_eq!(
@@ -511,7 +511,7 @@ async fn deletion(store: &dyn Store, now: u64) {
         .delete_room(
             room(7),
             Tombstone {
-                bytes: [7; 96],
+                word: Word::Admin([7; 96]),
                 at_ms: now,
             },
         )

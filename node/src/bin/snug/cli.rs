@@ -192,6 +192,10 @@ pub struct CreateArgs {
     #[arg(long)]
     pub join: bool,
 
+    /// A token that the rendezvous' host gave you to make rooms with is in this file
+    #[arg(long, env = "SNUG_REGISTRATION_TOKEN_FILE", value_name = "FILE")]
+    pub registration_token_file: Option<PathBuf>,
+
     /// Make the room over plain http to another host, although whoever listens on the way could take it over
     #[arg(long)]
     pub insecure_registration: bool,

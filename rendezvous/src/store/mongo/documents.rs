@@ -7,17 +7,14 @@ use snug_crypto::credential::Kind;
 use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, RegistrationId};
 use snug_rendezvous_api::{Exact, Generation, Policy};
 
-use crate::store::{Former, OpenError, Room, Session, StoreError, Tombstone};
+use crate::store::{Former, OpenError, Room, Session, StoreError, Tombstone, Word};
 
 /// MongoDB's code for a duplicate key.
 const DUPLICATE_KEY: i32 = 11_000;
 
 pub(super) fn room_of(document: &Document) -> Option<Room> {
     let tombstone = match document.get_document("tombstone") {
-        Ok(tombstone) => Some(Tombstone {
-            bytes: bytes(tombstone, "bytes")?,
-            at_ms: millis(tombstone, "at")?,
-        }),
+        Ok(tombstone) => Some(tombstone_of(tombstone)?),
         Err(_) => None,
     };
     let number = |field| document.get_i64(field).ok();
@@ -36,6 +33,25 @@ pub(super) fn room_of(document: &Document) -> Option<Room> {
         },
         tombstone,
     })
+}
+
+/// `{bytes, at}` by the admin, `{at}` by the host.
+pub(super) fn tombstone_of(document: &Document) -> Option<Tombstone> {
+    Some(Tombstone {
+        word: if document.contains_key("bytes") {
+            Word::Admin(bytes(document, "bytes")?)
+        } else {
+            Word::Host
+        },
+        at_ms: millis(document, "at")?,
+    })
+}
+
+pub(super) fn tombstone_document(tombstone: &Tombstone) -> Document {
+    match &tombstone.word {
+        Word::Admin(signed) => doc! { "bytes": binary(signed), "at": date(tombstone.at_ms) },
+        Word::Host => doc! { "at": date(tombstone.at_ms) },
+    }
 }
 
 pub(super) fn session_of(document: &Document) -> Option<Session> {

@@ -18,6 +18,7 @@
 
 mod change;
 mod documents;
+mod host;
 mod starts;
 
 use std::time::Duration;
@@ -32,7 +33,9 @@ use snug_crypto::credential::Kind;
 use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, TokenHash};
 use snug_rendezvous_api::Generation;
 
-use self::documents::{binary, bytes, cant_open, count, date, is_duplicate, room_of, session_of, unavailable};
+use self::documents::{
+    binary, bytes, cant_open, count, date, is_duplicate, room_of, session_of, tombstone_document, unavailable,
+};
 use super::{
     Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, Portion, Registered, Room, STORE_VERSION,
     Session, Settlement, Store, StoreError, TOMBSTONE_TTL_MS, Tombstone,
@@ -442,7 +445,7 @@ impl Store for MongoStore {
             let live = doc! { "_id": id, "tombstone": { "$exists": false } };
             let bury = doc! {
                 "$set": {
-                    "tombstone": { "bytes": binary(&tombstone.bytes), "at": date(tombstone.at_ms) },
+                    "tombstone": tombstone_document(&tombstone),
                     "purge_at": date(tombstone.at_ms.saturating_add(TOMBSTONE_TTL_MS)),
                 },
                 "$unset": { "room_capsule": "", "admin_capsule": "" },

@@ -6,7 +6,7 @@ use snug_crypto::credential::{Kind, STORED_TOMBSTONE_LEN};
 use snug_crypto::wire::{DecodeError, Reader, Writer};
 use snug_rendezvous_api::{Exact, Generation, MAX_SUPERSEDED, Policy};
 
-use crate::store::{FIRST_GENERATION, Former, Room, Session, StoreError, Tombstone};
+use crate::store::{FIRST_GENERATION, Former, Room, Session, StoreError, Tombstone, Word};
 
 /// A room of a store of version 1: records without registration ids, a generation that was always 0, no serial.
 const OLD_ROOM: u8 = 1;
@@ -14,6 +14,11 @@ const OLD_ROOM: u8 = 1;
 const ROOM: u8 = 3;
 const SESSION: u8 = 4;
 const FORMER: u8 = 5;
+
+/// What became of a room.
+const STANDING: u8 = 0;
+const DELETED: u8 = 1;
+const REMOVED: u8 = 2;
 
 pub(super) fn encode_room(room: &Room) -> Vec<u8> {
     let mut writer = Writer::new();
@@ -30,9 +35,19 @@ pub(super) fn encode_room(room: &Room) -> Vec<u8> {
         .u16(room.policy.max_participants)
         .u32(room.policy.retention_s)
         .u32(room.policy.grace_s)
-        .option(room.tombstone.as_ref(), |writer, tombstone| {
-            writer.raw(&tombstone.bytes).u64(tombstone.at_ms);
+        .u8(match &room.tombstone {
+            None => STANDING,
+            Some(Tombstone {
+                word: Word::Admin(_), ..
+            }) => DELETED,
+            Some(Tombstone { word: Word::Host, .. }) => REMOVED,
         });
+    if let Some(Tombstone { word, at_ms }) = &room.tombstone {
+        if let Word::Admin(signed) = word {
+            writer.raw(signed);
+        }
+        writer.u64(*at_ms);
+    }
     writer.finish()
 }
 
@@ -77,12 +92,7 @@ fn read_room(reader: &mut Reader<'_>) -> Result<Room, DecodeError> {
             retention_s: reader.u32()?,
             grace_s: reader.u32()?,
         },
-        tombstone: reader.option("tombstone", |reader| {
-            Ok(Tombstone {
-                bytes: reader.array::<STORED_TOMBSTONE_LEN>()?,
-                at_ms: reader.u64()?,
-            })
-        })?,
+        tombstone: read_tombstone(reader)?,
     })
 }
 
@@ -124,6 +134,19 @@ pub(super) fn decode_former(bytes: &[u8]) -> Result<Vec<Former>, StoreError> {
         (Ok(former), Ok(())) => Ok(former),
         _ => Err(StoreError::Damaged("former Room Keys can't be read")),
     }
+}
+
+fn read_tombstone(reader: &mut Reader<'_>) -> Result<Option<Tombstone>, DecodeError> {
+    let word = match reader.u8()? {
+        STANDING => return Ok(None),
+        DELETED => Word::Admin(reader.array::<STORED_TOMBSTONE_LEN>()?),
+        REMOVED => Word::Host,
+        _ => return Err(DecodeError::Invalid { what: "tombstone" }),
+    };
+    Ok(Some(Tombstone {
+        word,
+        at_ms: reader.u64()?,
+    }))
 }
 
 pub(super) fn encode_session(session: &Session) -> Vec<u8> {

@@ -5,9 +5,12 @@
 
 mod change;
 mod codec;
+mod host;
 mod starts;
 mod sweep;
 mod writer;
+
+pub(super) use self::host::{Restore, check};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,6 +143,7 @@ fn prepare(transaction: &WriteTransaction, key_check: [u8; 32]) -> Result<Result
     transaction.open_table(STARTS)?;
     transaction.open_table(FORMER)?;
     transaction.open_table(KEY_GENS)?;
+    transaction.open_table(host::USED)?;
     Ok(Ok(()))
 }
 
@@ -174,6 +178,8 @@ impl Store for RedbStore {
             };
             rooms.insert(room.as_bytes(), encode_room(&stored).as_slice())?;
             transaction.open_table(FORMER)?.remove(room.as_bytes())?;
+            // A former room's day of use is not this one's.
+            transaction.open_table(host::USED)?.remove(room.as_bytes())?;
             let mut capsules = transaction.open_table(CAPSULES)?;
             capsules.insert(&capsule_key(&room, Kind::Room), new.capsule.room.as_slice())?;
             capsules.insert(&capsule_key(&room, Kind::Admin), new.capsule.admin.as_slice())?;

@@ -3,6 +3,7 @@
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::codec::{decode_room, decode_session};
+use super::host::USED;
 use super::{FORMER, Fault, KEY_GENS, PRESENCE, ROOMS, SESSIONS, STARTS, live_or_buried};
 use crate::store::STARTS_TTL_MS;
 
@@ -72,6 +73,7 @@ impl Expired {
             let over = rooms.get(key)?.is_some_and(|bytes| room_over(bytes.value(), now_ms));
             if over {
                 rooms.remove(key)?;
+                transaction.open_table(USED)?.remove(key)?;
                 transaction.open_table(FORMER)?.remove(key)?;
             }
         }

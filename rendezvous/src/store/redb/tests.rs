@@ -12,7 +12,7 @@ use snug_rendezvous_api::{Exact, Policy};
 
 use super::codec::{decode_former, encode_former};
 use super::*;
-use crate::store::{Capsule, Former, STARTS_TTL_MS};
+use crate::store::{Capsule, Former, STARTS_TTL_MS, Word};
 
 /// A disk in memory that outlives its database and can be full.
 #[derive(Clone, Debug, Default)]
@@ -244,7 +244,7 @@ async fn a_sweep_removes_what_has_expired_and_nothing_else() {
 #[test]
 fn stored_values_round_trip_and_nothing_else_is_read() {
     let tombstone = Tombstone {
-        bytes: [7; 96],
+        word: Word::Admin([7; 96]),
         at_ms: 8,
     };
     for tombstone in [None, Some(tombstone)] {

@@ -14,13 +14,25 @@ use crate::cli::CreateArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room, json};
 use crate::handout::Handout;
-use crate::secrets::Prompter;
+use crate::secrets::{self, Prompter};
 
 /// Makes the room; with `--join` runs until it is left.
 pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
     let front = Front::choose(&args.enter);
     let prompter = Prompter::new(args.enter.json);
-    let client = given::client(app.config.server(&args.server, None).as_deref())?;
+    let files = [
+        &args.registration_token_file,
+        &args.room.room_key_file,
+        &args.room.password_file,
+    ];
+    secrets::check_one_stdin(&files)?;
+    let mut client = given::client(app.config.server(&args.server, None).as_deref())?;
+    if let Some(file) = &args.registration_token_file {
+        let token = secrets::from_file(file, "the registration token")?;
+        client = client.with_registration_token(token.trim()).ok_or_else(|| {
+            Failure::usage("the registration token is none: it has visible ASCII characters only, without spaces")
+        })?;
+    }
     let room_id = given::new_room_id(&args.room, Some(&prompter))?;
     let (room_key, password) = given::new_secrets(&args.room)?;
     let options = options(args.insecure_registration);

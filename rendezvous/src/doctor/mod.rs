@@ -1,0 +1,274 @@
+//! `snug-rendezvous doctor`: what works, what doesn't, and what to do about it. It changes nothing, but for what opening a
+//! redb file that a crash left behind repairs.
+
+mod files;
+mod network;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use snug_crypto::credential::server::ServerSetup;
+
+use crate::clock::Clock;
+use crate::config::{Config, StoreSpec};
+use crate::control::Status;
+use crate::host;
+use crate::key_file;
+use crate::store::{self, Store};
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It works, and may not for long, or not for everybody.
+    Warning,
+    /// It doesn't work.
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Finding {
+    /// What was looked at, in a word or two.
+    pub check: &'static str,
+    /// How it is.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What to do, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub todo: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            state: State::Ok,
+            found: found.into(),
+            todo: None,
+        }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self {
+            check,
+            state: State::Warning,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
+    }
+
+    fn failed(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self {
+            state: State::Failed,
+            ..Self::warning(check, found, todo)
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Ok => "ok  ",
+            State::Warning => "warn",
+            State::Failed => "FAIL",
+        };
+        write!(f, "{state}  {}: {}", self.check, self.found)?;
+        match &self.todo {
+            Some(todo) => write!(f, "\n      -> {todo}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the system's clock can't be before: this version was not written earlier. 2026-01-01.
+const EARLIEST: u64 = 1_767_225_600_000;
+/// What it won't be after in this version's life. 2100-01-01.
+const LATEST: u64 = 4_102_444_800_000;
+/// How far the store's clock may be from ours: expiry is written by one and carried out by the other.
+const MAX_SKEW: Duration = Duration::from_secs(30);
+
+/// Looks at everything. A server may run meanwhile; if none does, a redb store is checked to its last page.
+pub async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let running = match host::running(config).await {
+        Some(Ok(status)) => {
+            findings.push(serving(&status));
+            Some(status)
+        }
+        Some(Err(reason)) => {
+            findings.push(Finding::failed(
+                "server",
+                format!("it runs, and its store does not answer: {reason}"),
+                "see its log; check the disk, or MongoDB",
+            ));
+            None
+        }
+        None => {
+            findings.push(Finding::ok("server", "none runs on this data folder"));
+            None
+        }
+    };
+    findings.push(clock());
+    findings.extend(files::data_dir(config));
+    findings.push(files::server_key(config));
+    findings.extend(files::tokens(config));
+    findings.extend(store(config, running.as_ref()).await);
+    findings.extend(network::ports(config, running.as_ref()).await);
+    findings.extend(network::tls(config));
+    findings.extend(files::space(config));
+    findings.push(network::open_files(config));
+    findings
+}
+
+/// What of the files that the settings name can't be used; nothing is opened that a server could have.
+#[must_use]
+pub fn files(config: &Config) -> Vec<Finding> {
+    let findings = std::iter::once(files::server_key(config))
+        .chain(files::tokens(config))
+        .chain(network::tls(config));
+    findings.filter(|finding| finding.state == State::Failed).collect()
+}
+
+fn serving(status: &Status) -> Finding {
+    let connections = status.connections;
+    let found = format!(
+        "version {} serves on {} (process {}): {} connections; since its start {} more, {} refused, {} made room, {} failed \
+         their TLS handshake",
+        status.version,
+        status.listen,
+        status.pid,
+        connections.open,
+        connections.accepted.saturating_sub(connections.open),
+        connections.refused,
+        connections.evicted,
+        connections.handshakes_failed,
+    );
+    if status.version == env!("CARGO_PKG_VERSION") {
+        Finding::ok("server", found)
+    } else {
+        Finding::warning(
+            "server",
+            found,
+            "this program is of another version: start the server anew",
+        )
+    }
+}
+
+fn clock() -> Finding {
+    let now_ms = Clock::system().now_ms();
+    if (EARLIEST..LATEST).contains(&now_ms) {
+        return Finding::ok("clock", "within reason");
+    }
+    let year = 1970 + now_ms / (365 * 24 * 3600 * 1000);
+    Finding::failed(
+        "clock",
+        format!("it shows about the year {year}"),
+        "set it, and keep it set: systemctl enable --now systemd-timesyncd (or chrony)",
+    )
+}
+
+async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
+    if let Some(status) = running {
+        return vec![Finding::ok("store", format!("{} answers the server", status.store))];
+    }
+    let spec = config.store_spec();
+    let shown = spec.redacted();
+    let key = match key_file::load_or_create(&config.key_file(), false) {
+        Ok(key) => key,
+        // Told by its own check.
+        Err(_) => {
+            let todo = "it can't be opened without the server key";
+            return match &spec {
+                StoreSpec::Redb(path) if !path.exists() => {
+                    vec![Finding::ok("store", format!("{shown} is made at the first start"))]
+                }
+                _ => vec![Finding::warning("store", format!("{shown} was not looked at"), todo)],
+            };
+        }
+    };
+    let Ok(setup) = ServerSetup::new(key) else {
+        return vec![Finding::failed(
+            "store",
+            "the server key is unusable",
+            "restore it from a backup",
+        )];
+    };
+    if let StoreSpec::Redb(path) = &spec {
+        if !path.exists() {
+            return vec![Finding::ok("store", format!("{shown} is made at the first start"))];
+        }
+        let path = path.clone();
+        let checked = tokio::task::spawn_blocking(move || store::check_redb(&path)).await;
+        match checked {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => {
+                return vec![Finding::warning(
+                    "store",
+                    format!("{shown} had to be repaired"),
+                    "what was acknowledged is there; look after the disk and the power supply, and make a backup",
+                )];
+            }
+            Ok(Err(error)) => {
+                return vec![Finding::failed(
+                    "store",
+                    error.to_string(),
+                    "if another program has it open, end it; if the file is damaged, move it away and `restore` a backup",
+                )];
+            }
+            Err(_) => {
+                return vec![Finding::failed(
+                    "store",
+                    "looking at it failed inside",
+                    "restore a backup",
+                )];
+            }
+        }
+    }
+    match store::open(&spec, setup.key_check()).await {
+        Ok(opened) => answering(&*opened, &shown).await,
+        Err(error) => vec![Finding::failed(
+            "store",
+            error.to_string(),
+            match spec {
+                StoreSpec::Redb(_) => "restore a backup, or the right server key",
+                StoreSpec::Mongo(_) => "look whether MongoDB runs, and whether address, user and password are right",
+            },
+        )],
+    }
+}
+
+async fn answering(store: &dyn Store, shown: &str) -> Vec<Finding> {
+    let mut findings = vec![match store.ping().await {
+        Ok(()) => Finding::ok(
+            "store",
+            format!("{shown} is whole, of this version, and made with this server key"),
+        ),
+        Err(error) => Finding::failed("store", error.to_string(), "look whether MongoDB has a primary"),
+    }];
+    if let Ok(Some(theirs)) = store.clock_ms().await {
+        let ours = Clock::system().now_ms();
+        let skew = Duration::from_millis(ours.abs_diff(theirs));
+        findings.push(if skew <= MAX_SKEW {
+            Finding::ok("store's clock", "as ours")
+        } else {
+            Finding::failed(
+                "store's clock",
+                format!("it differs from ours by {} s", skew.as_secs()),
+                "set both by NTP: sessions and presence expire by these clocks",
+            )
+        });
+    }
+    if let Err(error) = store.close().await {
+        findings.push(Finding::warning("store", error.to_string(), "look at the disk"));
+    }
+    findings
+}
+
+/// Whole days since a time, for people.
+fn days_since(time: SystemTime) -> u64 {
+    time.elapsed().map_or(0, |elapsed| elapsed.as_secs() / (24 * 3600))
+}

@@ -1,0 +1,140 @@
+//! Ports, certificates, sockets.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::Finding;
+use crate::config::Config;
+use crate::control::Status;
+use crate::http::{Certificate, days_left, inspect};
+
+/// Fewer days than this, and renewal has failed before: authorities renew with 30 days left.
+const DAYS_WARN: i64 = 21;
+
+pub(super) async fn ports(config: &Config, running: Option<&Status>) -> Vec<Finding> {
+    let mut findings = vec![port("port", config.listen, running.map(|status| status.listen)).await];
+    if let Some(address) = config.admin_listen {
+        findings.push(port("admin port", address, running.and_then(|status| status.admin_listen)).await);
+    }
+    let public = !config.listen.ip().to_canonical().is_loopback();
+    findings.push(if config.serves_tls() {
+        Finding::ok("transport", "https")
+    } else if public && config.trusted_proxies.is_empty() {
+        Finding::warning(
+            "transport",
+            "plain http for others, without a proxy",
+            "set [tls] or [acme], or put a proxy before it, listen on 127.0.0.1 and name the proxy in trusted_proxies",
+        )
+    } else if config.trusted_proxies.is_empty() {
+        Finding::ok(
+            "transport",
+            "plain http on this machine; if a proxy stands before it, name it in trusted_proxies, or no limit holds for anybody",
+        )
+    } else {
+        let proxies: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+        Finding::ok("transport", format!("plain http behind the proxies {}", proxies.join(", ")))
+    });
+    findings
+}
+
+async fn port(check: &'static str, wanted: SocketAddr, ours: Option<SocketAddr>) -> Finding {
+    if wanted.port() == 0 {
+        return Finding::ok(check, format!("any free one on {}", wanted.ip()));
+    }
+    if ours == Some(wanted) {
+        return Finding::ok(check, format!("{wanted} is the running server's"));
+    }
+    match TcpListener::bind(wanted).await {
+        Ok(_) => Finding::ok(check, format!("{wanted} is free")),
+        Err(error) => Finding::failed(
+            check,
+            format!("{wanted}: {error}"),
+            match error.kind() {
+                std::io::ErrorKind::AddrInUse => "stop what uses it (ss -ltnp shows it), or listen elsewhere",
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need CAP_NET_BIND_SERVICE: see \"On port 443\" in docs/OPERATIONS.md"
+                }
+                _ => "name an address of this machine",
+            },
+        ),
+    }
+}
+
+pub(super) fn tls(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "certificate";
+    if let Some(files) = &config.tls {
+        return vec![match inspect(files) {
+            Err(reason) => Finding::failed(
+                CHECK,
+                reason,
+                "put the files right; the server account must be able to read them",
+            ),
+            Ok(certificate) => lifetime(CHECK, &certificate),
+        }];
+    }
+    let Some(acme) = &config.acme else { return Vec::new() };
+    let mut findings = Vec::new();
+    let cache = acme.cache_dir.clone().unwrap_or_else(|| config.data_dir.join("acme"));
+    let kept = std::fs::read_dir(&cache).map_or(0, |entries| {
+        let certificates = entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("cached_cert"));
+        certificates.count()
+    });
+    findings.push(if kept > 0 {
+        Finding::ok(CHECK, format!("kept in {}, and renewed by the server", cache.display()))
+    } else {
+        Finding::warning(
+            CHECK,
+            format!("none yet for {}", acme.domains.join(", ")),
+            "start the server and watch its log: it gets one within a minute",
+        )
+    });
+    if config.listen.port() != 443 {
+        findings.push(Finding::warning(
+            "ACME",
+            format!(
+                "the authority comes to port 443, and the server listens on {}",
+                config.listen.port()
+            ),
+            "lead port 443 to it (a port forward, or listen = \"[::]:443\")",
+        ));
+    }
+    findings
+}
+
+fn lifetime(check: &'static str, certificate: &Certificate) -> Finding {
+    let days = days_left(certificate);
+    let found = format!("for {}, {days} days left", certificate.names.join(", "));
+    let now = i64::try_from(crate::clock::Clock::system().now_ms() / 1000).unwrap_or(i64::MAX);
+    if certificate.not_before > now {
+        Finding::failed(check, format!("{found}; it is not valid yet"), "set the clock, or wait")
+    } else if days < 0 {
+        Finding::failed(check, found, "it has expired: renew it")
+    } else if days < DAYS_WARN {
+        Finding::warning(check, found, "renew it; the server reads the new one by itself")
+    } else {
+        Finding::ok(check, found)
+    }
+}
+
+pub(super) fn open_files(config: &Config) -> Finding {
+    const CHECK: &str = "open files";
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .maximum
+        .unwrap_or(u64::MAX);
+    let wanted = config.limits.connections as u64 + 64;
+    if limit >= wanted {
+        Finding::ok(CHECK, format!("{} connections fit", config.limits.connections))
+    } else {
+        Finding::warning(
+            CHECK,
+            format!(
+                "the system allows this account {limit} open files, so {} connections",
+                limit.saturating_sub(64)
+            ),
+            format!("LimitNOFILE={wanted} in the unit, or ulimit -n"),
+        )
+    }
+}

@@ -1,0 +1,478 @@
+//! The host's own commands: rooms, backup, restore. They reach a server that runs over its control socket, and its store
+//! directly if none runs.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rand::Rng;
+use snug_crypto::credential::server::{ServerKey, ServerSetup};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+pub use crate::backup::ReadError;
+use crate::backup::{self, Entry};
+use crate::clock::Clock;
+use crate::config::{Config, StoreSpec};
+pub use crate::control::Room;
+use crate::control::{Answer, Request, Status, on_store};
+use crate::error::StartError;
+use crate::key_file;
+use crate::random::rng;
+use crate::server::make_data_dir;
+use crate::store::{self, OpenError, Piece, Store};
+
+/// Pieces on their way from a store.
+const PIECES: usize = 64;
+
+/// Why a command of the host's fails. Says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Neither a server nor its store.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// There is nothing that could be opened.
+    #[error("there is no store {}, and no server runs with the data folder {}; name them as for `serve`", store, data_dir.display())]
+    NoStore {
+        /// The store.
+        store: String,
+        /// The folder.
+        data_dir: PathBuf,
+    },
+    /// The server that runs broke off.
+    #[error("the server that runs does not answer: {0}")]
+    NoAnswer(io::Error),
+    /// It refuses, or its store does.
+    #[error("{0}")]
+    Refused(String),
+    /// No such room.
+    #[error(
+        "there is no such room: give what `room list` shows, or the handle that its members know (64 hexadecimal digits)"
+    )]
+    NoSuchRoom,
+    /// Something is there already.
+    #[error("{} exists already, and nothing is overwritten: move it away first", _0.display())]
+    Exists(PathBuf),
+    /// A file can't be written.
+    #[error("can't write {}: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// The file is no backup.
+    #[error("can't use the backup {}: {reason}", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: ReadError,
+    },
+    /// The backup is without a key, and there is none.
+    #[error("the backup holds no server key, and {} is missing: put the key file there first (mode 0600)", _0.display())]
+    NoKey(PathBuf),
+    /// For MongoDB there are better tools.
+    #[error(
+        "rooms in MongoDB are backed up with `mongodump` and restored with `mongorestore`; copy the server key file, too"
+    )]
+    Mongo,
+}
+
+impl From<OpenError> for HostError {
+    fn from(error: OpenError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+/// A way to the rooms.
+pub struct Host(Way);
+
+enum Way {
+    Running(PathBuf),
+    Offline {
+        store: Box<dyn Store>,
+        setup: Box<ServerSetup>,
+    },
+}
+
+impl Host {
+    /// Reaches the server that runs on this data folder, or opens its store.
+    ///
+    /// # Errors
+    /// [`HostError`]
+    pub async fn reach(config: &Config) -> Result<Self, HostError> {
+        let socket = config.control_socket();
+        if running(config).await.is_some() {
+            return Ok(Self(Way::Running(socket)));
+        }
+        let spec = config.store_spec();
+        let no_store = || HostError::NoStore {
+            store: spec.redacted(),
+            data_dir: config.data_dir.clone(),
+        };
+        if matches!(&spec, StoreSpec::Redb(path) if !path.exists()) || !config.key_file().exists() {
+            return Err(no_store());
+        }
+        let key = key_file::load_or_create(&config.key_file(), false)?;
+        let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
+        let store = store::open(&spec, setup.key_check()).await?;
+        Ok(Self(Way::Offline {
+            store,
+            setup: Box::new(setup),
+        }))
+    }
+
+    /// Whether a server runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.0, Way::Running(_))
+    }
+
+    /// A page of rooms after the one named, in the order of what the store calls them; an empty one is the end.
+    ///
+    /// # Errors
+    /// [`HostError`]
+    pub async fn list(&self, after: Option<String>) -> Result<Vec<Room>, HostError> {
+        match self.ask(Request::List { after }).await? {
+            Answer::Rooms(rooms) => Ok(rooms),
+            _ => Err(odd()),
+        }
+    }
+
+    /// One room, by what the store calls it or by the handle that its members know.
+    ///
+    /// # Errors
+    /// [`HostError`]
+    pub async fn show(&self, room: &str) -> Result<Room, HostError> {
+        match self.ask(Request::Show { room: room.to_owned() }).await? {
+            Answer::Room(room) => Ok(*room),
+            Answer::NoSuchRoom => Err(HostError::NoSuchRoom),
+            _ => Err(odd()),
+        }
+    }
+
+    /// Removes a room, durably. Its members are told that the host did it.
+    ///
+    /// # Errors
+    /// [`HostError`]
+    pub async fn delete(&self, room: &str) -> Result<(), HostError> {
+        match self.ask(Request::Delete { room: room.to_owned() }).await? {
+            Answer::Done => Ok(()),
+            Answer::NoSuchRoom => Err(HostError::NoSuchRoom),
+            _ => Err(odd()),
+        }
+    }
+
+    /// Writes down what is left and lets go of the store.
+    ///
+    /// # Errors
+    /// [`HostError`]
+    pub async fn close(self) -> Result<(), HostError> {
+        match self.0 {
+            Way::Running(_) => Ok(()),
+            Way::Offline { store, .. } => store
+                .close()
+                .await
+                .map_err(|error| HostError::Refused(error.to_string())),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Answer, HostError> {
+        let answer = match &self.0 {
+            Way::Running(socket) => {
+                let stream = ask(socket, &request).await.map_err(HostError::NoAnswer)?;
+                answer(&mut tokio::io::BufReader::new(stream))
+                    .await
+                    .map_err(HostError::NoAnswer)?
+            }
+            Way::Offline { store, setup } => {
+                let now_ms = Clock::system().now_ms();
+                on_store(store.as_ref(), &|handle| setup.keyed_handle(handle), now_ms, request).await
+            }
+        };
+        match answer {
+            Answer::Error(reason) => Err(HostError::Refused(reason)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Sends the pieces of a snapshot.
+    async fn snapshot(&self, pieces: mpsc::Sender<Piece>) -> Result<(), HostError> {
+        let socket = match &self.0 {
+            Way::Offline { store, .. } => {
+                let sent = store.snapshot(pieces).await;
+                return sent.map_err(|error| HostError::Refused(error.to_string()));
+            }
+            Way::Running(socket) => socket,
+        };
+        let stream = ask(socket, &Request::Snapshot).await.map_err(HostError::NoAnswer)?;
+        let mut stream = tokio::io::BufReader::new(stream);
+        match answer(&mut stream).await.map_err(HostError::NoAnswer)? {
+            Answer::Done => {}
+            Answer::Error(reason) => return Err(HostError::Refused(reason)),
+            _ => return Err(odd()),
+        }
+        while let Some(piece) = read_piece(&mut stream).await.map_err(HostError::NoAnswer)? {
+            if pieces.send(piece).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn odd() -> HostError {
+    HostError::Refused("the server that runs is of another version: use its own snug-rendezvous".to_owned())
+}
+
+/// What a server that runs on this data folder says of itself, and whether its store answers.
+pub(crate) async fn running(config: &Config) -> Option<Result<Status, String>> {
+    let stream = ask(&config.control_socket(), &Request::Status).await.ok()?;
+    match answer(&mut tokio::io::BufReader::new(stream)).await {
+        Ok(Answer::Status(status)) => Some(Ok(status)),
+        Ok(Answer::Error(reason)) => Some(Err(reason)),
+        Ok(_) => Some(Err("it is of another version".to_owned())),
+        Err(_) => None,
+    }
+}
+
+async fn ask(socket: &Path, request: &Request) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket).await?;
+    let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    Ok(stream)
+}
+
+async fn answer(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Answer> {
+    let mut line = String::new();
+    stream.take(crate::control::MAX_LINE).read_line(&mut line).await?;
+    serde_json::from_str(&line).map_err(io::Error::other)
+}
+
+async fn read_piece(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Option<Piece>> {
+    async fn field(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Vec<u8>> {
+        let length = stream.read_u32().await?;
+        let mut bytes = Vec::new();
+        let read = stream.take(length.into()).read_to_end(&mut bytes).await?;
+        if read == length as usize {
+            Ok(bytes)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+    Ok(match stream.read_u8().await? {
+        0 => None,
+        1 => {
+            let name = String::from_utf8(field(stream).await?).map_err(io::Error::other)?;
+            Some(Piece::Table(name))
+        }
+        2 => Some(Piece::Row(field(stream).await?, field(stream).await?)),
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    })
+}
+
+/// What a backup or a restore did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Rooms, with those that are no more and not yet forgotten.
+    pub rooms: u64,
+    /// Whether the server key is part of it.
+    pub with_key: bool,
+    /// When the backup was made, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Backs the store up into a new file (0600), whether the server runs or not.
+///
+/// # Errors
+/// [`HostError`]; then there is no such file.
+pub async fn backup(config: &Config, file: &Path, with_key: bool) -> Result<Done, HostError> {
+    if let StoreSpec::Mongo(_) = config.store_spec() {
+        return Err(HostError::Mongo);
+    }
+    if file.exists() {
+        return Err(HostError::Exists(file.to_owned()));
+    }
+    let host = Host::reach(config).await?;
+    // The server's own key, and no other: it is what the store was made with.
+    let key = key_file::load_or_create(&config.key_file(), false)?;
+    let failed = |reason| HostError::Write {
+        path: file.to_owned(),
+        reason,
+    };
+    let aside = beside(file);
+    let out = create_private(&aside).map_err(failed)?;
+    let at_ms = Clock::system().now_ms();
+    let (sender, mut pieces) = mpsc::channel(PIECES);
+    let writing = async {
+        let mut writer = backup::Writer::begin(BufWriter::new(out), at_ms)?;
+        let (mut rooms, mut in_rooms) = (0, false);
+        while let Some(piece) = pieces.recv().await {
+            match &piece {
+                Piece::Table(name) => in_rooms = name == "rooms",
+                Piece::Row(..) => rooms += u64::from(in_rooms),
+            }
+            writer.piece(&piece)?;
+        }
+        // Nobody reads the end of a snapshot that broke off.
+        pieces.close();
+        if with_key {
+            writer.key(key.expose())?;
+        }
+        let out = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        out.sync_all()?;
+        Ok::<_, io::Error>(rooms)
+    };
+    let (sent, written) = tokio::join!(host.snapshot(sender), writing);
+    let published = match (sent, written) {
+        (_, Err(reason)) => Err(failed(reason)),
+        (Err(error), Ok(_)) => Err(error),
+        (Ok(()), Ok(rooms)) => publish(&aside, file).map(|()| rooms),
+    };
+    // Under its own name by now, or of no use.
+    let _ = fs::remove_file(&aside);
+    let rooms = published?;
+    host.close().await?;
+    Ok(Done { rooms, with_key, at_ms })
+}
+
+/// Restores a backup into a store and a server key file that must not exist (the key file may, if it is the same key). Sessions
+/// and presence are not in a backup: everybody logs in again.
+///
+/// # Errors
+/// [`HostError`]; then nothing was made.
+pub async fn restore(config: &Config, file: &Path) -> Result<Done, HostError> {
+    let StoreSpec::Redb(store) = config.store_spec() else {
+        return Err(HostError::Mongo);
+    };
+    if fs::metadata(&store).is_ok() {
+        return Err(HostError::Exists(store));
+    }
+    make_data_dir(&config.data_dir)?;
+    let aside = beside(&store);
+    let restored = into(config, file, &store, &aside);
+    let _ = fs::remove_file(&aside);
+    restored
+}
+
+fn into(config: &Config, file: &Path, store: &Path, aside: &Path) -> Result<Done, HostError> {
+    let unusable = |reason| HostError::Backup {
+        path: file.to_owned(),
+        reason,
+    };
+    let open = || {
+        File::open(file)
+            .map_err(|error| unusable(error.into()))
+            .map(BufReader::new)
+    };
+    // Once to its checksum before anything is made of it, and for the key.
+    let (mut done, mut key, mut in_rooms) = (
+        Done {
+            rooms: 0,
+            with_key: false,
+            at_ms: 0,
+        },
+        None,
+        false,
+    );
+    backup::read::<ReadError>(open()?, |entry| {
+        match entry {
+            Entry::Piece(Piece::Table(name)) => in_rooms = name == "rooms",
+            Entry::Piece(Piece::Row(..)) => done.rooms += u64::from(in_rooms),
+            Entry::Key(found) => key = Some(found),
+            Entry::Time(found) => done.at_ms = found,
+        }
+        Ok(())
+    })
+    .map_err(unusable)?;
+    done.with_key = key.is_some();
+    let key_file = config.key_file();
+    let present = match key_file.exists() {
+        true => Some(key_file::load_or_create(&key_file, false)?),
+        false => None,
+    };
+    let (key, must_write) = match (key, present) {
+        (Some(key), Some(present)) if present.expose() != &*key => return Err(HostError::Exists(key_file)),
+        (_, Some(present)) => (present, false),
+        (Some(key), None) => (ServerKey::from_bytes(*key), true),
+        (None, None) => return Err(HostError::NoKey(key_file)),
+    };
+    let bytes = zeroize::Zeroizing::new(*key.expose());
+    let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
+    let mut restorer = store::restorer(aside)?;
+    backup::read::<HostError>(open()?, |entry| match entry {
+        Entry::Piece(piece) => Ok(restorer.take(piece)?),
+        _ => Ok(()),
+    })?;
+    restorer.finish(setup.key_check())?;
+    if must_write {
+        let failed = |reason| HostError::Write {
+            path: key_file.clone(),
+            reason,
+        };
+        key_file::write_new(&key_file, bytes.as_slice()).map_err(failed)?;
+    }
+    if let Err(error) = publish(aside, store) {
+        if must_write {
+            // What was made goes again, as nothing was restored.
+            let _ = fs::remove_file(&key_file);
+        }
+        return Err(error);
+    }
+    Ok(done)
+}
+
+impl From<ReadError> for HostError {
+    fn from(reason: ReadError) -> Self {
+        Self::Backup {
+            path: PathBuf::new(),
+            reason,
+        }
+    }
+}
+
+/// A name next to a file's, for what is not yet whole.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:08x}.new", rng().next_u32()));
+    file.with_file_name(name)
+}
+
+fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Gives what is whole its name, unless somebody else has it by now.
+fn publish(aside: &Path, file: &Path) -> Result<(), HostError> {
+    let failed = |reason: io::Error| match reason.kind() {
+        io::ErrorKind::AlreadyExists => HostError::Exists(file.to_owned()),
+        _ => HostError::Write {
+            path: file.to_owned(),
+            reason,
+        },
+    };
+    match fs::hard_link(aside, file) {
+        // A file system without links, such as a memory stick's.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+            ) =>
+        {
+            if file.exists() {
+                return Err(HostError::Exists(file.to_owned()));
+            }
+            fs::rename(aside, file)
+        }
+        linked => linked,
+    }
+    .map_err(failed)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)
+}
