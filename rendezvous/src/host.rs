@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
@@ -423,7 +423,22 @@ fn into(config: &Config, file: &Path, store: &Path, aside: &Path) -> Result<Done
         }
         return Err(error);
     }
+    for made in std::iter::once(store).chain(must_write.then_some(key_file.as_path())) {
+        give_to_owner_of(&config.data_dir, made).map_err(|reason| HostError::Write {
+            path: made.to_owned(),
+            reason,
+        })?;
+    }
     Ok(done)
+}
+
+/// What root restores into the data folder of the server's account has to be that account's.
+fn give_to_owner_of(folder: &Path, made: &Path) -> io::Result<()> {
+    let (theirs, ours) = (fs::metadata(folder)?, fs::metadata(made)?);
+    if rustix::process::geteuid().is_root() && theirs.uid() != ours.uid() {
+        std::os::unix::fs::chown(made, Some(theirs.uid()), Some(theirs.gid()))?;
+    }
+    Ok(())
 }
 
 impl From<ReadError> for HostError {

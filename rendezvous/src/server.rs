@@ -206,8 +206,10 @@ async fn remove_idle(app: Arc<App>, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            biased;
+            // First, so that each start looks once, however short it is.
             _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
         }
         match app.remove_idle(IDLE_BATCH).await {
             Ok(0) => {}

@@ -5,12 +5,6 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use snug_rendezvous_api::Credential;
-
-use crate::support::{Client, KEY, handle};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snug-rendezvous"));
@@ -277,47 +271,6 @@ fn a_taken_default_admin_port_keeps_nobody_from_serving() {
     let (code, _, log) = Serving::start(&mut command).end(rustix::process::Signal::TERM);
     assert_eq!(code, Some(0));
     assert!(log.contains("health is not served"), "{log}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_in_the_middle_of_registrations_loses_no_acknowledged_room() {
-    let data = tempfile::tempdir().unwrap();
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    for round in 0..5 {
-        let mut serving = Serving::start(&mut serve(data.path(), &[]));
-        let client = Client {
-            address: serving.address.parse().unwrap(),
-        };
-        let tasks: Vec<_> = (0..4)
-            .map(|task| {
-                let acknowledged = Arc::clone(&acknowledged);
-                tokio::spawn(async move {
-                    for n in 0.. {
-                        let room = handle(&format!("{round}-{task}-{n}"));
-                        // Panics once the server is gone, which ends the task.
-                        client.register(&room).await;
-                        acknowledged.lock().unwrap().push(room);
-                    }
-                })
-            })
-            .collect();
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        serving.child.kill().unwrap();
-        serving.child.wait().unwrap();
-        for task in tasks {
-            assert!(task.await.is_err());
-        }
-    }
-    let serving = Serving::start(&mut serve(data.path(), &[]));
-    let client = Client {
-        address: serving.address.parse().unwrap(),
-    };
-    let rooms = acknowledged.lock().unwrap().clone();
-    assert!(rooms.len() >= 5, "only {} rooms were made", rooms.len());
-    for room in &rooms {
-        client.log_in(room, Credential::Room, KEY).await;
-    }
-    assert_eq!(serving.end(rustix::process::Signal::TERM).0, Some(0));
 }
 
 #[test]

@@ -353,3 +353,25 @@ async fn a_store_of_version_1_keeps_its_rooms_and_forgets_its_sessions() {
         "and opens again"
     );
 }
+
+#[tokio::test]
+async fn every_table_is_known_to_survive_a_restore_or_not_to() {
+    use redb::TableHandle;
+
+    let store = open(&Disk::default()).unwrap();
+    let database = store.database.current().unwrap();
+    let transaction = database.begin_read().unwrap();
+    let mut found: Vec<String> = transaction
+        .list_tables()
+        .unwrap()
+        .map(|table| table.name().to_owned())
+        .collect();
+    let mut known = super::host::durable_names();
+    known.extend(super::host::VOLATILE.iter().map(ToString::to_string));
+    found.sort();
+    known.sort();
+    assert_eq!(
+        found, known,
+        "name a new table in store/redb/host.rs: does it outlive a restore?"
+    );
+}
