@@ -229,7 +229,7 @@ mod tests {
         let longer = [whole.as_slice(), b"x"].concat();
         assert!(matches!(pieces(&longer), Err(ReadError::Damaged)));
         assert!(matches!(
-            pieces(b"PK\x03\x04 and twenty-one more"),
+            pieces(b"PK\x03\x04 and many more bytes than that"),
             Err(ReadError::NoBackup)
         ));
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -81,15 +81,14 @@ pub struct Serving {
     log: Arc<Mutex<String>>,
     pub address: String,
     pub scheme: String,
-    pub data: PathBuf,
 }
 
 impl Serving {
     pub fn start(data: &Path, more: &[&str]) -> Self {
-        Self::spawn(data, &mut serve(data, more))
+        Self::spawn(&mut serve(data, more))
     }
 
-    pub fn spawn(data: &Path, command: &mut Command) -> Self {
+    pub fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
@@ -112,7 +111,6 @@ impl Serving {
         Self {
             address: address.to_owned(),
             scheme: scheme.to_owned(),
-            data: data.to_owned(),
             child,
             log,
         }
@@ -148,13 +146,6 @@ impl Serving {
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
-    }
-
-    /// The health address, as the log names it.
-    pub fn admin(&self) -> String {
-        let log = self.wait_for_log("health on http://");
-        let rest = log.split("health on http://").nth(1).unwrap();
-        rest.split('/').next().unwrap().to_owned()
     }
 
     /// Ends it in order.

@@ -358,7 +358,7 @@ async fn a_store_of_version_1_keeps_its_rooms_and_forgets_its_sessions() {
 async fn every_table_is_known_to_survive_a_restore_or_not_to() {
     use redb::TableHandle;
 
-    let store = open(&Disk::default()).unwrap();
+    let store = store(&Disk::default());
     let database = store.database.current().unwrap();
     let transaction = database.begin_read().unwrap();
     let mut found: Vec<String> = transaction
