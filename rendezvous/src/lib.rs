@@ -37,7 +37,7 @@ pub use server::{Reload, Server};
 pub mod testing {
     pub use crate::store::{
         Capsule, Change, Changed, FIRST_GENERATION, Finish, Former, HostStore, NewRoom, OpenError, Opened,
-        PasswordChange, Portion, Registered, Room, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, StoreError,
-        Tombstone, Word, check_redb, open,
+        PasswordChange, Portion, Registered, Room, RoomKeyChange, STORE_VERSION, Session, Settlement, Store,
+        StoreError, Tombstone, Word, check_redb, open,
     };
 }

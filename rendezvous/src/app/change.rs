@@ -10,12 +10,12 @@ use snug_rendezvous_api::{
     PutCapsule, Token,
 };
 
+use super::App;
 use super::answer::{Done, Refusal};
 use super::authorize::Authorized;
 use super::permission::Protected;
 use super::register::record_of;
 use super::request::{Bearer, InPath, JsonBody};
-use super::App;
 use crate::store::{Change, Changed, PasswordChange, Room, RoomKeyChange};
 
 /// How much longer than 30 days a certificate may seem to live, for an admin whose clock is ahead of ours.

@@ -413,7 +413,7 @@ async fn a_hang_up_reads_the_settings_again() {
     write("registration = \"closed\"\n");
     let serving = Serving::start(data.path(), &["--config", file.to_str().unwrap()]);
     let client = serving.client();
-    let path = snug_rendezvous_api::register_start(&crate::support::path_handle(&handle("den")));
+    let path = snug_rendezvous_api::register_finish(&crate::support::path_handle(&handle("den")));
     let start = async |headers: &str| {
         let headers = format!("content-type: application/json\r\n{headers}");
         client.send("POST", &path, &headers, b"{}").await

@@ -140,7 +140,7 @@ async fn guesses_at_registration_tokens_are_counted() {
         config.limits.registrations_per_hour = 3;
     })
     .await;
-    let path = snug_rendezvous_api::register_start(&path_handle(&handle("den")));
+    let path = snug_rendezvous_api::register_finish(&path_handle(&handle("den")));
     let guess = async |token: &str| {
         let headers = format!("content-type: application/json\r\nsnug-registration-token: {token}\r\n");
         server.client.send("POST", &path, &headers, b"{}").await
