@@ -192,7 +192,10 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    fn pieces(bytes: &[u8]) -> Result<(Vec<Piece>, Option<[u8; 32]>, u64), ReadError> {
+    /// Pieces, key, time.
+    type Contents = (Vec<Piece>, Option<[u8; 32]>, u64);
+
+    fn pieces(bytes: &[u8]) -> Result<Contents, ReadError> {
         let (mut pieces, mut key, mut time) = (Vec::new(), None, 0);
         read::<ReadError>(bytes, |entry| {
             match entry {

@@ -119,7 +119,7 @@ fn every_key_is_one_of_a_kind_and_explained() {
         assert!(!setting.help.is_empty(), "{}", setting.key);
         let has_value = setting.default_value().is_some();
         assert!(
-            has_value != !setting.default.is_empty(),
+            has_value == setting.default.is_empty(),
             "{}: a default, in words or as a value",
             setting.key
         );
