@@ -151,15 +151,21 @@ pub(crate) fn write(contents: &[Content], writer: &mut Writer) {
     writer.list(contents, |w, content| content.write(w));
 }
 
-/// Decodes padded contents, of which there is at least one.
-pub(crate) fn read_padded(padded: &[u8]) -> Result<Vec<Content>, DecodeError> {
-    let mut reader = Reader::new(padded);
+/// Reads contents, of which there is at least one.
+pub(crate) fn read_list(reader: &mut Reader<'_>) -> Result<Vec<Content>, DecodeError> {
     let contents = reader.list("contents", bounds::MAX_CONTENTS, Content::read)?;
     if contents.is_empty() {
         return Err(DecodeError::Invalid {
             what: "number of contents",
         });
     }
+    Ok(contents)
+}
+
+/// Decodes padded contents, of which there is at least one.
+pub(crate) fn read_padded(padded: &[u8]) -> Result<Vec<Content>, DecodeError> {
+    let mut reader = Reader::new(padded);
+    let contents = read_list(&mut reader)?;
     let used = padded.len() - reader.remaining();
     if padded_len(used) != Some(padded.len()) || reader.rest().iter().any(|byte| *byte != 0) {
         return Err(DecodeError::Invalid { what: "padding" });

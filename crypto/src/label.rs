@@ -136,6 +136,12 @@ labels! {
     KEY_CHECK = "key check", Key, "none; k is server_key";
     /// mDNS service name of a day.
     MDNS = "mdns", Key, "day; k is mesh";
+    /// Wraps a vault's key under a passphrase.
+    VAULT_WRAP = "vault wrap", Key, "stretching; k is Argon2id of the passphrase, or zeros";
+    /// Seals the list of a vault's logs.
+    VAULT_HEAD = "vault head", Key, "none; k is the vault key";
+    /// Seals an exported identity.
+    IDENTITY_EXPORT = "identity export", Key, "none; k is the slot's key";
 
     /// Admission of a leaf.
     ADMISSION = "admission", Mac, "genesis_hash, body up to the admission; k is join";

@@ -53,6 +53,8 @@ pub mod names;
 pub mod operation;
 #[cfg(feature = "room")]
 pub mod presence;
+#[cfg(feature = "room")]
+pub mod rest;
 #[cfg(feature = "credential")]
 mod secret;
 pub mod sign;

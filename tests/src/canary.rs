@@ -46,6 +46,23 @@ pub fn find(bytes: &[u8], canary: &str) -> Option<&'static str> {
     Canaries::new([canary]).find_in(bytes).map(|(_, form)| form)
 }
 
+/// The files below a folder that hold a canary in any form.
+pub fn in_folder(folder: &std::path::Path, canary: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder that can be read").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if find(&std::fs::read(&path).expect("a file that can be read"), canary).is_some() {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
 /// Whether `needle` stands in `bytes`.
 pub fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)

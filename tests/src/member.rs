@@ -112,6 +112,33 @@ impl Member {
         }
     }
 
+    /// An event that `pick` takes, if one comes within `bound`: for what may as well not happen.
+    pub fn try_wait<T>(&mut self, bound: Duration, mut pick: impl FnMut(&Value) -> Option<T>) -> Option<T> {
+        self.poll(bound, |member| {
+            member.events();
+            member.events.iter().find_map(|(_, event)| pick(event))
+        })
+    }
+
+    /// The reply to a request, if it comes within `bound`.
+    pub fn reply_within(&mut self, bound: Duration, id: u64) -> Option<Value> {
+        self.poll(bound, |member| {
+            member.events();
+            member.replies.get(&id).cloned()
+        })
+    }
+
+    fn poll<T>(&mut self, bound: Duration, mut look: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + bound;
+        loop {
+            let found = look(self);
+            if found.is_some() || Instant::now() >= end {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until it is in the room and can send; gives its fingerprint.
     pub fn ready(&mut self) -> String {
         self.wait("`ready` event", |event| {

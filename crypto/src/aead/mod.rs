@@ -30,6 +30,10 @@ pub(crate) enum Kind {
     Presence = 3,
     Capsule = 4,
     AdminCapsule = 5,
+    VaultKey = 6,
+    VaultHead = 7,
+    Chunk = 8,
+    Identity = 9,
 }
 
 /// An AEAD's tag.

@@ -20,7 +20,7 @@ mod secrets;
 pub use announcement::{Announcement, AnnouncementError, MembersError, UnverifiedAnnouncement};
 pub use issue::{IssueError, IssueParams, Issued, issue};
 pub use sealed_box::{BoxError, SealedBox, open_box};
-pub(crate) use secrets::FrameKeys;
+pub(crate) use secrets::{EnvelopeKey, FrameKeys};
 pub use secrets::{EpochSecrets, ExportSecret};
 
 use crate::{

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use crate::{
     bounds,
     kdf::{self, Secret32},
+    rest::ChainAtRest,
 };
 
 /// A chain with the keys of frames that are still missing.
@@ -50,6 +51,22 @@ impl Chain {
             key,
             next: 0,
             skipped: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn at_rest(&self) -> ChainAtRest {
+        ChainAtRest {
+            next: self.next,
+            key: self.key.clone(),
+            skipped: self.skipped.iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn restore(stored: ChainAtRest) -> Self {
+        Self {
+            key: stored.key,
+            next: stored.next,
+            skipped: stored.skipped.into(),
         }
     }
 

@@ -29,6 +29,7 @@ use crate::{
     epoch::{Announcement, EpochSecrets, FrameKeys},
     kdf, label,
     leaf::LeafPublicKey,
+    rest::{ChainAtRest, EpochAtRest, RestError},
     wire::{DecodeError, Reader, Writer},
 };
 
@@ -140,6 +141,58 @@ impl Epoch {
             genesis: announcement.genesis(),
             keys: secrets.into_frame_keys(),
             members: live,
+        })
+    }
+
+    /// What of it rests on a disk, but for its chains.
+    #[must_use]
+    pub fn at_rest(&self) -> EpochAtRest {
+        let mut members: Vec<(LeafId, LeafPublicKey)> =
+            self.members.iter().map(|(leaf, member)| (*leaf, member.key)).collect();
+        members.sort_unstable_by_key(|(leaf, _)| *leaf);
+        EpochAtRest {
+            id: self.id,
+            genesis: self.genesis,
+            keys: FrameKeys {
+                tag: self.keys.tag,
+                envelope: self.keys.envelope.clone(),
+                export: self.keys.export.clone(),
+            },
+            members,
+        }
+    }
+
+    /// What of a member's chain rests on a disk; `None` for a leaf that is no member.
+    #[must_use]
+    pub fn chain_at_rest(&self, leaf: &LeafId) -> Option<ChainAtRest> {
+        self.members.get(leaf).map(|member| member.chain.at_rest())
+    }
+
+    /// Takes an epoch up again where its chains stood. A snapshot that is older than what was sent since must not go unnoticed: its
+    /// counters were used, so its owner needs a new incarnation (docs/PROTOCOL.md, "Coming back").
+    ///
+    /// # Errors
+    /// [`RestError::Missing`] if a member's chain isn't there.
+    pub fn restore(
+        stored: EpochAtRest,
+        mut chain: impl FnMut(&LeafId) -> Option<ChainAtRest>,
+    ) -> Result<Self, RestError> {
+        let mut members = HashMap::with_capacity(stored.members.len());
+        for (leaf, key) in stored.members {
+            let chain = chain(&leaf).ok_or(RestError::Missing { what: "a sender chain" })?;
+            members.insert(
+                leaf,
+                Member {
+                    key,
+                    chain: Chain::restore(chain),
+                },
+            );
+        }
+        Ok(Self {
+            id: stored.id,
+            genesis: stored.genesis,
+            keys: stored.keys,
+            members,
         })
     }
 

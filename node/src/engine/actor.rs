@@ -19,11 +19,13 @@ use super::event::EVENTS;
 use super::handle::{COMMANDS, Command};
 use super::heartbeat::{Heartbeat, REPORTS, Report};
 use super::introductions::Introductions;
+use super::journal::{Committed, Journal};
 use super::{CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
 use crate::net::Net;
-use crate::profile::{Place, Profile};
+use crate::profile::{Place, Profile, room_prefix};
 use crate::rendezvous::ServerUrl;
 use crate::room::{Input, Output, QueryId, Room, Ticket};
+use crate::text::Untrusted;
 
 /// When nothing is due, the room is looked after this often all the same.
 const IDLE_TICK: Duration = Duration::from_secs(60);
@@ -48,6 +50,8 @@ pub(super) struct Parts {
     pub server: ServerUrl,
     pub peer: PeerKey,
     pub intro: IntroKey,
+    /// Whether what was stored of the rooms couldn't be read.
+    pub state_was_lost: bool,
     /// Sealed presence records that came with the login.
     pub introductions: Vec<Vec<u8>>,
     /// Addresses that came with the invite.
@@ -76,6 +80,11 @@ pub(super) struct Actor {
     pub(super) leavers: Vec<oneshot::Sender<()>>,
     pub(super) closing: Option<Closing>,
     outputs: Vec<Output>,
+    /// Between the room and the disk; without one, the room rests nowhere.
+    journal: Option<Journal>,
+    /// What the front end has shown.
+    told: watch::Receiver<u64>,
+    state_was_lost: bool,
     commands: mpsc::Receiver<Command>,
     has_handles: bool,
     reports: mpsc::Receiver<Report>,
@@ -93,6 +102,8 @@ pub(super) struct Closing {
     earliest: Instant,
     silent: Instant,
     latest: Instant,
+    /// When the disk is no longer waited for.
+    unwritten: Instant,
 }
 
 impl Actor {
@@ -102,6 +113,9 @@ impl Actor {
         let (events, event_receiver) = broadcast::channel(EVENTS);
         let (report_sender, reports) = mpsc::channel(REPORTS);
         let (addresses, known_addresses) = watch::channel(Vec::new());
+        let (tell, told) = watch::channel(0);
+        let journal =
+            (parts.profile.vault()).map(|vault| Journal::start(vault.clone(), room_prefix(&parts.genesis.hash())));
         let stop_heartbeat = CancellationToken::new();
         let heartbeat = tokio::spawn(
             parts
@@ -127,6 +141,9 @@ impl Actor {
             leavers: Vec::new(),
             closing: None,
             outputs: Vec::new(),
+            journal,
+            told,
+            state_was_lost: parts.state_was_lost,
             commands,
             has_handles: true,
             reports,
@@ -136,10 +153,19 @@ impl Actor {
             profile: parts.profile,
         };
         tokio::spawn(actor.run(parts.introductions, parts.addresses));
-        (Handle::new(command_sender), Events::new(event_receiver))
+        (Handle::new(command_sender), Events::new(event_receiver, tell))
     }
 
     async fn run(mut self, introductions: Vec<Vec<u8>>, addresses: Vec<Multiaddr>) {
+        if self.state_was_lost {
+            self.warn(
+                "What was stored of your rooms could not be read, and was set aside. You come in anew: what was said while you were away \
+                 is lost to you."
+                    .to_owned(),
+            );
+        }
+        // What an earlier run left over comes first.
+        self.feed(Input::Tick);
         self.begin(&introductions, addresses);
         let reason = loop {
             if let Some(closing) = &self.closing
@@ -148,18 +174,27 @@ impl Actor {
                 break closing.reason;
             }
             let wake = self.wake();
+            let has_room = self.journal.as_ref().is_none_or(|journal| !journal.is_full());
             tokio::select! {
-                event = self.net.next() => self.on_net(event),
-                command = self.commands.recv(), if self.has_handles => match command {
+                event = self.net.next(), if has_room => self.on_net(event),
+                command = self.commands.recv(), if self.has_handles && has_room => match command {
                     Some(command) => self.on_command(command),
                     None => {
                         self.has_handles = false;
-                        self.leave();
+                        self.depart();
                     }
                 },
+                committed = committed(&mut self.journal) => self.on_committed(committed),
+                Ok(()) = self.told.changed() => {
+                    let serial = *self.told.borrow_and_update();
+                    self.feed(Input::Told { serial });
+                }
                 Some(report) = self.reports.recv() => self.on_report(report),
                 () = sleep_until(wake) => {
                     self.last_tick = Instant::now();
+                    if let Some(journal) = &mut self.journal {
+                        journal.kick();
+                    }
                     self.feed(Input::Tick);
                 }
             }
@@ -172,9 +207,68 @@ impl Actor {
         let mut outputs = std::mem::take(&mut self.outputs);
         self.room.handle(input, self.clock.now(), &mut outputs);
         for output in outputs.drain(..) {
-            self.carry_out(output);
+            let output = match (&mut self.journal, output) {
+                (Some(journal), Output::Persist(changes)) => {
+                    journal.gather(changes);
+                    None
+                }
+                (Some(journal), output) => journal.pass(output),
+                (None, output) => Some(output),
+            };
+            if let Some(output) = output {
+                self.carry_out(output);
+            }
         }
         self.outputs = outputs;
+        if let Some(journal) = &mut self.journal {
+            journal.kick();
+        }
+    }
+
+    fn on_committed(&mut self, committed: Committed) {
+        match committed {
+            Committed::Done { after_failures } => {
+                if after_failures {
+                    self.emit(EventKind::System {
+                        event: "stored",
+                        message: Untrusted::new("The disk takes writes again; nothing was lost."),
+                        notice: None,
+                    });
+                }
+                while let Some(output) = self.journal.as_mut().and_then(Journal::released) {
+                    self.carry_out(output);
+                }
+                if let Some(journal) = &mut self.journal {
+                    journal.kick();
+                }
+            }
+            Committed::Failed { error, first } => {
+                tracing::warn!(%error, "a commit failed; it is tried again");
+                if first {
+                    self.emit(EventKind::Error {
+                        message: Untrusted::new(format!(
+                            "{error}. Until this can be stored, nothing more is sent or shown; it is tried again every second."
+                        )),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Goes, as somebody who comes back, or as somebody who can't.
+    pub(super) fn depart(&mut self) {
+        if self.profile.is_ephemeral() {
+            return self.leave();
+        }
+        self.feed(Input::Offline);
+        self.close(CloseReason::Offline);
+    }
+
+    /// We are no member any more: our Room Key and all that was stored go.
+    pub(super) fn forget_membership(&mut self) {
+        if let Err(error) = self.profile.forget_membership(&self.genesis.hash()) {
+            self.warn(format!("This room could not be forgotten: {error}."));
+        }
     }
 
     pub(super) fn leave(&mut self) {
@@ -199,6 +293,7 @@ impl Actor {
             earliest: now + least,
             silent: now + silent,
             latest: now + most,
+            unwritten: now + MAX_FLUSH,
         });
         self.sends.clear();
         self.stop_heartbeat.cancel();
@@ -227,6 +322,9 @@ impl Actor {
 
     fn is_flushed(&self, closing: &Closing) -> bool {
         let now = Instant::now();
+        if self.journal.as_ref().is_some_and(|journal| !journal.is_idle()) && now < closing.unwritten {
+            return false;
+        }
         now >= closing.latest
             || now >= closing.silent
             || self.links.is_empty()
@@ -240,10 +338,15 @@ impl Actor {
             .clock
             .instant(due.min(now.elapsed + IDLE_TICK))
             .max(self.last_tick + MIN_TICK);
+        let retry = self.journal.as_ref().and_then(Journal::retry_at);
+        let due = retry.map_or(due, |retry| due.min(retry));
         match self.closing {
             None => due,
             Some(closing) if Instant::now() < closing.earliest => due.min(closing.earliest),
-            Some(closing) => due.min(closing.silent.min(closing.latest)),
+            Some(closing) => {
+                let end = closing.silent.min(closing.latest);
+                due.min(if Instant::now() < end { end } else { closing.unwritten })
+            }
         }
     }
 
@@ -256,6 +359,7 @@ impl Actor {
             profile,
             events,
             leavers,
+            journal,
             ..
         } = self;
         stop_heartbeat.cancel();
@@ -264,10 +368,27 @@ impl Actor {
         if let Err(error) = stopped {
             tracing::error!(%error, "the heartbeat task failed");
         }
+        if let Some(journal) = journal
+            && !journal.end().await
+        {
+            let _ = events.send(Event::now(EventKind::Error {
+                message: Untrusted::new(
+                    "The last that happened could not be stored: the next run begins before it, and fetches it again from others.",
+                ),
+            }));
+        }
         drop(profile);
         let _ = events.send(Event::now(EventKind::Closed(reason)));
         for leaver in leavers {
             let _ = leaver.send(());
         }
+    }
+}
+
+/// What came of the commit under way, if there is a disk.
+async fn committed(journal: &mut Option<Journal>) -> Committed {
+    match journal {
+        Some(journal) => journal.committed().await,
+        None => std::future::pending().await,
     }
 }

@@ -32,6 +32,10 @@ impl Actor {
                 self.leavers.push(reply);
                 self.leave();
             }
+            Command::Offline(reply) => {
+                self.leavers.push(reply);
+                self.depart();
+            }
         }
     }
 

@@ -63,6 +63,8 @@ impl Actor {
 
     pub(super) fn carry_out(&mut self, output: Output) {
         match output {
+            // Gathered before anything else of its batch.
+            Output::Persist(_) => {}
             Output::Publish { bytes } => {
                 if let Err(error) = self.net.publish(bytes) {
                     // Gossip promises nothing; members compare what they have and fetch what is missing.
@@ -96,17 +98,24 @@ impl Actor {
             RoomEvent::Message(message) => self.emit(EventKind::Message(message)),
             RoomEvent::System(notice) => self.emit(notice.into()),
             RoomEvent::Warning(warning) => self.emit(warning.into()),
-            RoomEvent::Left => self.close(CloseReason::Left),
+            RoomEvent::Resent { was, id } => self.emit(EventKind::Resent { was, id }),
+            RoomEvent::Left => {
+                self.forget_membership();
+                self.close(CloseReason::Left);
+            }
+            RoomEvent::Offline => self.close(CloseReason::Offline),
             RoomEvent::Full { max } => {
                 self.emit(EventKind::Error {
                     message: Untrusted::new(format!(
                         "The room is full: its policy allows {max} members. You were not let in; try again when somebody has left."
                     )),
                 });
+                self.forget_membership();
                 self.close(CloseReason::Full);
             }
             RoomEvent::Deleted => {
                 self.forget_room();
+                self.forget_membership();
                 self.close(CloseReason::Deleted);
             }
         }
@@ -185,7 +194,7 @@ impl Actor {
         dials
     }
 
-    fn warn(&self, message: String) {
+    pub(super) fn warn(&self, message: String) {
         self.emit(EventKind::Warning {
             message: Untrusted::new(message),
         });

@@ -6,7 +6,10 @@ use tokio::time::Instant;
 
 use crate::room::Now;
 
-/// Both clocks, the monotonic one counted from the node's start.
+/// Where the monotonic clock begins: what an earlier run did so long ago, and later, has a place on it.
+const BEFORE: Duration = Duration::from_secs(8 * 24 * 3_600);
+
+/// Both clocks, the monotonic one counted from [`BEFORE`] at the node's start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Instant,
@@ -19,14 +22,14 @@ impl Clock {
 
     pub fn now(&self) -> Now {
         Now {
-            elapsed: self.start.elapsed(),
+            elapsed: BEFORE + self.start.elapsed(),
             unix_ms: unix_ms(),
         }
     }
 
     /// The moment that the room calls `elapsed`.
     pub fn instant(&self, elapsed: Duration) -> Instant {
-        self.start + elapsed
+        self.start + elapsed.saturating_sub(BEFORE)
     }
 }
 

@@ -10,6 +10,7 @@ use snug_crypto::credential::SignedTombstone;
 use snug_crypto::generation::GenerationKeys;
 use snug_crypto::identity::TransportKey;
 use snug_crypto::names::{Password, RoomId, RoomKey};
+use snug_crypto::rest::{GenerationAtRest, MembershipAtRest};
 use snug_crypto::{AdminKey, GenesisHash};
 
 use super::actor::{Actor, Parts};
@@ -17,7 +18,7 @@ use super::clock::Clock;
 use super::heartbeat::{self, Heartbeat};
 use super::{EnterError, Events, Handle};
 use crate::net::{Net, NetConfig, NetLimits};
-use crate::profile::{Place, Profile};
+use crate::profile::{Place, Profile, Vault};
 use crate::rendezvous::{Client, LoginError, MemberLogin};
 use crate::room::{Room, RoomConfig};
 
@@ -105,6 +106,18 @@ pub(super) async fn enter_with_heartbeat(
         return Err(EnterError::NotItsAdmin);
     }
     profile.pin(&place, &room_id, genesis_hash, *capsule.genesis.admin())?;
+    let stored = profile.room_state(&genesis_hash)?;
+    profile.keep_membership(&MembershipAtRest {
+        server: Some(client.server().as_str().to_owned()),
+        room_id: room_id.clone(),
+        genesis: capsule.genesis.clone(),
+        name: name.clone(),
+        generations: vec![GenerationAtRest {
+            generation: capsule.generation,
+            random: capsule.random.clone(),
+            room_key: room_key.clone(),
+        }],
+    })?;
 
     let rng = &mut UnwrapErr(SysRng);
     let transport = TransportKey::generate(rng);
@@ -129,8 +142,9 @@ pub(super) async fn enter_with_heartbeat(
     } else {
         policy.grace_s
     };
+    let state_was_lost = profile.vault().is_some_and(Vault::state_was_lost);
     let clock = Clock::start();
-    let room = Room::new(
+    let (room, _) = Room::restore(
         RoomConfig {
             genesis: capsule.genesis.clone(),
             keys,
@@ -140,7 +154,9 @@ pub(super) async fn enter_with_heartbeat(
             name,
             admin,
             grace_s,
+            persist: !profile.is_ephemeral(),
         },
+        &stored,
         clock.now(),
         StdRng::from_rng(rng),
     );
@@ -165,6 +181,7 @@ pub(super) async fn enter_with_heartbeat(
         server: client.server().clone(),
         peer,
         intro,
+        state_was_lost,
         introductions,
         addresses,
     }))

@@ -3,7 +3,7 @@
 use snug_crypto::ids::GenesisHash;
 
 use crate::net::NetError;
-use crate::profile::PinError;
+use crate::profile::{PinError, ProfileError};
 use crate::rendezvous::LoginError;
 use crate::room::SendRefused;
 
@@ -31,6 +31,9 @@ pub enum EnterError {
     /// The room isn't the one that was entered before, or that can't be remembered.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// What is stored of the room can't be read, or the membership can't be kept.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The mesh can't be started.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -41,7 +44,7 @@ impl EnterError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Login(error) => error.exit_status(),
-            Self::OtherThanInvited { .. } | Self::NotItsAdmin | Self::Pin(_) | Self::Net(_) => 1,
+            Self::OtherThanInvited { .. } | Self::NotItsAdmin | Self::Pin(_) | Self::Profile(_) | Self::Net(_) => 1,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a node tells its front end, in order, and never waiting for it.
 
-use snug_crypto::ids::{EpochId, Fingerprint};
-use tokio::sync::broadcast;
+use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use crate::room::{MemberView, Message, Notice, Warning};
 use crate::text::Untrusted;
@@ -35,6 +35,13 @@ pub enum EventKind {
     },
     /// A message of a member; each is told exactly once.
     Message(Message),
+    /// A message of ours that nobody had is on its way again, under another id.
+    Resent {
+        /// The id that it had.
+        was: MessageId,
+        /// The one that it has now.
+        id: MessageId,
+    },
     /// A notice for people.
     System {
         /// The stable word for programs, as PRODUCT lists them.
@@ -69,6 +76,8 @@ pub enum EventKind {
 pub enum CloseReason {
     /// As asked.
     Left,
+    /// As asked: our membership stays, and mail waits.
+    Offline,
     /// The room's admin deleted it.
     Deleted,
     /// The room removed us.
@@ -83,7 +92,7 @@ impl CloseReason {
     /// The process's exit status (PRODUCT).
     pub fn exit_status(self) -> u8 {
         match self {
-            Self::Left => 0,
+            Self::Left | Self::Offline => 0,
             Self::Deleted | Self::Removed => 5,
             Self::Full | Self::Failed => 1,
         }
@@ -95,14 +104,29 @@ impl CloseReason {
 pub struct Events {
     receiver: broadcast::Receiver<Event>,
     closed: bool,
+    /// The last message handed out.
+    serial: u64,
+    told: watch::Sender<u64>,
 }
 
 impl Events {
-    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+    pub(super) fn new(receiver: broadcast::Receiver<Event>, told: watch::Sender<u64>) -> Self {
         Self {
             receiver,
             closed: false,
+            serial: 0,
+            told,
         }
+    }
+
+    /// All that was received so far has been shown: it need not be shown again, whatever happens to this process. A message that was
+    /// received and isn't confirmed comes again in the next run of this profile, marked as such.
+    pub fn told(&self) {
+        self.told.send_if_modified(|told| {
+            let is_news = *told < self.serial;
+            *told = (*told).max(self.serial);
+            is_news
+        });
     }
 
     /// The next event; `None` after [`EventKind::Closed`]. Cancel-safe.
@@ -116,6 +140,9 @@ impl Events {
             // The actor always says why it ends, unless it panicked.
             Err(RecvError::Closed) => Event::now(EventKind::Closed(CloseReason::Failed)),
         };
+        if let EventKind::Message(message) = &event.kind {
+            self.serial = self.serial.max(message.serial);
+        }
         self.closed = matches!(event.kind, EventKind::Closed(_));
         Some(event)
     }

@@ -9,7 +9,7 @@ use crate::room::MemberView;
 /// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down.
 pub(super) const COMMANDS: usize = 64;
 
-/// A running node. When the last handle is gone, the node leaves the room.
+/// A running node. When the last handle is gone, the node goes offline; with an ephemeral profile it leaves the room.
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
@@ -26,6 +26,7 @@ pub(super) enum Command {
     Info(oneshot::Sender<RoomInfo>),
     Status(oneshot::Sender<Status>),
     Leave(oneshot::Sender<()>),
+    Offline(oneshot::Sender<()>),
 }
 
 impl Handle {
@@ -71,6 +72,13 @@ impl Handle {
     pub async fn leave(&self) {
         // Either way the node is gone afterwards.
         let _ = self.ask(Command::Leave).await;
+    }
+
+    /// Goes offline: membership stays, and what others say waits for the next run. With an ephemeral profile, which can't come back, this
+    /// is [`Self::leave`]. Returns when it is done, within four seconds.
+    pub async fn go_offline(&self) {
+        // Either way the node is gone afterwards.
+        let _ = self.ask(Command::Offline).await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {

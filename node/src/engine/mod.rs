@@ -10,8 +10,8 @@
 //!                                                └───────────┘
 //! ```
 //!
-//! The actor never waits for anybody but these: a slow front end loses events and is told so, and HTTP runs in a task of its own. The
-//! clocks are read here, for the room too.
+//! The actor never waits for anybody but these: a slow front end loses events and is told so, HTTP runs in a task of its own, and the disk
+//! is waited for on a thread (`journal`), while what rests on a commit waits in a queue. The clocks are read here, for the room too.
 
 mod actor;
 mod answer;
@@ -23,6 +23,7 @@ mod event;
 mod handle;
 mod heartbeat;
 mod introductions;
+mod journal;
 mod status;
 
 #[cfg(test)]

@@ -47,6 +47,38 @@ pub enum ProfileError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A newer snug wrote the vault.
+    #[error(
+        "{path} was written by a newer snug; update snug, or use another --profile; nothing was changed",
+        path = path.display()
+    )]
+    NewerVault {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The passphrase doesn't open the vault.
+    #[error(
+        "the passphrase doesn't open {path}; try again, it has no other way in (without it: restore a backup, or start anew with another --profile)",
+        path = path.display()
+    )]
+    WrongPassphrase {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// The vault has a passphrase, and none was given.
+    #[error("the profile {name} is locked with a passphrase")]
+    Locked {
+        /// The profile.
+        name: String,
+    },
+    /// There is an identity already.
+    #[error(
+        "the profile {name} has an identity already; import into another one with --profile, so that neither is lost"
+    )]
+    HasIdentity {
+        /// The profile.
+        name: String,
+    },
     /// Other accounts can read the identity.
     #[error(
         "{path} can be read by other accounts; run: chmod 600 {path:?}  (and if someone may have read it, start anew with another --profile)",
@@ -90,7 +122,10 @@ impl ProfileError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
                 Self::NotWritable { path, source }
             }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            // A limit on the size of files is as good as a full disk.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::DiskFull { path }
+            }
             _ => Self::Io { action, path, source },
         }
     }
@@ -104,7 +139,7 @@ pub enum PinError {
     #[error(
         "this is not the room you entered before: its founding record has changed (known {pinned}, now {found}). \
          Someone made another room under the same Room ID, or the rendezvous is lying to you; you were not let in. \
-         If you know that the room was deleted and made anew, remove its line from the file `rooms` of your profile"
+         If you know that the room was deleted and made anew, come in with --accept-new-room"
     )]
     Changed {
         /// The genesis hash kept from the first time.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::ProfileError;
 
 /// The newest format this build reads, and the one it writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const VERSION_FILE: &str = "version";
 const LOCK_FILE: &str = "lock";
 const MAX_NAME: usize = 32;
@@ -20,6 +20,7 @@ const MAX_VERSION_BYTES: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    format: u32,
     _lock: File,
 }
 
@@ -33,11 +34,18 @@ impl Folder {
         make_private_dir(data_dir)?;
         make_private_dir(&path)?;
         let lock = lock(&path, name)?;
-        let folder = Self { path, _lock: lock };
+        let mut folder = Self {
+            path,
+            format: FORMAT,
+            _lock: lock,
+        };
         // Under the lock the answer is final.
-        if !check_version(&folder.path, &version)? {
-            folder.refuse_unversioned_content()?;
-            folder.replace(VERSION_FILE, format!("{FORMAT}\n").as_bytes())?;
+        match check_version(&folder.path, &version)? {
+            Some(format) => folder.format = format,
+            None => {
+                folder.refuse_unversioned_content()?;
+                folder.upgraded()?;
+            }
         }
         Ok(folder)
     }
@@ -75,9 +83,55 @@ impl Folder {
         })
     }
 
+    /// [`Self::replace`], and then best effort to make the old bytes unreadable: they hold a key that is to be forgotten. A file system
+    /// or a disk that writes elsewhere keeps them all the same.
+    pub fn replace_and_wipe(&self, name: &str, bytes: &[u8]) -> Result<(), ProfileError> {
+        let old = OpenOptions::new().write(true).open(self.file(name)).ok();
+        self.replace(name, bytes)?;
+        if let Some(mut old) = old {
+            let length = old.metadata().map_or(0, |metadata| metadata.len());
+            let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
+            let _ = old.write_all(&zeros).and_then(|()| old.sync_data());
+        }
+        Ok(())
+    }
+
+    /// Removes a file, after best effort to make its bytes unreadable.
+    pub fn remove_and_wipe(&self, name: &str) -> Result<(), ProfileError> {
+        let path = self.file(name);
+        if let Ok(mut old) = OpenOptions::new().write(true).open(&path) {
+            let length = old.metadata().map_or(0, |metadata| metadata.len());
+            let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
+            let _ = old.write_all(&zeros).and_then(|()| old.sync_data());
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ProfileError::io("remove", &path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder's list of files durable.
+    pub fn sync(&self) -> io::Result<()> {
+        sync_dir(&self.path)
+    }
+
+    /// Whether the folder was written in an older format.
+    pub fn is_old(&self) -> bool {
+        self.format < FORMAT
+    }
+
+    /// From here on the folder is of today's format.
+    pub fn upgraded(&self) -> Result<(), ProfileError> {
+        self.replace(VERSION_FILE, format!("{FORMAT}\n").as_bytes())
+    }
+
     /// An identity without a version file is a folder that something else tampered with: taking it over could lose it.
     fn refuse_unversioned_content(&self) -> Result<(), ProfileError> {
-        if self.file("identity").exists() {
+        if self.file("identity").exists() || self.file("vault").exists() {
             return Err(ProfileError::Damaged {
                 path: self.file(VERSION_FILE),
                 what: "it is missing, while the folder is in use",
@@ -95,8 +149,8 @@ fn check_name(name: &str) -> Result<(), ProfileError> {
     Ok(())
 }
 
-/// True if the folder is of our format, false if it has none yet.
-fn check_version(folder: &Path, version: &Path) -> Result<bool, ProfileError> {
+/// The folder's format, if it has one yet.
+fn check_version(folder: &Path, version: &Path) -> Result<Option<u32>, ProfileError> {
     let damaged = || ProfileError::Damaged {
         path: version.to_owned(),
         what: "it holds no format number",
@@ -104,7 +158,7 @@ fn check_version(folder: &Path, version: &Path) -> Result<bool, ProfileError> {
     let bytes = match read_limited(version, MAX_VERSION_BYTES) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Err(damaged()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(ProfileError::io("read", version, e)),
     };
     let found = std::str::from_utf8(&bytes)
@@ -119,7 +173,7 @@ fn check_version(folder: &Path, version: &Path) -> Result<bool, ProfileError> {
             supported: FORMAT,
         });
     }
-    Ok(true)
+    Ok(Some(found))
 }
 
 /// Makes a folder, and its parents, that only this account can enter; one that exists keeps its mode.

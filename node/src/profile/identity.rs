@@ -1,4 +1,4 @@
-//! The identity at rest: a text of three lines, mode 0600.
+//! The identity at rest: a text of three lines, in the vault. In folders of format 1 it was a file of its own, of mode 0600.
 //!
 //! ```text
 //! snug identity 1
@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 use super::ProfileError;
 use super::folder::Folder;
 
-const FILE: &str = "identity";
+pub(super) const FILE: &str = "identity";
 const HEADER: &str = "snug identity 1";
 /// The text is 162 bytes long.
 const MAX_BYTES: u64 = 256;
 
-/// The identity, or `None` if the profile is new.
+/// The identity of a folder of format 1, or `None` if there is none.
 pub(super) fn load(folder: &Folder) -> Result<Option<Identity>, ProfileError> {
     let path = folder.file(FILE);
     let Some(bytes) = folder.read(FILE, MAX_BYTES)? else {
@@ -34,11 +34,7 @@ pub(super) fn load(folder: &Folder) -> Result<Option<Identity>, ProfileError> {
     Ok(Some(identity))
 }
 
-pub(super) fn store(folder: &Folder, identity: &Identity) -> Result<(), ProfileError> {
-    folder.replace(FILE, &encode(identity))
-}
-
-fn encode(identity: &Identity) -> Zeroizing<Vec<u8>> {
+pub(super) fn encode(identity: &Identity) -> Zeroizing<Vec<u8>> {
     let seed = identity.to_seed();
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize));
     let mut hex = Zeroizing::new([0u8; 64]);
@@ -53,7 +49,7 @@ fn encode(identity: &Identity) -> Zeroizing<Vec<u8>> {
     text
 }
 
-fn decode(bytes: &[u8]) -> Option<Identity> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Identity> {
     let mut lines = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split('\n');
     if lines.next()? != HEADER {
         return None;

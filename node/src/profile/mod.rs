@@ -1,4 +1,4 @@
-//! A profile: who the user is on this machine, and which rooms they have seen.
+//! A profile: who the user is on this machine, which rooms they have seen, and what those rooms are in the middle of.
 //!
 //! The data folder holds `profiles/NAME/`, each a unit of its own with
 //!
@@ -6,21 +6,22 @@
 //! |---|---|
 //! | `version` | the format of this folder, read before anything else is touched |
 //! | `lock` | held exclusively while a process uses the profile |
-//! | `identity` | the identity's seed, mode 0600 |
-//! | `rooms` | the genesis hash that each room had when it was first entered (PROTOCOL: trust on first use), mode 0600 |
+//! | `vault`, `profile.N`, `state.N` | everything else, sealed under the passphrase: see [`vault`] |
 //!
-//! Every write goes to a temporary file that is synced and renamed, so a full disk or a crash leaves the old content whole.
-//! An *ephemeral* profile has a new identity and touches no disk at all.
+//! An *ephemeral* profile has a new identity and touches no disk at all. A folder of format 1, which held the identity in a file of mode
+//! 0600 and the rooms in another, is taken over into a vault; the old files go once that is on disk.
 
 mod error;
 mod folder;
 mod identity;
 mod pins;
+pub mod vault;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -28,15 +29,25 @@ use snug_crypto::AdminPublicKey;
 use snug_crypto::identity::Identity;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::names::RoomId;
+use snug_crypto::rest::log::Entry;
+use snug_crypto::rest::vault::Passphrase;
+use snug_crypto::rest::{MembershipAtRest, RestBytes};
 
 pub use error::{PinError, ProfileError};
 pub use pins::{Pinned, Place};
+pub use vault::{Purpose, Vault};
 
 use folder::Folder;
 use pins::Pins;
 
 /// The profile used where none is named.
 pub const DEFAULT_PROFILE: &str = "default";
+
+// Keys of the profile's log.
+const IDENTITY: &[u8] = b"identity";
+const PINS: &[u8] = b"pins";
+/// Followed by the room's genesis hash.
+const MEMBERSHIP: &[u8] = b"room ";
 
 /// Where a profile is, and whether it may rest on disk.
 #[derive(Clone, Debug)]
@@ -47,48 +58,107 @@ pub struct ProfileOptions {
     pub name: String,
     /// In memory only: nothing of the data folder is read or written.
     pub ephemeral: bool,
+    /// Opens the vault; a new one is made under it. `None` is as good as the empty one where that suffices.
+    pub passphrase: Option<Passphrase>,
 }
 
 /// An open profile. While it lives, no other process can open it.
 #[derive(Debug)]
 pub struct Profile {
-    folder: Option<Folder>,
+    vault: Option<Vault>,
     identity: Identity,
     pins: Pins,
+    made_open: bool,
 }
 
 impl Profile {
-    /// Opens a profile, and makes it where there is none yet. Blocks on the disk for a few milliseconds.
+    /// Opens a profile, and makes it where there is none yet. Blocks on the disk for a few milliseconds, and with a passphrase on 0.1 s
+    /// of stretching.
     ///
     /// # Errors
-    /// [`ProfileError`]; whatever it is, nothing that was there before has been changed.
+    /// [`ProfileError`]; whatever it is, nothing that was there before has been lost.
     pub fn open(options: ProfileOptions) -> Result<Self, ProfileError> {
         if options.ephemeral {
             return Ok(Self::ephemeral());
         }
-        let folder = Folder::open(&options.data_dir, &options.name)?;
-        let pins = Pins::load(&folder)?;
-        let identity = match identity::load(&folder)? {
-            Some(identity) => identity,
-            None => {
-                let identity = Identity::generate(&mut UnwrapErr(SysRng));
-                identity::store(&folder, &identity)?;
-                identity
-            }
+        let folder = Arc::new(Folder::open(&options.data_dir, &options.name)?);
+        if !Vault::exists(&folder) {
+            let identity = match identity::load(&folder)? {
+                Some(identity) => identity,
+                None => Identity::generate(&mut UnwrapErr(SysRng)),
+            };
+            let pins = Pins::load(&folder)?;
+            return Self::make(&folder, identity, pins, options.passphrase);
+        }
+        if options.passphrase.is_none() && Vault::needs_passphrase(&folder)? {
+            return Err(ProfileError::Locked { name: options.name });
+        }
+        let passphrase = options.passphrase.unwrap_or_else(Passphrase::none);
+        let vault = Vault::open(Arc::clone(&folder), &passphrase)?;
+        let damaged = |what| ProfileError::Damaged {
+            path: folder.file("vault"),
+            what,
         };
+        let identity = vault
+            .get(Purpose::Profile, IDENTITY)?
+            .and_then(|bytes| identity::decode(&bytes))
+            .ok_or_else(|| damaged("it holds no identity"))?;
+        let pins = match vault.get(Purpose::Profile, PINS)? {
+            Some(bytes) => Pins::decode(&bytes).ok_or_else(|| damaged("it holds no list of rooms"))?,
+            None => Pins::default(),
+        };
+        take_over(&folder)?;
         Ok(Self {
-            folder: Some(folder),
+            vault: Some(vault),
             identity,
             pins,
+            made_open: false,
+        })
+    }
+
+    /// Whether there is a profile to open.
+    pub fn exists(options: &ProfileOptions) -> bool {
+        let folder = options.data_dir.join("profiles").join(&options.name);
+        folder.join("vault").exists() || folder.join("identity").exists()
+    }
+
+    /// Makes a profile with an identity from elsewhere.
+    ///
+    /// # Errors
+    /// [`ProfileError::HasIdentity`] where there is one already, which is never replaced.
+    pub fn import(options: ProfileOptions, identity: Identity) -> Result<Self, ProfileError> {
+        let folder = Arc::new(Folder::open(&options.data_dir, &options.name)?);
+        if Vault::exists(&folder) || identity::load(&folder)?.is_some() {
+            return Err(ProfileError::HasIdentity { name: options.name });
+        }
+        Self::make(&folder, identity, Pins::default(), options.passphrase)
+    }
+
+    fn make(
+        folder: &Arc<Folder>,
+        identity: Identity,
+        pins: Pins,
+        passphrase: Option<Passphrase>,
+    ) -> Result<Self, ProfileError> {
+        let passphrase = passphrase.unwrap_or_else(Passphrase::none);
+        let first = vec![entry(IDENTITY, identity::encode(&identity)), entry(PINS, pins.encode())];
+        let vault = Vault::create(Arc::clone(folder), &passphrase, first)?;
+        take_over(folder)?;
+        Ok(Self {
+            vault: Some(vault),
+            identity,
+            pins,
+            made_open: passphrase.is_none(),
         })
     }
 
     /// A profile in memory, with an identity that nobody has seen before.
     pub fn ephemeral() -> Self {
         Self {
-            folder: None,
+            vault: None,
             identity: Identity::generate(&mut UnwrapErr(SysRng)),
             pins: Pins::default(),
+            made_open: false,
         }
     }
 
@@ -99,7 +169,77 @@ impl Profile {
 
     /// True if nothing of this profile rests on disk.
     pub fn is_ephemeral(&self) -> bool {
-        self.folder.is_none()
+        self.vault.is_none()
+    }
+
+    /// True if the vault was made just now, without a passphrase: whoever uses this account can read it, which its user should know.
+    pub fn was_made_without_passphrase(&self) -> bool {
+        self.made_open
+    }
+
+    /// What is on disk, unless the profile is ephemeral.
+    pub fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
+    }
+
+    /// The rooms that we are a member of, and can enter again.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn memberships(&self) -> Result<Vec<MembershipAtRest>, ProfileError> {
+        let Some(vault) = &self.vault else {
+            return Ok(Vec::new());
+        };
+        let stored = vault.scan(Purpose::Profile, MEMBERSHIP)?;
+        let rooms = stored.iter().filter_map(|(_, bytes)| {
+            let decoded = MembershipAtRest::decode(bytes);
+            decoded
+                .inspect_err(|error| tracing::warn!(%error, "a stored room is passed over"))
+                .ok()
+        });
+        Ok(rooms.collect())
+    }
+
+    /// Remembers a room, or that something about it changed: its Room Key rests in the vault from here on.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if it can't be kept.
+    pub fn keep_membership(&self, room: &MembershipAtRest) -> Result<(), ProfileError> {
+        self.write(vec![entry(&membership_key(&room.genesis.hash()), room.encode())])
+    }
+
+    /// Forgets a room that was left or deleted, and all that was stored of it.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if that can't be kept.
+    pub fn forget_membership(&self, genesis: &GenesisHash) -> Result<(), ProfileError> {
+        if let Some(vault) = &self.vault {
+            vault.commit(Purpose::State, vec![forget(room_prefix(genesis))])?;
+        }
+        self.write(vec![forget(membership_key(genesis))])
+    }
+
+    /// What a room was in the middle of, as it stored it.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn room_state(&self, genesis: &GenesisHash) -> Result<Vec<(Vec<u8>, RestBytes)>, ProfileError> {
+        let Some(vault) = &self.vault else {
+            return Ok(Vec::new());
+        };
+        let prefix = room_prefix(genesis);
+        let mut stored = vault.scan(Purpose::State, &prefix)?;
+        for (key, _) in &mut stored {
+            key.drain(..prefix.len());
+        }
+        Ok(stored)
+    }
+
+    fn write(&self, changes: Vec<Entry>) -> Result<(), ProfileError> {
+        match &self.vault {
+            Some(vault) => vault.commit(Purpose::Profile, changes),
+            None => Ok(()),
+        }
     }
 
     /// The room that was entered first under this name at this place, if any.
@@ -147,10 +287,37 @@ impl Profile {
 
     /// Writes first: what memory says is never ahead of the disk.
     fn keep(&mut self, pins: Pins) -> Result<(), ProfileError> {
-        if let Some(folder) = &self.folder {
-            pins.store(folder)?;
-        }
+        self.write(vec![entry(PINS, pins.encode())])?;
         self.pins = pins;
         Ok(())
     }
+}
+
+/// What a room's own keys are preceded by in the state's log.
+pub(crate) fn room_prefix(genesis: &GenesisHash) -> Vec<u8> {
+    genesis.as_bytes()[..16].to_vec()
+}
+
+fn membership_key(genesis: &GenesisHash) -> Vec<u8> {
+    [MEMBERSHIP, genesis.as_bytes()].concat()
+}
+
+fn entry(key: &[u8], value: RestBytes) -> Entry {
+    Entry {
+        key: key.to_vec(),
+        value: Some(value),
+    }
+}
+
+fn forget(key: Vec<u8>) -> Entry {
+    Entry { key, value: None }
+}
+
+/// The files of format 1 go once all that they held is in the vault, which by now is on disk.
+fn take_over(folder: &Folder) -> Result<(), ProfileError> {
+    if folder.is_old() {
+        folder.upgraded()?;
+    }
+    folder.remove_and_wipe(identity::FILE)?;
+    folder.remove_and_wipe(pins::FILE)
 }

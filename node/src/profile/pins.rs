@@ -1,6 +1,6 @@
 //! Which room was first entered under a name: genesis hash and admin key, by place and Room ID.
 //!
-//! Room names rest on this machine only, in a file of mode 0600, one JSON object in whole.
+//! Room names rest in the vault only, as one JSON object.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use snug_crypto::AdminPublicKey;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::names::RoomId;
+use snug_crypto::rest::RestBytes;
 
 use super::ProfileError;
 use super::folder::Folder;
 
-const FILE: &str = "rooms";
+/// Where a folder of format 1 had them.
+pub(super) const FILE: &str = "rooms";
 /// Some 20,000 rooms.
 const MAX_BYTES: u64 = 8 << 20;
 
@@ -68,25 +70,19 @@ impl Pins {
             path: folder.file(FILE),
             what: "it is no list of rooms",
         };
-        let lines: Vec<AtRest> = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-        let pins = lines.into_iter().map(AtRest::into_entry).collect::<Option<_>>();
-        pins.map(Self).ok_or_else(damaged)
+        Self::decode(&bytes).ok_or_else(damaged)
     }
 
-    pub fn store(&self, folder: &Folder) -> Result<(), ProfileError> {
-        // One room a line, so that a person can take one out, as the message of a changed genesis advises.
-        let mut text = String::from("[");
-        for (n, (key, pinned)) in self.0.iter().enumerate() {
-            let line = serde_json::to_string(&AtRest::new(key, pinned)).map_err(|e| ProfileError::Io {
-                action: "encode",
-                path: folder.file(FILE),
-                source: e.into(),
-            })?;
-            text.push_str(if n == 0 { "\n" } else { ",\n" });
-            text.push_str(&line);
-        }
-        text.push_str("\n]\n");
-        folder.replace(FILE, text.as_bytes())
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let lines: Vec<AtRest> = serde_json::from_slice(bytes).ok()?;
+        let pins: Option<_> = lines.into_iter().map(AtRest::into_entry).collect();
+        pins.map(Self)
+    }
+
+    pub fn encode(&self) -> RestBytes {
+        let lines: Vec<AtRest> = self.0.iter().map(|(key, pinned)| AtRest::new(key, pinned)).collect();
+        // Strings alone: there is nothing in them that JSON can't say.
+        RestBytes::new(serde_json::to_vec(&lines).unwrap_or_default())
     }
 }
 

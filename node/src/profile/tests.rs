@@ -8,6 +8,7 @@ fn options(data_dir: &Path) -> ProfileOptions {
         data_dir: data_dir.to_owned(),
         name: DEFAULT_PROFILE.to_owned(),
         ephemeral: false,
+        passphrase: None,
     }
 }
 
@@ -63,7 +64,7 @@ fn the_identity_stays_from_one_run_to_the_next_and_only_its_owner_can_read_it() 
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let folder = folder_of(data.path());
         assert_eq!(mode(&folder), 0o700);
-        for file in ["identity", "version", "lock"] {
+        for file in ["vault", "profile.1", "state.1", "version", "lock"] {
             assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
         }
     }
@@ -103,7 +104,7 @@ fn a_second_process_on_a_profile_is_refused_until_the_first_is_done() {
 #[test]
 fn a_folder_of_another_version_is_left_alone() {
     for (content, is_newer) in [
-        ("2\n", true),
+        ("3\n", true),
         ("4294967295", true),
         ("0\n", false),
         ("", false),
@@ -120,12 +121,119 @@ fn a_folder_of_another_version_is_left_alone() {
         fs::write(folder.join("identity"), "not ours to touch").unwrap();
         let before = snapshot(data.path());
         match Profile::open(options(data.path())).unwrap_err() {
-            ProfileError::Newer { supported: 1, .. } => assert!(is_newer, "{content:?}"),
+            ProfileError::Newer { supported: 2, .. } => assert!(is_newer, "{content:?}"),
             ProfileError::Damaged { .. } => assert!(!is_newer, "{content:?}"),
             other => panic!("{content:?}: {other}"),
         }
         assert_eq!(snapshot(data.path()), before, "{content:?}");
     }
+}
+
+/// A folder as format 1 had it: an identity, and the rooms that were entered.
+fn of_format_1(data_dir: &Path) -> Identity {
+    let folder = folder_of(data_dir);
+    fs::create_dir_all(&folder).unwrap();
+    let identity = Identity::generate(&mut UnwrapErr(SysRng));
+    fs::write(folder.join("version"), "1\n").unwrap();
+    fs::write(folder.join("identity"), identity::encode(&identity)).unwrap();
+    let (genesis, admin) = ("01".repeat(32), "03".repeat(32));
+    let server = "https://snug.example.org";
+    let rooms = format!(r#"[{{"server":"{server}","room":"den","genesis":"{genesis}","admin":"{admin}"}}]"#);
+    fs::write(folder.join("rooms"), rooms).unwrap();
+    #[cfg(unix)]
+    for file in ["identity", "rooms"] {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder.join(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    identity
+}
+
+#[test]
+fn a_folder_of_format_1_is_taken_over_and_its_files_go() {
+    for passphrase in [None, Some(Passphrase::parse("hunter2").unwrap())] {
+        let data = tempfile::tempdir().unwrap();
+        let identity = of_format_1(data.path());
+        let open = || {
+            Profile::open(ProfileOptions {
+                passphrase: passphrase.clone(),
+                ..options(data.path())
+            })
+        };
+        for _ in 0..2 {
+            let profile = open().unwrap();
+            assert_eq!(profile.identity().key(), identity.key());
+            assert_eq!(profile.pinned(&place(), &room("den")).unwrap().genesis, GENESIS);
+            let folder = folder_of(data.path());
+            assert!(!folder.join("identity").exists() && !folder.join("rooms").exists());
+            assert_eq!(fs::read(folder.join("version")).unwrap(), b"2\n");
+        }
+        let seed = *identity.to_seed().expose();
+        let hex = data_encoding::HEXLOWER.encode(&seed);
+        for (path, bytes) in snapshot(data.path()) {
+            let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+            assert!(
+                !holds(&seed) && !holds(hex.as_bytes()) && !holds(b"den"),
+                "{}",
+                path.display()
+            );
+        }
+        // A crash between the vault and the old files' end: they go the next time.
+        fs::write(folder_of(data.path()).join("identity"), identity::encode(&identity)).unwrap();
+        fs::write(folder_of(data.path()).join("version"), "1\n").unwrap();
+        assert_eq!(open().unwrap().identity().key(), identity.key());
+        assert!(!folder_of(data.path()).join("identity").exists());
+    }
+}
+
+#[test]
+fn only_the_passphrase_opens_a_profile_and_it_can_be_changed() {
+    let data = tempfile::tempdir().unwrap();
+    let with = |text: &str| {
+        Profile::open(ProfileOptions {
+            passphrase: Some(Passphrase::parse(text).unwrap()),
+            ..options(data.path())
+        })
+    };
+    let profile = with("first").unwrap();
+    assert!(!profile.was_made_without_passphrase());
+    let key = profile.identity().key();
+    drop(profile);
+    let before = snapshot(data.path());
+    assert!(matches!(
+        Profile::open(options(data.path())),
+        Err(ProfileError::Locked { .. })
+    ));
+    assert!(matches!(with("second"), Err(ProfileError::WrongPassphrase { .. })));
+    assert!(matches!(with(""), Err(ProfileError::WrongPassphrase { .. })));
+    assert_eq!(snapshot(data.path()), before, "a wrong passphrase changes nothing");
+
+    let profile = with("first").unwrap();
+    let second = Passphrase::parse("second").unwrap();
+    profile.vault().unwrap().change_passphrase(&second).unwrap();
+    drop(profile);
+    assert!(matches!(with("first"), Err(ProfileError::WrongPassphrase { .. })));
+    let profile = with("second").unwrap();
+    assert_eq!(profile.identity().key(), key);
+    profile.vault().unwrap().change_passphrase(&Passphrase::none()).unwrap();
+    drop(profile);
+    let profile = Profile::open(options(data.path())).unwrap();
+    assert_eq!(profile.identity().key(), key);
+}
+
+#[test]
+fn an_import_makes_a_profile_and_never_replaces_one() {
+    let data = tempfile::tempdir().unwrap();
+    let identity = || Identity::from_seed(&[7; 32]);
+    let profile = Profile::import(options(data.path()), identity()).unwrap();
+    assert_eq!(profile.identity().key(), identity().key());
+    drop(profile);
+    let other = Identity::from_seed(&[8; 32]);
+    let error = Profile::import(options(data.path()), other).unwrap_err();
+    assert!(matches!(error, ProfileError::HasIdentity { .. }), "{error}");
+    assert_eq!(
+        Profile::open(options(data.path())).unwrap().identity().key(),
+        identity().key()
+    );
 }
 
 #[test]
@@ -142,7 +250,7 @@ fn an_identity_without_a_version_is_never_taken_over() {
 #[test]
 fn a_damaged_identity_is_refused_and_kept() {
     let data = tempfile::tempdir().unwrap();
-    Profile::open(options(data.path())).unwrap();
+    of_format_1(data.path());
     let path = folder_of(data.path()).join("identity");
     let good = fs::read(&path).unwrap();
     let half = good.len() / 2;
@@ -169,7 +277,7 @@ fn a_damaged_identity_is_refused_and_kept() {
 fn an_identity_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let data = tempfile::tempdir().unwrap();
-    Profile::open(options(data.path())).unwrap();
+    of_format_1(data.path());
     let path = folder_of(data.path()).join("identity");
     for mode in [0o640, 0o604, 0o660] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -262,7 +370,7 @@ fn a_room_is_pinned_on_first_use_and_another_one_is_refused() {
 #[test]
 fn a_damaged_list_of_rooms_is_refused_and_kept() {
     let data = tempfile::tempdir().unwrap();
-    Profile::open(options(data.path())).unwrap();
+    of_format_1(data.path());
     let path = folder_of(data.path()).join("rooms");
     for bad in [
         "",

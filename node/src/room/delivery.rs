@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use snug_crypto::direct::{EpochVector, SenderVector};
-use snug_crypto::ids::{EpochId, LeafId};
+use snug_crypto::ids::{EpochId, FrameHash, LeafId};
 
 use super::timing::{KEPT_BYTES, KEPT_FRAMES, REPLY_BYTES};
 
@@ -38,51 +38,99 @@ impl Seen {
 #[derive(Default)]
 pub(super) struct Delivery {
     seen: BTreeMap<EpochId, BTreeMap<LeafId, Seen>>,
-    kept: BTreeMap<(EpochId, LeafId, u64), Kept>,
-    order: VecDeque<(EpochId, LeafId, u64)>,
+    kept: BTreeMap<FrameKey, Kept>,
+    order: VecDeque<FrameKey>,
     bytes: usize,
+    /// What was added and dropped since the last look.
+    fresh: Vec<FrameKey>,
+    dropped: Vec<FrameKey>,
 }
+
+/// An epoch, a sender in it, and which of its frames.
+pub(super) type FrameKey = (EpochId, LeafId, u64);
 
 struct Kept {
     bytes: Vec<u8>,
+    hash: FrameHash,
     at: Duration,
 }
 
 impl Delivery {
     /// Notes a frame that was opened (or is our own), and keeps its ciphertext.
-    pub(super) fn record(&mut self, epoch: EpochId, sender: LeafId, counter: u64, bytes: Vec<u8>, elapsed: Duration) {
+    pub(super) fn record(&mut self, key: FrameKey, hash: FrameHash, bytes: Vec<u8>, elapsed: Duration) {
+        let (epoch, sender, counter) = key;
         self.seen
             .entry(epoch)
             .or_default()
             .entry(sender)
             .or_default()
             .insert(counter);
-        let key = (epoch, sender, counter);
-        self.bytes += bytes.len();
-        if let Some(old) = self.kept.insert(key, Kept { bytes, at: elapsed }) {
-            self.bytes -= old.bytes.len();
-            return;
-        }
-        self.order.push_back(key);
+        self.fresh.push(key);
+        self.keep(key, hash, bytes, elapsed);
         while self.order.len() > KEPT_FRAMES || self.bytes > KEPT_BYTES {
             self.drop_oldest();
         }
     }
 
-    /// Forgets ciphertext older than `age`, and all of epochs that `keep` refuses.
-    pub(super) fn prune(&mut self, elapsed: Duration, age: Duration, keep: impl Fn(&EpochId) -> bool) {
+    fn keep(&mut self, key: FrameKey, hash: FrameHash, bytes: Vec<u8>, at: Duration) {
+        self.bytes += bytes.len();
+        if let Some(old) = self.kept.insert(key, Kept { bytes, hash, at }) {
+            self.bytes -= old.bytes.len();
+            return;
+        }
+        self.order.push_back(key);
+    }
+
+    /// What was added and dropped since this was asked last.
+    pub(super) fn take_journal(&mut self) -> (Vec<FrameKey>, Vec<FrameKey>) {
+        (std::mem::take(&mut self.fresh), std::mem::take(&mut self.dropped))
+    }
+
+    /// Ciphertext kept, its name, and since when.
+    pub(super) fn kept(&self, key: &FrameKey) -> Option<(&[u8], &FrameHash, Duration)> {
+        self.kept.get(key).map(|kept| (&kept.bytes[..], &kept.hash, kept.at))
+    }
+
+    /// Keeps ciphertext that was kept before; in order of age.
+    pub(super) fn restore(&mut self, key: FrameKey, hash: FrameHash, bytes: Vec<u8>, at: Duration) {
+        self.keep(key, hash, bytes, at);
+    }
+
+    /// Takes up what has arrived of a sender.
+    pub(super) fn resume(&mut self, epoch: EpochId, sender: LeafId, next: u64, missing: &[u64]) {
+        let first = missing.first().copied().unwrap_or(next);
+        let extra = (first..next)
+            .filter(|counter| missing.binary_search(counter).is_err())
+            .collect();
+        let seen = Seen { next: first, extra };
+        self.seen.entry(epoch).or_default().insert(sender, seen);
+    }
+
+    /// Forgets ciphertext older than `age`, and all of epochs that `keep` refuses. What `pinned` names stays.
+    pub(super) fn prune(
+        &mut self,
+        elapsed: Duration,
+        age: Duration,
+        keep: impl Fn(&EpochId) -> bool,
+        pinned: impl Fn(&FrameKey) -> bool,
+    ) {
+        let mut kept_on = Vec::new();
         while let Some(front) = self.order.front() {
             match self.kept.get(front) {
                 Some(kept) if elapsed.saturating_sub(kept.at) <= age => break,
+                Some(_) if pinned(front) => kept_on.extend(self.order.pop_front()),
                 _ => self.drop_oldest(),
             }
         }
+        kept_on.into_iter().rev().for_each(|key| self.order.push_front(key));
         self.seen.retain(|epoch, _| keep(epoch));
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(kept) = self.order.pop_front().and_then(|key| self.kept.remove(&key)) {
+        let Some(key) = self.order.pop_front() else { return };
+        if let Some(kept) = self.kept.remove(&key) {
             self.bytes -= kept.bytes.len();
+            self.dropped.push(key);
         }
     }
 
@@ -143,6 +191,8 @@ impl Delivery {
 mod tests {
     use super::*;
 
+    const HASH: FrameHash = FrameHash::from_bytes([9; 32]);
+
     fn leaf(byte: u8) -> LeafId {
         LeafId::from_bytes([byte; 16])
     }
@@ -152,15 +202,10 @@ mod tests {
         let epoch = EpochId::from_bytes([7; 32]);
         let (mut a, mut b) = (Delivery::default(), Delivery::default());
         for counter in 0..10 {
-            a.record(
-                epoch,
-                leaf(1),
-                counter,
-                vec![counter as u8; 300],
-                Duration::from_secs(counter),
-            );
+            let (key, frame) = ((epoch, leaf(1), counter), vec![counter as u8; 300]);
+            a.record(key, HASH, frame.clone(), Duration::from_secs(counter));
             if counter % 3 != 0 {
-                b.record(epoch, leaf(1), counter, vec![counter as u8; 300], Duration::ZERO);
+                b.record(key, HASH, frame, Duration::ZERO);
             }
         }
         assert!(b.has_gap(&epoch));
@@ -168,7 +213,7 @@ mod tests {
         assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0, 3, 6, 9]);
         assert!(b.missing(&[a.vector(epoch)]).is_empty());
         for counter in [0, 3, 6, 9] {
-            b.record(epoch, leaf(1), counter, vec![0; 300], Duration::ZERO);
+            b.record((epoch, leaf(1), counter), HASH, vec![0; 300], Duration::ZERO);
         }
         assert!(!b.has_gap(&epoch));
         assert!(a.missing(&[b.vector(epoch)]).is_empty());
@@ -179,7 +224,7 @@ mod tests {
         let epoch = EpochId::from_bytes([7; 32]);
         let mut log = Delivery::default();
         for counter in 0..40 {
-            log.record(epoch, leaf(1), counter, vec![0; 32 << 10], Duration::ZERO);
+            log.record((epoch, leaf(1), counter), HASH, vec![0; 32 << 10], Duration::ZERO);
         }
         let size: usize = log
             .missing(&[EpochVector { epoch, senders: vec![] }])
@@ -194,11 +239,20 @@ mod tests {
         let epoch = EpochId::from_bytes([7; 32]);
         let mut log = Delivery::default();
         for counter in 0..2_000 {
-            log.record(epoch, leaf(1), counter, vec![0; 32 << 10], Duration::from_secs(counter));
+            let key = (epoch, leaf(1), counter);
+            log.record(key, HASH, vec![0; 32 << 10], Duration::from_secs(counter));
         }
         assert!(log.bytes <= KEPT_BYTES);
-        log.prune(Duration::from_secs(2_100), Duration::from_secs(110), |_| true);
+        let pinned = |key: &FrameKey| key.2 == 1_980;
+        log.prune(Duration::from_secs(2_100), Duration::from_secs(110), |_| true, pinned);
+        assert_eq!(log.kept.len(), 11);
+        assert_eq!(log.bytes, 11 * (32 << 10));
+        log.prune(
+            Duration::from_secs(2_100),
+            Duration::from_secs(110),
+            |_| true,
+            |_| false,
+        );
         assert_eq!(log.kept.len(), 10);
-        assert_eq!(log.bytes, 10 * (32 << 10));
     }
 }

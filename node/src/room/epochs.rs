@@ -133,6 +133,26 @@ impl Epochs {
         self.held.get_mut(id).map(|held| &mut held.epoch)
     }
 
+    pub(super) fn held_epoch(&self, id: &EpochId) -> Option<&Epoch> {
+        self.held.get(id).map(|held| &held.epoch)
+    }
+
+    pub(super) fn all_held(&self) -> impl Iterator<Item = (&EpochId, &Held)> {
+        self.held.iter()
+    }
+
+    /// Ids of epochs that are dead, oldest first.
+    pub(super) fn graves(&self) -> impl Iterator<Item = &EpochId> {
+        self.graves.iter()
+    }
+
+    /// Takes up the id of an epoch that is dead.
+    pub(super) fn restore_grave(&mut self, id: EpochId) {
+        if self.dead.insert(id) {
+            self.graves.push_back(id);
+        }
+    }
+
     pub(super) fn by_tag(&self, tag: &FrameTag) -> Option<EpochId> {
         self.tags.get(tag).copied()
     }

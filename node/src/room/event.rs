@@ -40,8 +40,17 @@ pub enum RoomEvent {
     System(Notice),
     /// Something that the user should know of, and that does not stop the room.
     Warning(Warning),
+    /// A message of ours that nobody had is on its way again, under another id.
+    Resent {
+        /// The id that it had.
+        was: MessageId,
+        /// The one that it has now.
+        id: MessageId,
+    },
     /// We have left, as asked.
     Left,
+    /// We are offline, as asked.
+    Offline,
     /// The room was deleted; nothing more will come.
     Deleted,
     /// The room holds as many members as its policy allows; we were not let in.
@@ -66,6 +75,10 @@ pub struct Message {
     pub parents: Vec<[u8; 32]>,
     /// When its author says it was sent, milliseconds since 1970.
     pub sent_at_ms: u64,
+    /// Rises with each frame's messages: what [`super::Input::Told`] confirms.
+    pub serial: u64,
+    /// It was on its way to the user when an earlier run was killed, who may have seen it then. Everything else is told once.
+    pub again: bool,
 }
 
 /// A notice, the room's bot of old: computed by each member for itself, from what it can verify.

@@ -10,7 +10,7 @@ use rand::RngExt;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::{Bundle, DirectReply, DirectRequest, Wants};
 use snug_crypto::epoch::{Announcement, SealedBox, UnverifiedAnnouncement};
-use snug_crypto::ids::{EpochId, IdentityKey, OperationHash, PeerKey};
+use snug_crypto::ids::{EpochId, IdentityKey, LeafId, OperationHash, PeerKey};
 use snug_crypto::leaf::Record;
 use snug_crypto::operation::SignedOperation;
 use snug_crypto::wire::Writer;
@@ -20,7 +20,7 @@ use super::frames::Way;
 use super::timing::{
     AFTERMATH, COMPARE_INTERVAL, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES, REPLY_BYTES, RETELL_INTERVAL, SYNC_EPOCHS,
 };
-use super::{Now, Output, Phase, QueryId, RequestId, Room, Verdict};
+use super::{Now, Output, QueryId, RequestId, Room, Verdict};
 
 /// What a question was about, until its reply is here.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Question {
     Push,
     Compare {
         to: PeerKey,
+        /// The best epoch, and how much we had said in it by then: all of it is there if the digests are the same.
+        said: Option<(EpochId, u64)>,
     },
     Frames {
         to: PeerKey,
@@ -193,7 +195,8 @@ impl Room {
             self.questions.next_compare = now.elapsed + Duration::from_millis(wait);
             if let Some(to) = self.random_link() {
                 let digest = self.digest(now);
-                self.ask(to, DirectRequest::Compare { digest }, Question::Compare { to });
+                let said = self.said(now);
+                self.ask(to, DirectRequest::Compare { digest }, Question::Compare { to, said });
                 // The digest covers the best epoch alone, as members may rightly differ in the older ones.
                 let since = self.questions.epoch_since;
                 if since.is_some_and(|since| now.elapsed.saturating_sub(since) < AFTERMATH) {
@@ -208,6 +211,8 @@ impl Room {
             .epochs
             .newest_held(SYNC_EPOCHS)
             .into_iter()
+            // What came first is told first: it is what the rest names as parents.
+            .rev()
             .map(|id| self.delivery.vector(id))
             .collect();
         self.ask(to, DirectRequest::Frames { have }, Question::Frames { to });
@@ -266,7 +271,12 @@ impl Room {
                 operations,
                 epochs,
             } => self.answer_sync(&records, &operations, &epochs),
-            DirectRequest::Push(_) if self.phase == Phase::Left => DirectReply::Done,
+            DirectRequest::Push(_) if self.is_going() => DirectReply::Done,
+            DirectRequest::Push(bundle) if bundle == Bundle::default() => {
+                // Who pushes nothing is about to go: the last chance for its last words, until it is back.
+                self.ask_frames(from);
+                DirectReply::Done
+            }
             DirectRequest::Push(bundle) => {
                 self.take_all(from, bundle, now);
                 DirectReply::Done
@@ -274,7 +284,10 @@ impl Room {
             DirectRequest::Compare { digest } => DirectReply::Compare {
                 same: digest == self.digest(now),
             },
-            DirectRequest::Frames { have } => DirectReply::Frames(self.delivery.missing(&have)),
+            DirectRequest::Frames { have } => {
+                self.note_held(&have);
+                DirectReply::Frames(self.delivery.missing(&have))
+            }
             DirectRequest::Box { epoch, leaf } => DirectReply::Box(
                 self.epochs
                     .known(&epoch)
@@ -351,7 +364,18 @@ impl Room {
             }
             bundle.operations.push(wanted);
         }
+        let mut superseded: BTreeMap<LeafId, _> = self.members.superseded().map(|leaf| (leaf.id(), leaf)).collect();
         for (_, wanted) in self.epochs.announcements().filter(|(id, _)| epoch(id)) {
+            // Without the leaves of those who went since, nobody can read the epoch who wasn't there.
+            for member in wanted.announcement.members() {
+                if let Some(leaf) = superseded.remove(&member.leaf) {
+                    let record = Record::Leaf(Box::new(leaf.clone())).to_unverified();
+                    if !fits(record.encode().len()) {
+                        return (bundle, true);
+                    }
+                    bundle.records.push(record);
+                }
+            }
             let wanted = wanted.announcement.to_unverified();
             if !fits(wanted.encode().len()) {
                 return (bundle, true);
@@ -398,11 +422,14 @@ impl Room {
                     self.retell(to, now);
                 }
                 self.ask_frames(to);
+                self.ask_older_frames(to);
             }
-            (Question::Compare { to }, Some(DirectReply::Compare { same: false })) => {
+            (Question::Compare { to, .. }, Some(DirectReply::Compare { same: false })) => {
                 self.ask_sync(to);
             }
+            (Question::Compare { said, .. }, Some(DirectReply::Compare { same: true })) => self.note_all_held(said),
             (Question::Frames { to }, Some(DirectReply::Frames(frames))) => {
+                self.catching_up.confirm();
                 let full = frames.iter().map(Vec::len).sum::<usize>() > REPLY_BYTES / 2;
                 let mut taken = 0;
                 for frame in frames {

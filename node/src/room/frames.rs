@@ -80,20 +80,23 @@ impl Room {
         };
         match epoch.open(&bytes) {
             Ok(opened) => {
-                self.delivery
-                    .record(id, opened.sender, opened.counter, bytes, now.elapsed);
+                let key = (id, opened.sender, opened.counter);
+                self.delivery.record(key, opened.hash, bytes, now.elapsed);
+                let forgotten = Some(opened.sender) == self.own.leaf_id();
                 if let Some(leaf) = self.members.leaf(&opened.sender) {
                     let identity = leaf.identity();
                     self.members.heard(&identity, now.elapsed);
                 }
                 let tip = ParentRef { tag, hash: opened.hash };
                 self.timeline.tip(tip, &opened.parents);
-                let epochs = &self.epochs;
-                let mine = |parent: &ParentRef| epochs.by_tag(&parent.tag).is_some();
+                // While epochs may be missing that list us, a parent of one we can't place is waited for, too.
+                let (epochs, any) = (&self.epochs, self.is_catching_up(now));
+                let mine = |parent: &ParentRef| any || epochs.by_tag(&parent.tag).is_some();
                 let ready = self.timeline.insert(
                     Arrived {
                         epoch: id,
                         frame: opened,
+                        again: false,
                     },
                     mine,
                     now.elapsed,
@@ -102,6 +105,9 @@ impl Room {
                     self.questions.gap(now.elapsed);
                 }
                 self.show(ready, now);
+                if forgotten {
+                    self.meet_own_frame(now);
+                }
                 Verdict::Accept
             }
             Err(error) => match error.blame() {
@@ -133,11 +139,20 @@ impl Room {
     }
 
     fn show(&mut self, ready: Vec<Arrived>, now: Now) {
-        for Arrived { epoch, frame } in ready {
+        for Arrived { epoch, frame, again } in ready {
             let Some(leaf) = self.members.leaf(&frame.sender).cloned() else {
                 tracing::debug!(%epoch, "a frame of a leaf that is no longer known");
                 continue;
             };
+            // Contents of kinds that this version does not know are skipped: later versions add some.
+            if !frame
+                .contents
+                .iter()
+                .any(|content| matches!(content, Content::Text { .. }))
+            {
+                continue;
+            }
+            let serial = self.ledger.handed_on(epoch, &frame);
             let OpenedFrame {
                 parents,
                 hash,
@@ -145,7 +160,6 @@ impl Room {
                 ..
             } = frame;
             for (index, content) in contents.into_iter().enumerate() {
-                // Contents of kinds that this version does not know are skipped: later versions add some.
                 let Content::Text {
                     text,
                     reply_to,
@@ -161,6 +175,8 @@ impl Room {
                     reply_to,
                     parents: parents.iter().map(|parent| *parent.hash.as_bytes()).collect(),
                     sent_at_ms,
+                    serial,
+                    again,
                 };
                 self.event(RoomEvent::Message(message));
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snug_crypto::ids::{MessageId, PeerKey};
 
-use super::{GossipId, QueryId, RequestId, RoomEvent, Ticket, Verdict};
+use super::{Change, GossipId, QueryId, RequestId, RoomEvent, Ticket, Verdict};
 
 /// The two clocks, read by the caller.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,15 @@ pub enum Input {
         /// The message it answers.
         reply_to: Option<MessageId>,
     },
+    /// The user has seen all messages up to this one.
+    Told {
+        /// The last one's [`super::Message::serial`].
+        serial: u64,
+    },
     /// The user leaves for good.
     Leave,
+    /// The user goes offline: our membership stays, and what others say waits for us.
+    Offline,
     /// The time that [`super::Room::next_wake`] named has come.
     Tick,
 }
@@ -81,6 +88,8 @@ pub enum Input {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Output {
+    /// To be committed to disk, all of it or nothing, before anything that follows is done. First of its batch.
+    Persist(Vec<Change>),
     /// Publish to the mesh.
     Publish {
         /// A sealed frame.

@@ -15,6 +15,7 @@ use snug_crypto::ids::{EpochId, LeafId, PeerKey};
 use snug_crypto::kem::KemKey;
 use snug_crypto::leaf::Leaf;
 
+use super::delivery::FrameKey;
 use super::epochs::View;
 use super::exchange::Question;
 use super::issue::Situation;
@@ -121,6 +122,7 @@ impl Room {
         }
         let best = self.judge(now).best;
         self.recover(best, now);
+        self.catch_up(best, now);
         self.take_custody(best, now);
         if changed || now.elapsed >= self.next_prune {
             self.next_prune = now.elapsed + PRUNE_INTERVAL;
@@ -296,6 +298,8 @@ impl Room {
             return;
         }
         let mine = self.own.leaf_id();
+        // Of any other epoch than the best we only read what was said in it: what is wrong with it is no reason to begin anew.
+        let is_wanted = self.recovery.wanted == Some(id);
         let refused = |room: &mut Self| {
             if room.recovery.wanted == Some(id) {
                 room.recovery.refused.insert(from);
@@ -312,7 +316,9 @@ impl Room {
         };
         let Some(kem) = self.own.kem(&entry.kem_hash) else {
             // Sealed to a key that we no longer have: only a new incarnation helps.
-            self.recovery.since = Some(now.elapsed.saturating_sub(STUCK_AFTER));
+            if is_wanted {
+                self.recovery.since = Some(now.elapsed.saturating_sub(STUCK_AFTER));
+            }
             return;
         };
         match epoch::open_box(announcement, &sealed, kem, self.keys.psk()) {
@@ -325,7 +331,12 @@ impl Room {
                 match Epoch::new(secrets, announcement, &leaves) {
                     Ok(epoch) => {
                         self.epochs.hold(epoch, now.elapsed);
-                        self.recovery.stop();
+                        if is_wanted {
+                            self.recovery.stop();
+                        }
+                        if !is_wanted || self.catching_up.is_back() {
+                            self.ask_frames_of(&[id], from);
+                        }
                         self.entered(now);
                     }
                     Err(error) => {
@@ -347,7 +358,9 @@ impl Room {
                     self.event(RoomEvent::Warning(warning));
                 }
                 // For those whose boxes are good the epoch stays exact: only a new incarnation makes them want another.
-                self.rebirth(now);
+                if is_wanted {
+                    self.rebirth(now);
+                }
             }
             Err(BoxError::ServerFault | BoxError::NotForUs) => refused(self),
         }
@@ -442,10 +455,16 @@ impl Room {
             generation: self.keys.generation(),
             today: day(now.unix_ms),
         };
-        let keep = [judged.best, judged.send];
+        let mut keep = vec![judged.best, judged.send];
+        // What nobody else has is kept, and with it the keys that open it.
+        keep.extend(self.outbox.unheld_epochs().map(Some));
+        keep.dedup();
         self.epochs.prune(&view, now.elapsed, retention, &keep);
         let held: BTreeSet<EpochId> = self.epochs.newest_held(usize::MAX).into_iter().collect();
-        self.delivery.prune(now.elapsed, retention, |id| held.contains(id));
+        let mine = self.own.leaf_id();
+        let pinned = |(epoch, leaf, counter): &FrameKey| Some(*leaf) == mine && self.outbox.is_unheld(epoch, *counter);
+        self.delivery
+            .prune(now.elapsed, retention, |id| held.contains(id), pinned);
         self.members.prune_leaves(&self.epochs.named_leaves());
         self.members.prune_registers(now.unix_ms);
     }

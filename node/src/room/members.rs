@@ -12,7 +12,7 @@ use snug_crypto::leaf::{Leaf, Record};
 
 use snug_crypto::{kdf, label};
 
-use super::timing::{CLOCK_SKEW_MS, HEARD_HORIZON, MAX_LEAVES, MAX_REGISTERS, PRESENCE_STICKY};
+use super::timing::{CLOCK_SKEW_MS, HEARD_HORIZON, MAX_LEAVES, MAX_REGISTERS, MAX_SUPERSEDED, PRESENCE_STICKY};
 
 /// What merging a record did.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +82,11 @@ impl Members {
         let (mut equivocated, mut first) = (false, false);
         if let Some(register) = self.registers.get_mut(&identity) {
             let (known, new) = (register.record.seq(), record.seq());
-            if new < known || (new == known && register.digest == digest) {
+            if new < known {
+                self.keep_superseded(record);
+                return Merged::Known;
+            }
+            if new == known && register.digest == digest {
                 return Merged::Known;
             }
             if new == known {
@@ -115,6 +119,15 @@ impl Members {
             Merged::Equivocation { first }
         } else {
             Merged::New
+        }
+    }
+
+    /// A leaf that is no longer its identity's newest record: who was away needs it to read what its owner said before.
+    fn keep_superseded(&mut self, record: Record) {
+        if let Record::Leaf(leaf) = record
+            && self.leaves.len() < MAX_SUPERSEDED
+        {
+            self.leaves.entry(leaf.id()).or_insert(*leaf);
         }
     }
 
@@ -205,6 +218,53 @@ impl Members {
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
         self.registers.values().map(|register| &register.record)
+    }
+
+    /// Each identity's newest record, its digest, and whether it contradicted itself.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (&Record, &[u8; 32], bool)> {
+        self.registers
+            .values()
+            .map(|register| (&register.record, &register.digest, register.equivocated))
+    }
+
+    /// Leaves that are no longer their identity's newest record.
+    pub(super) fn superseded(&self) -> impl Iterator<Item = &Leaf> {
+        self.leaves.values().filter(
+            |leaf| !matches!(self.record(&leaf.identity()), Some(Record::Leaf(newest)) if newest.id() == leaf.id()),
+        )
+    }
+
+    /// How many leaves are known, superseded ones included.
+    pub(super) fn leaves_known(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// Takes up a record that was merged before; gives whose it is, and its digest.
+    pub(super) fn restore(&mut self, record: Record, equivocated: bool) -> (IdentityKey, [u8; 32]) {
+        let identity = record.identity();
+        let digest = kdf::hash(label::RECORD, &[&record.encode()]);
+        if let Record::Leaf(leaf) = &record {
+            self.leaves.insert(leaf.id(), (**leaf).clone());
+        }
+        let register = Register {
+            record,
+            digest,
+            equivocated,
+            heard: None,
+            unlinked: None,
+        };
+        self.registers.insert(identity, register);
+        self.version += 1;
+        (identity, digest)
+    }
+
+    /// Takes up a leaf that was superseded.
+    pub(super) fn restore_leaf(&mut self, leaf: Leaf) {
+        self.leaves.insert(leaf.id(), leaf);
+    }
+
+    pub(super) fn is_expired(&self, leaf: &Leaf, unix_ms: u64) -> bool {
+        self.expired(leaf, unix_ms)
     }
 
     /// Forgets superseded leaves that no epoch we keep names.

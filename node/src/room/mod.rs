@@ -12,6 +12,7 @@
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
 //! | `notices` | what people are told |
+//! | `state` | what rests on disk, and how it comes back |
 
 mod authority;
 mod delivery;
@@ -28,6 +29,7 @@ mod members;
 mod notices;
 mod outbox;
 mod own;
+mod state;
 mod timeline;
 mod timing;
 
@@ -55,12 +57,14 @@ use members::Members;
 use notices::Shown;
 use outbox::Outbox;
 use own::Own;
+use state::{CatchUp, Ledger};
 use timeline::Timeline;
 
 pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
 pub use ids::{GossipId, QueryId, RequestId, Ticket, Verdict};
 pub use io::{Input, Now, Output, SendRefused};
 pub use snug_crypto::operation::Role;
+pub use state::{Change, Stored};
 
 /// What a room is made from, after the capsule was opened.
 pub struct RoomConfig {
@@ -80,6 +84,8 @@ pub struct RoomConfig {
     pub admin: Option<AdminKey>,
     /// How long our leaf outlives our last renewal, in seconds; at most the policy's grace counts.
     pub grace_s: u32,
+    /// Whether it says what to keep: see [`Output::Persist`].
+    pub persist: bool,
 }
 
 /// One member's side of one room.
@@ -96,6 +102,7 @@ pub struct Room {
     epochs: Epochs,
     issuing: Issuing,
     recovery: Recovery,
+    catching_up: CatchUp,
     custody: Custody,
     delivery: Delivery,
     timeline: Timeline,
@@ -103,6 +110,7 @@ pub struct Room {
     unopened: Unopened,
     questions: Questions,
     shown: Shown,
+    ledger: Ledger,
     judgement: Option<Judgement>,
     next_prune: Duration,
     /// What is to be done, until `handle` hands it over.
@@ -120,6 +128,8 @@ enum Phase {
     In,
     /// We left, and still answer what others missed of what we said.
     Left,
+    /// We go, and come back: the same, without a word of ours.
+    Offline,
     /// The room was deleted, or we were not let in: nothing more is done.
     Over,
 }
@@ -165,6 +175,7 @@ impl Room {
             epochs: Epochs::default(),
             issuing: Issuing::default(),
             recovery: Recovery::default(),
+            catching_up: CatchUp::default(),
             custody: Custody::default(),
             delivery: Delivery::default(),
             timeline: Timeline::default(),
@@ -172,6 +183,7 @@ impl Room {
             unopened: Unopened::default(),
             questions: Questions::new(now.elapsed),
             shown: Shown::default(),
+            ledger: Ledger::new(config.persist),
             judgement: None,
             next_prune: now.elapsed,
             out: VecDeque::new(),
@@ -187,7 +199,8 @@ impl Room {
     /// Takes what happened; appends what is to be done to `out`.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::Request { from, id, bytes } if self.phase == Phase::Left => self.on_request(from, id, &bytes, now),
+            Input::Told { serial } => self.ledger.told(serial),
+            Input::Request { from, id, bytes } if self.is_going() => self.on_request(from, id, &bytes, now),
             Input::Gossip { id, .. } if self.is_over() => {
                 self.out.push_back(Output::Verdict {
                     id,
@@ -210,16 +223,26 @@ impl Room {
             Input::Tombstone { bytes } => self.on_tombstone(&bytes),
             Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
             Input::Leave => self.leave(now),
+            Input::Offline => self.go_offline(),
             Input::Tick => {}
         }
         if !self.is_over() {
             self.settle(now);
         }
+        // Before all else: what leaves this room must be on disk by then.
+        let changes = self.changes(now);
+        if !changes.is_empty() {
+            out.push(Output::Persist(changes));
+        }
         out.extend(self.out.drain(..));
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Left | Phase::Over)
+        self.is_going() || self.phase == Phase::Over
+    }
+
+    fn is_going(&self) -> bool {
+        matches!(self.phase, Phase::Left | Phase::Offline)
     }
 
     /// What follows from the state and the time, whatever the input was.
@@ -241,8 +264,9 @@ impl Room {
             self.own.next_wake(now),
             self.issue_due(now),
             self.recovery.next_wake(),
+            self.catching_up.next_wake(),
             self.custody.next_wake(now.elapsed),
-            self.outbox.next_wake(),
+            self.outbox.next_wake().filter(|_| !self.catching_up.is_in_doubt()),
             self.timeline.next_release(),
             self.questions.next_wake(),
             self.members.next_presence_change(now.elapsed),

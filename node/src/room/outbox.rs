@@ -1,32 +1,157 @@
 //! Messages on their way out: they wait for an epoch that we can send under, and briefly for one that includes those who just joined.
+//!
+//! What was sealed is remembered until somebody else is known to have it: what was said to an empty room goes out again, sealed anew, when
+//! somebody appears, and so does what a lost state made unreadable. Nothing is dropped in silence.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use snug_crypto::bounds::MAX_TEXT_BYTES;
 use snug_crypto::content::Content;
+use snug_crypto::direct::EpochVector;
 use snug_crypto::frame::ParentRef;
-use snug_crypto::ids::{EpochId, MessageId};
+use snug_crypto::ids::{EpochId, LeafId, MessageId};
 
 use super::timing::{MAX_OUTBOX, SEND_HOLD};
-use super::{Now, Output, Room, SendRefused, Ticket};
+use super::{Now, Output, Room, RoomEvent, SendRefused, Ticket};
 
-/// What waits.
+/// What waits, and what is not known to have arrived.
 #[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
+    next_number: u64,
+    /// By epoch and counter: ours, and nobody else is known to have it. The newest.
+    unheld: BTreeMap<(EpochId, u64), Unheld>,
+    /// Whether `unheld` changed since the last look.
+    changed: bool,
 }
 
 struct Waiting {
-    ticket: Ticket,
+    /// Names it at rest.
+    number: u64,
+    /// Who asked for it, in this run.
+    ticket: Option<Ticket>,
+    /// The id under which it was sent in vain.
+    was: Option<MessageId>,
     content: Content,
     since: Duration,
+}
+
+/// A message that was sealed, and that may have reached nobody.
+pub(super) struct Unheld {
+    pub(super) content: Content,
+    pub(super) id: MessageId,
 }
 
 impl Outbox {
     /// When the oldest message stops waiting for the others.
     pub(super) fn next_wake(&self) -> Option<Duration> {
         self.waiting.front().map(|waiting| waiting.since + SEND_HOLD)
+    }
+
+    fn push(&mut self, ticket: Option<Ticket>, was: Option<MessageId>, content: Content, since: Duration) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.waiting.push_back(Waiting {
+            number,
+            ticket,
+            was,
+            content,
+            since,
+        });
+    }
+
+    /// What waits: its number, since when, and what it says.
+    pub(super) fn queued(&self) -> impl Iterator<Item = (u64, Duration, &Content)> {
+        self.waiting
+            .iter()
+            .map(|waiting| (waiting.number, waiting.since, &waiting.content))
+    }
+
+    pub(super) fn unheld(&self) -> impl Iterator<Item = (&(EpochId, u64), &Unheld)> {
+        self.unheld.iter()
+    }
+
+    /// Whether what is unheld changed since this was asked last.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Takes up what waited in an earlier run.
+    pub(super) fn restore(&mut self, number: u64, content: Content, since: Duration) {
+        self.next_number = self.next_number.max(number + 1);
+        let waiting = Waiting {
+            number,
+            ticket: None,
+            was: None,
+            content,
+            since,
+        };
+        let at = self.waiting.partition_point(|other| other.number < number);
+        self.waiting.insert(at, waiting);
+    }
+
+    /// Takes up what an earlier run sealed.
+    pub(super) fn restore_unheld(&mut self, at: (EpochId, u64), unheld: Unheld) {
+        self.unheld.insert(at, unheld);
+    }
+
+    fn sealed(&mut self, at: (EpochId, u64), unheld: Unheld) {
+        self.unheld.insert(at, unheld);
+        self.changed = true;
+        // Its ciphertext is kept for others all the same.
+        if self.unheld.len() > MAX_OUTBOX {
+            let others = self.unheld.keys().find(|other| other.0 != at.0).copied();
+            match others {
+                Some(other) => drop(self.unheld.remove(&other)),
+                None => drop(self.unheld.pop_first()),
+            }
+        }
+    }
+
+    /// Whether a frame of ours is known to nobody else.
+    pub(super) fn is_unheld(&self, epoch: &EpochId, counter: u64) -> bool {
+        self.unheld.contains_key(&(*epoch, counter))
+    }
+
+    /// Epochs with frames of ours that nobody else is known to have.
+    pub(super) fn unheld_epochs(&self) -> impl Iterator<Item = EpochId> {
+        self.unheld.keys().map(|(epoch, _)| *epoch)
+    }
+
+    /// Somebody has these frames of ours.
+    fn held(&mut self, epoch: EpochId, has: impl Fn(u64) -> bool) {
+        let before = self.unheld.len();
+        self.unheld.retain(|(of, counter), _| *of != epoch || !has(*counter));
+        self.changed |= self.unheld.len() != before;
+    }
+
+    /// Sends all again that nobody is known to have, before what waits.
+    pub(super) fn requeue_all(&mut self) {
+        let unheld = std::mem::take(&mut self.unheld);
+        self.requeue(unheld);
+    }
+
+    fn requeue(&mut self, unheld: BTreeMap<(EpochId, u64), Unheld>) {
+        if unheld.is_empty() {
+            return;
+        }
+        self.changed = true;
+        let later = std::mem::take(&mut self.waiting);
+        for Unheld { content, id } in unheld.into_values() {
+            self.push(None, Some(id), content, Duration::ZERO);
+        }
+        // Their numbers rise as well: that is their order in the next run.
+        for waiting in later {
+            let Waiting {
+                ticket,
+                was,
+                content,
+                since,
+                ..
+            } = waiting;
+            self.push(ticket, was, content, since);
+        }
     }
 }
 
@@ -54,34 +179,92 @@ impl Room {
             reply_to,
             sent_at_ms: now.unix_ms,
         };
-        self.outbox.waiting.push_back(Waiting {
-            ticket,
-            content,
-            since: now.elapsed,
-        });
+        self.outbox.push(Some(ticket), None, content, now.elapsed);
     }
 
     /// Sends what may go: at once under an exact epoch, else when the oldest has waited long enough.
     pub(super) fn flush_outbox(&mut self, now: Now) {
+        if self.outbox.waiting.is_empty() && self.outbox.unheld.is_empty() {
+            return;
+        }
+        // Who comes back to an empty room waits for somebody to say whether anything was sent since.
+        if self.catching_up.is_in_doubt() {
+            return;
+        }
+        let judged = self.judge(now);
+        let Some(epoch) = judged.send else { return };
+        if judged.send_exact {
+            self.requeue_soliloquies(epoch);
+        }
         let Some(oldest) = self.outbox.waiting.front().map(|waiting| waiting.since) else {
             return;
         };
-        let judged = self.judge(now);
-        let Some(epoch) = judged.send else { return };
         if !judged.send_exact && now.elapsed.saturating_sub(oldest) < SEND_HOLD {
             return;
         }
         while let Some(waiting) = self.outbox.waiting.pop_front() {
             let result = self.seal(epoch, &waiting.content, now);
-            self.out.push_back(Output::Sent {
-                ticket: waiting.ticket,
-                result,
-            });
+            if let (Some(was), Ok(id)) = (waiting.was, &result) {
+                self.event(RoomEvent::Resent { was, id: *id });
+            }
+            if let Some(ticket) = waiting.ticket {
+                self.out.push_back(Output::Sent { ticket, result });
+            }
+        }
+    }
+
+    /// What was said in an epoch of nobody but us goes out again once somebody is here to hear it.
+    fn requeue_soliloquies(&mut self, send: EpochId) {
+        let members = |id: &EpochId| {
+            self.epochs
+                .known(id)
+                .map_or(0, |known| known.announcement.members().len())
+        };
+        if members(&send) < 2 {
+            return;
+        }
+        let alone: Vec<(EpochId, u64)> = (self.outbox.unheld.keys())
+            .filter(|(epoch, _)| members(epoch) == 1)
+            .copied()
+            .collect();
+        let mut soliloquies = BTreeMap::new();
+        for at in alone {
+            soliloquies.extend(self.outbox.unheld.remove(&at).map(|unheld| (at, unheld)));
+        }
+        self.outbox.requeue(soliloquies);
+    }
+
+    /// A peer says what it has: what of it is ours has arrived.
+    pub(super) fn note_held(&mut self, have: &[EpochVector]) {
+        let Some(mine) = self.own.leaf_id().filter(|_| !self.outbox.unheld.is_empty()) else {
+            return;
+        };
+        for vector in have {
+            let ours = vector.senders.iter().find(|sender| sender.leaf == mine);
+            if let Some(ours) = ours {
+                self.outbox.held(vector.epoch, |counter| {
+                    counter < ours.next || ours.extra.contains(&counter)
+                });
+            }
+        }
+    }
+
+    /// The best epoch, and how much we have said in it.
+    pub(super) fn said(&self, now: Now) -> Option<(EpochId, u64)> {
+        let best = self.judge(now).best?;
+        let progress = self.epochs.held_epoch(&best)?.progress(&self.own.leaf_id()?)?;
+        Some((best, progress.next))
+    }
+
+    /// A peer has all that we had said in an epoch.
+    pub(super) fn note_all_held(&mut self, said: Option<(EpochId, u64)>) {
+        if let Some((epoch, next)) = said {
+            self.outbox.held(epoch, |counter| counter < next);
         }
     }
 
     fn seal(&mut self, id: EpochId, content: &Content, now: Now) -> Result<MessageId, SendRefused> {
-        let mine = self.own.leaf_id().ok_or(SendRefused::Closed)?;
+        let mine: LeafId = self.own.leaf_id().ok_or(SendRefused::Closed)?;
         let parents = self.timeline.tips();
         let epoch = self.epochs.held_mut(&id).ok_or(SendRefused::Closed)?;
         let tag = epoch.tag();
@@ -95,9 +278,16 @@ impl Room {
             )
             .map_err(|_| SendRefused::TooLong { max: MAX_TEXT_BYTES })?;
         self.timeline.sent(ParentRef { tag, hash: sealed.hash });
+        let key = (id, mine, sealed.counter);
         self.delivery
-            .record(id, mine, sealed.counter, sealed.bytes.clone(), now.elapsed);
+            .record(key, sealed.hash, sealed.bytes.clone(), now.elapsed);
+        let message = MessageId::of(&sealed.hash, 0);
+        let unheld = Unheld {
+            content: content.clone(),
+            id: message,
+        };
+        self.outbox.sealed((id, sealed.counter), unheld);
         self.out.push_back(Output::Publish { bytes: sealed.bytes });
-        Ok(MessageId::of(&sealed.hash, 0))
+        Ok(message)
     }
 }

@@ -10,6 +10,7 @@ use snug_crypto::ids::LeafId;
 use snug_crypto::kem::KemSecret;
 use snug_crypto::leaf::{Leaf, LeafParams, LeafSecrets, Leave, Record};
 use snug_crypto::operation::{Author, Operation, Role, SignedOperation};
+use snug_crypto::rest::OwnAtRest;
 
 use super::members::Merged;
 use super::timing::{DAY_MS, JOIN_PATIENCE, RENEW_SHARE, SYNC_PATIENCE};
@@ -36,6 +37,10 @@ pub(super) struct Own {
     secrets: LeafSecrets,
     old_kems: Vec<([u8; 32], KemSecret)>,
     incarnation: u32,
+    /// The number of the leaf that an earlier run published last with these secrets.
+    resumed: Option<u64>,
+    /// Whether something of it changed since the last look.
+    changed: bool,
     /// The published leaf.
     leaf: Option<Leaf>,
     /// Whether introductions were looked for, and how many were found.
@@ -65,6 +70,8 @@ impl Own {
             old_kems: Vec::new(),
             // Seconds since 1970: above that of any earlier run, unless the clock was set back, which the first sync mends.
             incarnation: u32::try_from(now.unix_ms / 1_000).unwrap_or(u32::MAX - 1),
+            resumed: None,
+            changed: true,
             leaf: None,
             introduced: None,
             publish_by: now.elapsed + JOIN_PATIENCE,
@@ -100,6 +107,31 @@ impl Own {
 
     pub(super) fn leaf_id(&self) -> Option<LeafId> {
         self.leaf.as_ref().map(Leaf::id)
+    }
+
+    /// Takes up the secrets of an earlier run, whose last leaf had this number.
+    pub(super) fn resume(&mut self, own: &OwnAtRest, seq: u64) {
+        self.secrets = own.secrets();
+        self.old_kems = own.old_kems().map(|kem| (kem.public().hash(), kem)).collect();
+        self.incarnation = own.incarnation();
+        self.resumed = Some(seq);
+    }
+
+    pub(super) fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    pub(super) fn old_kems(&self) -> impl Iterator<Item = &KemSecret> {
+        self.old_kems.iter().map(|(_, kem)| kem)
+    }
+
+    /// Whether secrets or incarnation may have changed since this was asked last.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced
     }
 
     pub(super) fn secrets(&self) -> &LeafSecrets {
@@ -163,8 +195,16 @@ impl Room {
             self.phase = Phase::Over;
             return self.event(RoomEvent::Full { max });
         }
-        if let Some(old) = self.members.record(&self.me) {
-            self.own.incarnation = self.own.incarnation.max(old.incarnation().saturating_add(1));
+        // Only if nobody knows of a later one is the state at hand the newest there is.
+        let newest = self.members.record(&self.me);
+        let resumes = self.own.resumed.is_some() && newest.is_some_and(|newest| Some(newest.seq()) == self.own.resumed);
+        if !resumes {
+            if let Some(old) = newest {
+                self.own.incarnation = self.own.incarnation.max(old.incarnation().saturating_add(1));
+            }
+            if self.own.resumed.is_some() {
+                self.lose_state();
+            }
         }
         self.publish_leaf(now);
         self.appoint();
@@ -173,6 +213,7 @@ impl Room {
 
     /// Signs our leaf anew and tells everybody.
     pub(super) fn publish_leaf(&mut self, now: Now) {
+        self.own.changed = true;
         let last = self.members.record(&self.me).map_or(0, Record::seq);
         let params = LeafParams {
             name: self.own.name.clone(),
@@ -255,6 +296,7 @@ impl Room {
         let current = self.own.secrets.kem.public().hash();
         if self.epochs.holds_boxed_to(&id, &current) {
             self.own.old_kems.retain(|(hash, _)| wanted.contains(hash));
+            self.own.changed = true;
         }
     }
 
@@ -266,12 +308,32 @@ impl Room {
         self.publish_leaf(now);
     }
 
+    /// What we took up is older than what others have of us: counters were used since, so nothing more is said under these secrets, and
+    /// what nobody is known to have is said again.
+    fn lose_state(&mut self) {
+        tracing::warn!("the stored state of this room is older than what others know; a new incarnation begins");
+        self.own.secrets = LeafSecrets::generate(&mut self.rng);
+        self.own.old_kems.clear();
+        self.outbox.requeue_all();
+    }
+
+    /// A frame of ours that we never sent, signed by our own key.
+    pub(super) fn meet_own_frame(&mut self, now: Now) {
+        if self.phase == Phase::In {
+            self.own.incarnation = self.own.incarnation.saturating_add(1);
+            self.lose_state();
+            self.publish_leaf(now);
+        }
+    }
+
     /// Somebody's record of our own identity was merged, and it isn't the one we published.
     pub(super) fn meet_own_record(&mut self, now: Now) {
         let (Some(record), Some(mine)) = (self.members.record(&self.me), self.own.leaf_id()) else {
             return;
         };
-        if matches!(record, Record::Leaf(leaf) if leaf.id() == mine) {
+        // A later one under our own incarnation: another run, or another copy of our state.
+        let published = self.own.leaf.as_ref().map_or(0, Leaf::seq);
+        if matches!(record, Record::Leaf(leaf) if leaf.id() == mine && leaf.seq() <= published) {
             return;
         }
         let (incarnation, seq) = (record.incarnation(), record.seq());
@@ -287,7 +349,17 @@ impl Room {
             }
         }
         self.own.incarnation = self.own.incarnation.max(incarnation);
+        self.outbox.requeue_all();
         self.rebirth(now);
+    }
+
+    /// Goes offline: membership stays. A push of nothing tells the links to fetch what they lack of us while we are still here.
+    pub(super) fn go_offline(&mut self) {
+        if self.phase == Phase::In {
+            self.push_to_links(&[], &[], &[]);
+        }
+        self.phase = Phase::Offline;
+        self.event(RoomEvent::Offline);
     }
 
     /// Leaves for good: a signed Leave by every way we have.

@@ -17,6 +17,8 @@ const MAX_WAITING: usize = 512;
 pub(super) struct Arrived {
     pub(super) epoch: EpochId,
     pub(super) frame: OpenedFrame,
+    /// Whether an earlier run was about to show it when it was killed.
+    pub(super) again: bool,
 }
 
 /// Causal order by the parents that frames name.
@@ -88,6 +90,30 @@ impl Timeline {
     /// The parents of the next frame.
     pub(super) fn tips(&self) -> Vec<ParentRef> {
         self.tips.iter().copied().collect()
+    }
+
+    /// Takes up the latest frames.
+    pub(super) fn restore_tips(&mut self, tips: &[ParentRef]) {
+        self.tips = tips.iter().copied().collect();
+    }
+
+    /// A frame that an earlier run showed.
+    pub(super) fn was_shown(&mut self, hash: FrameHash) {
+        self.show(hash);
+    }
+
+    /// A frame that an earlier run opened and didn't show: with the next look, behind those of its parents that wait with it.
+    pub(super) fn wait(&mut self, arrived: Arrived, elapsed: Duration) {
+        let others: BTreeSet<FrameHash> = self.waiting.iter().map(|(_, _, other)| other.frame.hash).collect();
+        let unmet = (arrived.frame.parents.iter().map(|parent| parent.hash))
+            .filter(|hash| others.contains(hash) && !self.shown.contains(hash))
+            .collect();
+        self.waiting.push_back((elapsed + CAUSAL_HOLD, unmet, arrived));
+    }
+
+    /// Frames that wait for their parents.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Arrived> {
+        self.waiting.iter().map(|(_, _, arrived)| arrived)
     }
 
     /// Whether some frame waits for a parent: something is missing.

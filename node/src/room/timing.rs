@@ -66,6 +66,8 @@ pub(super) const CUSTODIANS: usize = 8;
 pub(super) const CUSTODIANS_WANTED: usize = 3;
 /// Leaves kept at most: twice the largest room.
 pub(super) const MAX_REGISTERS: usize = 2_048;
+/// Leaves kept at most, with those that epochs of earlier days name: what is superseded and named by no epoch goes within a minute.
+pub(super) const MAX_SUPERSEDED: usize = 2 * MAX_REGISTERS;
 /// Ends of memberships kept at most; the oldest go first.
 pub(super) const MAX_LEAVES: usize = 1_024;
 /// Operations kept at most: what a capsule's log of 64 KiB holds.
@@ -82,8 +84,9 @@ pub(super) const CUSTODY_RETRY: Duration = Duration::from_secs(1);
 pub(super) const CUSTODY_RETRY_MAX: Duration = Duration::from_secs(60);
 /// Announcements kept at most; the least useful go first.
 pub(super) const MAX_ANNOUNCEMENTS: usize = 64;
-/// Announcements of one issuer kept at most, so that one member can't crowd out the others' epochs.
-pub(super) const MAX_ANNOUNCEMENTS_PER_ISSUER: usize = 8;
+/// Announcements of one issuer kept at most, so that one member can't crowd out the others' epochs; enough that what an honest one issued
+/// while members came and went is still there for those who slept.
+pub(super) const MAX_ANNOUNCEMENTS_PER_ISSUER: usize = 32;
 /// Ids of erased or disqualified epochs remembered at most: what was erased must not be reopened while others still announce it.
 pub(super) const MAX_GRAVES: usize = 4_096;
 /// Between two looks at who is present, when nothing else changed.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use snug::room::{GossipId, Input, Now, Output, QueryId, RequestId, Room, RoomConfig, RoomEvent, Ticket, Verdict};
+use snug::room::{
+    Change, GossipId, Input, Now, Output, QueryId, RequestId, Room, RoomConfig, RoomEvent, Ticket, Verdict,
+};
 use snug_crypto::AdminKey;
 use snug_crypto::direct::DirectRequest;
 use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
@@ -17,6 +19,7 @@ use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::identity::{Identity, TransportKey};
 use snug_crypto::ids::{EpochId, PeerKey};
 use snug_crypto::names::{RoomId, RoomKey};
+use snug_crypto::rest::RestBytes;
 
 /// The wall clock at the start of every world.
 const EPOCH_MS: u64 = 1_800_000_000_000;
@@ -46,6 +49,15 @@ pub struct Node {
     pub sent: Vec<(Ticket, bool)>,
     pub verdicts: BTreeMap<&'static str, usize>,
     pub alive: bool,
+    /// What it has committed: all that is left of it when it is killed.
+    pub disk: BTreeMap<Vec<u8>, RestBytes>,
+    /// Bytes that it has committed in all, and in how many commits.
+    pub written: (usize, usize),
+    name: String,
+    seed: [u8; 32],
+    admin: bool,
+    /// Counts its runs: what was on its way to an earlier one is lost.
+    run: u64,
     wake: Option<Duration>,
     seen: BTreeSet<Vec<u8>>,
     published: Vec<u8>,
@@ -76,7 +88,8 @@ pub struct World {
     pub weather: Weather,
     links: BTreeSet<(usize, usize)>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
-    arrivals: BTreeMap<u64, Arrival>,
+    /// What arrives, and at which of its receiver's runs.
+    arrivals: BTreeMap<u64, (u64, Arrival)>,
     requests: BTreeMap<(usize, RequestId), (usize, QueryId)>,
     next: u64,
     rng: StdRng,
@@ -86,6 +99,17 @@ pub struct World {
     admin: [u8; 32],
     /// Questions that members have asked of each other.
     pub questions: usize,
+    /// Members keep what they are told to, and can come back.
+    pub persist: bool,
+    /// How likely each batch of outputs is a member's last.
+    pub crash: f64,
+    /// How likely a front end confirms a message only with the next one.
+    pub slow_to_tell: f64,
+    texts: BTreeMap<Ticket, String>,
+    /// Members that crashed and have not come back.
+    pub crashed: Vec<usize>,
+    /// All frames that were ever published.
+    pub frames: BTreeSet<Vec<u8>>,
 }
 
 impl World {
@@ -119,6 +143,12 @@ impl World {
             room_key,
             admin,
             questions: 0,
+            persist: false,
+            crash: 0.0,
+            slow_to_tell: 0.0,
+            texts: BTreeMap::new(),
+            crashed: Vec::new(),
+            frames: BTreeSet::new(),
         }
     }
 
@@ -153,21 +183,8 @@ impl World {
     }
 
     fn add_member(&mut self, name: &str, identity_seed: [u8; 32], admin: Option<AdminKey>) -> usize {
-        let identity = Identity::from_seed(&identity_seed);
-        let transport = TransportKey::generate(&mut self.rng);
-        let keys = self.keys();
-        let peer = transport.peer_key();
-        let config = RoomConfig {
-            genesis: self.genesis.clone(),
-            keys,
-            log: Vec::new(),
-            identity,
-            transport,
-            name: name.to_owned(),
-            admin,
-            grace_s: 900,
-        };
-        let room = Room::new(config, self.clock(), StdRng::from_rng(&mut self.rng));
+        let is_admin = admin.is_some();
+        let (room, peer) = self.begin(name, identity_seed, admin, &BTreeMap::new());
         self.nodes.push(Node {
             room,
             peer,
@@ -175,11 +192,65 @@ impl World {
             sent: Vec::new(),
             verdicts: BTreeMap::new(),
             alive: true,
+            disk: BTreeMap::new(),
+            written: (0, 0),
+            name: name.to_owned(),
+            seed: identity_seed,
+            admin: is_admin,
+            run: 0,
             wake: None,
             seen: BTreeSet::new(),
             published: Vec::new(),
         });
         self.nodes.len() - 1
+    }
+
+    fn begin(
+        &mut self,
+        name: &str,
+        identity_seed: [u8; 32],
+        admin: Option<AdminKey>,
+        disk: &BTreeMap<Vec<u8>, RestBytes>,
+    ) -> (Room, PeerKey) {
+        let transport = TransportKey::generate(&mut self.rng);
+        let peer = transport.peer_key();
+        let config = RoomConfig {
+            genesis: self.genesis.clone(),
+            keys: self.keys(),
+            log: Vec::new(),
+            identity: Identity::from_seed(&identity_seed),
+            transport,
+            name: name.to_owned(),
+            admin,
+            grace_s: 900,
+            persist: self.persist,
+        };
+        let stored: Vec<_> = disk.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let (room, _) = Room::restore(config, &stored, self.clock(), StdRng::from_rng(&mut self.rng));
+        (room, peer)
+    }
+
+    /// Starts a node again from what it had committed; it knows nobody yet.
+    pub fn restart(&mut self, node: usize) {
+        assert!(!self.nodes[node].alive);
+        let (name, seed) = (self.nodes[node].name.clone(), self.nodes[node].seed);
+        let admin = self.nodes[node].admin.then(|| AdminKey::from_seed(&self.admin));
+        let disk = self.nodes[node].disk.clone();
+        let (room, peer) = self.begin(&name, seed, admin, &disk);
+        let again = &mut self.nodes[node];
+        (again.room, again.peer, again.alive, again.wake) = (room, peer, true, None);
+        again.run += 1;
+        again.seen.clear();
+        self.requests.retain(|(other, _), _| *other != node);
+        self.crashed.retain(|other| *other != node);
+        self.input(node, Input::Tick);
+    }
+
+    /// Goes offline in order: membership stays.
+    pub fn offline(&mut self, node: usize) {
+        self.input(node, Input::Offline);
+        self.run(Duration::from_millis(50));
+        self.kill(node);
     }
 
     /// Enters a node: it finds everybody that is alive, and links come up.
@@ -229,6 +300,7 @@ impl World {
     pub fn send(&mut self, node: usize, text: &str) {
         let ticket = Ticket(self.next);
         self.next += 1;
+        self.texts.insert(ticket, text.to_owned());
         self.input(
             node,
             Input::Send {
@@ -316,11 +388,11 @@ impl World {
         let Some(Reverse((at, key, node))) = self.queue.pop() else {
             return false;
         };
-        let Some(arrival) = self.arrivals.remove(&key) else {
+        let Some((run, arrival)) = self.arrivals.remove(&key) else {
             return true;
         };
         self.now = self.now.max(at);
-        if !self.nodes[node].alive {
+        if !self.nodes[node].alive || self.nodes[node].run != run {
             if let Arrival::Request { from, query, .. } = arrival {
                 let delay = self.delay();
                 self.schedule(delay, from, Arrival::Response { query, bytes: None });
@@ -374,8 +446,24 @@ impl World {
         let mut out = Vec::new();
         let now = self.clock();
         self.nodes[node].room.handle(input, now, &mut out);
+        if self.crash > 0.0 && self.rng.random_bool(self.crash) {
+            // Anywhere: before the commit, after it, or between two of the outputs that follow.
+            out.truncate(self.rng.random_range(0..=out.len()));
+            out.into_iter().for_each(|output| self.carry_out(node, output));
+            self.crashed.push(node);
+            return self.kill(node);
+        }
+        let mut told = None;
         for output in out {
+            if let Output::Event(RoomEvent::Message(message)) = &output {
+                told = Some(message.serial);
+            }
             self.carry_out(node, output);
+        }
+        if let Some(serial) = told.filter(|_| self.persist)
+            && !self.rng.random_bool(self.slow_to_tell)
+        {
+            return self.input(node, Input::Told { serial });
         }
         let wake = self.nodes[node]
             .room
@@ -391,7 +479,9 @@ impl World {
 
     fn carry_out(&mut self, node: usize, output: Output) {
         match output {
+            Output::Persist(changes) => self.commit(node, changes),
             Output::Publish { bytes } => {
+                self.frames.insert(bytes.clone());
                 self.nodes[node].seen.insert(bytes.clone());
                 self.nodes[node].published = bytes.clone();
                 for other in self.neighbours(node) {
@@ -458,6 +548,18 @@ impl World {
         }
     }
 
+    fn commit(&mut self, node: usize, changes: Vec<Change>) {
+        let node = &mut self.nodes[node];
+        node.written.1 += 1;
+        for Change { key, value } in changes {
+            node.written.0 += key.len() + value.as_ref().map_or(0, |value| value.len());
+            match value {
+                Some(value) => drop(node.disk.insert(key, value)),
+                None => node.disk.retain(|other, _| !other.starts_with(&key)),
+            }
+        }
+    }
+
     fn neighbours(&self, node: usize) -> Vec<usize> {
         (0..self.nodes.len())
             .filter(|other| self.links.contains(&(node.min(*other), node.max(*other))))
@@ -471,7 +573,7 @@ impl World {
 
     fn schedule(&mut self, after: Duration, node: usize, arrival: Arrival) {
         self.next += 1;
-        self.arrivals.insert(self.next, arrival);
+        self.arrivals.insert(self.next, (self.nodes[node].run, arrival));
         self.queue.push(Reverse((self.now + after, self.next, node)));
     }
 
@@ -506,6 +608,25 @@ impl World {
             .iter()
             .filter_map(|(_, event)| match event {
                 RoomEvent::Message(message) => Some(message.text.exact().to_owned()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The texts of a node that it was told are out, over all its runs.
+    pub fn acknowledged(&self, node: usize) -> BTreeSet<String> {
+        let sent = &self.nodes[node].sent;
+        let out = sent.iter().filter(|(_, is_out)| *is_out).map(|(ticket, _)| *ticket);
+        out.filter_map(|ticket| self.texts.get(&ticket).cloned()).collect()
+    }
+
+    /// The texts that a node showed, and whether each may have been shown before.
+    pub fn shown(&self, node: usize) -> Vec<(String, bool)> {
+        self.nodes[node]
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                RoomEvent::Message(message) => Some((message.text.exact().to_owned(), message.again)),
                 _ => None,
             })
             .collect()

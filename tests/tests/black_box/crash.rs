@@ -104,7 +104,7 @@ fn half_of_the_room_crashes_at_once() {
 }
 
 #[test]
-fn an_interrupt_is_an_orderly_end() {
+fn an_interrupt_is_an_orderly_end_and_no_farewell() {
     let server = Rendezvous::start();
     let (a, b) = (Home::new(), Home::new());
     let card = member::create(&a, &server.url(), "den");
@@ -115,7 +115,9 @@ fn an_interrupt_is_an_orderly_end() {
     alice.sees(&["bob"]);
     bob.process().signal("INT");
     assert_eq!(bob.process().exit_code(), 0);
-    alice.notice("leave", "bob has left the room den.");
+    alice.notice("offline", "bob is offline.");
+    let bobs = |members: Vec<serde_json::Value>| members.iter().filter(|member| member["name"] == "bob").count();
+    assert_eq!(bobs(alice.members()), 1, "who is offline is a member still");
     alice.process().signal("TERM");
     assert_eq!(alice.process().exit_code(), 0);
 }

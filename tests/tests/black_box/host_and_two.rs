@@ -116,9 +116,10 @@ fn over_plain_lines() {
     }
 
     bob.hang_up();
-    alice.sees("bob has left the room den.");
-    carol.sees("bob has left the room den.");
-    carol.hang_up();
+    alice.sees("bob is offline.");
+    carol.sees("bob is offline.");
+    carol.say("/leave");
+    alice.sees("carol has left the room den.");
     alice.hang_up();
 }
 

@@ -19,4 +19,5 @@ mod screen;
 mod secrets;
 mod stores;
 mod tui;
+mod vault;
 mod wiretap;

@@ -12,6 +12,7 @@ mod links;
 mod members;
 mod room;
 mod tables;
+mod vault;
 
 /// What is wrong with a file.
 pub type Failure = String;
@@ -48,6 +49,7 @@ pub fn read<'v>(name: &str, file: &dyn Fn(&str) -> &'v Value) -> Result<Held, Fa
         "presence" => links::presence(v, h),
         "link" => links::link(v, h),
         "direct" => links::direct(v, h),
+        "vault" => vault::vault(v, h),
         _ => Err("no reader".to_owned()),
     }
     .map_err(|failure| format!("{name}: {failure}"))?;

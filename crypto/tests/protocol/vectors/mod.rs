@@ -15,6 +15,7 @@ mod links;
 mod members;
 mod room;
 mod tables;
+mod vault;
 
 use fixed::Fixed;
 pub use inputs::Inputs;
@@ -37,6 +38,7 @@ pub const NAMES: &[&str] = &[
     "presence",
     "link",
     "direct",
+    "vault",
     "labels",
     "bounds",
 ];
@@ -60,6 +62,7 @@ pub fn make(name: &str, inputs: Inputs) -> Value {
         "presence" => room.presence(),
         "link" => room.link(),
         "direct" => room.direct(),
+        "vault" => room.vault(),
         "labels" => room.labels(),
         "bounds" => tables::bounds(),
         _ => panic!("no maker for {name}"),

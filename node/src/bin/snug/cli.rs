@@ -98,9 +98,13 @@ pub struct ProfileArgs {
     #[arg(long, env = "SNUG_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
 
-    /// Folder for identities (default: snug in the user's data folder)
+    /// Folder for identities and rooms (default: snug in the user's data folder)
     #[arg(long, env = "SNUG_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// The passphrase of the profile is in this file; a new profile is sealed under it
+    #[arg(long, env = "SNUG_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Who we are in a room, and how we listen.
@@ -235,6 +239,10 @@ pub struct JoinArgs {
     #[arg(long, env = "SNUG_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
+    /// The room was deleted and made anew under the same Room ID, as its members told you: trust the new one
+    #[arg(long)]
+    pub accept_new_room: bool,
+
     #[command(flatten)]
     pub enter: EnterArgs,
 
@@ -267,6 +275,51 @@ pub struct DeleteArgs {
 pub enum IdCommand {
     /// Show your fingerprint, by which others can tell you from somebody of the same name
     Show(IdShowArgs),
+    /// Change the passphrase that identity, rooms and undelivered messages are sealed under
+    Passphrase(IdPassphraseArgs),
+    /// Write your identity to a file, sealed under a passphrase, to take it to another machine
+    Export(IdExportArgs),
+    /// Make a profile with an identity that was exported elsewhere
+    Import(IdImportArgs),
+}
+
+/// `snug id passphrase`.
+#[derive(Debug, Args)]
+pub struct IdPassphraseArgs {
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+
+    /// The new passphrase is in this file; an empty line takes the passphrase away
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
+}
+
+/// `snug id export`.
+#[derive(Debug, Args)]
+pub struct IdExportArgs {
+    /// The file to write, which must not exist yet; - is standard output
+    pub file: PathBuf,
+
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+
+    /// The passphrase to seal the file under is in this file
+    #[arg(long, value_name = "FILE")]
+    pub export_passphrase_file: Option<PathBuf>,
+}
+
+/// `snug id import`.
+#[derive(Debug, Args)]
+pub struct IdImportArgs {
+    /// The file that export wrote
+    pub file: PathBuf,
+
+    #[command(flatten)]
+    pub profile: ProfileArgs,
+
+    /// The passphrase that the file is sealed under is in this file
+    #[arg(long, value_name = "FILE")]
+    pub export_passphrase_file: Option<PathBuf>,
 }
 
 /// `snug id show`.

@@ -147,6 +147,7 @@ mod tests {
         let profile = ProfileArgs {
             profile: None,
             data_dir: None,
+            passphrase_file: None,
         };
         assert_eq!(config.profile(&profile), "default");
         assert_eq!(config.data_dir(&profile).unwrap(), Path::new("/tmp/x"));

@@ -123,6 +123,18 @@ pub fn check_one_stdin(files: &[&Option<PathBuf>]) -> Result<(), Failure> {
 
 /// The first line of `path`, without the line end and white space around it. `what` names it in errors.
 pub fn from_file(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
+    let secret = line_from_file(path, what)?;
+    if secret.is_empty() {
+        return Err(Failure::usage(format_args!(
+            "{} is empty: {what} was expected on its first line",
+            path.display()
+        )));
+    }
+    Ok(secret)
+}
+
+/// The same, where an empty line means something.
+pub fn line_from_file(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(String::new());
     let shown = path.display();
     let read = if path == Path::new("-") {
@@ -145,13 +157,7 @@ pub fn from_file(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> 
             "the first line of {shown} is over 16 KiB: that can't be {what}"
         )));
     }
-    let secret = Zeroizing::new(line.trim().to_owned());
-    if secret.is_empty() {
-        return Err(Failure::usage(format_args!(
-            "{shown} is empty: {what} was expected on its first line"
-        )));
-    }
-    Ok(secret)
+    Ok(Zeroizing::new(line.trim().to_owned()))
 }
 
 /// Says so if other accounts on this machine can read the file.

@@ -1,5 +1,6 @@
 //! Whole nodes in one process, over loopback, against a real rendezvous.
 
+mod back;
 mod liar;
 mod life;
 mod trust;
@@ -198,6 +199,7 @@ fn on_disk(data_dir: &Path) -> Profile {
         data_dir: data_dir.to_owned(),
         name: "default".to_owned(),
         ephemeral: false,
+        passphrase: None,
     })
     .unwrap()
 }

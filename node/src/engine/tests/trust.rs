@@ -109,6 +109,7 @@ async fn a_room_that_was_swapped_under_its_id_is_refused() {
         data_dir: data.path().to_owned(),
         name: "default".to_owned(),
         ephemeral: false,
+        passphrase: None,
     });
     assert!(matches!(in_use, Err(crate::profile::ProfileError::InUse { .. })));
     bob.handle.leave().await;

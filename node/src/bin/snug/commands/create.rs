@@ -9,7 +9,7 @@ use snug_crypto::genesis::Policy;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::names::{Password, RoomId, RoomKey};
 
-use super::{App, given, log_place, print, print_json};
+use super::{App, given, log_place, print, print_json, profile};
 use crate::cli::CreateArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room, json};
@@ -59,9 +59,9 @@ pub struct Who {
 }
 
 fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> Result<Who, Failure> {
-    let name = given::name(app, &args.enter, prompter)?;
+    let name = given::name(app, &args.enter, None, prompter)?;
     let listen = given::listen(app, &args.enter)?;
-    let (data_dir, profile) = given::profile(app, &args.profile, args.enter.ephemeral)?;
+    let (data_dir, profile) = profile::open(app, &args.profile, args.enter.ephemeral, prompter)?;
     app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
     Ok(Who { profile, name, listen })
 }

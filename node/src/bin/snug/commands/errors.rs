@@ -32,11 +32,14 @@ with_status!(EnterError, CreateError, DeleteError, ServerError);
 
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
-        let exit = if matches!(error, ProfileError::BadName) {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
-        Failure::new(exit, error)
+        match error {
+            ProfileError::BadName => Failure::new(Exit::Usage, error),
+            ProfileError::Locked { .. } => {
+                Failure::new(Exit::Usage, error).help("name a file that holds the passphrase: --passphrase-file")
+            }
+            // The one that opens it has to come from somebody who knows it.
+            ProfileError::WrongPassphrase { .. } => Failure::new(Exit::Credentials, error),
+            _ => Failure::new(Exit::Failed, error),
+        }
     }
 }

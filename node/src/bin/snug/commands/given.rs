@@ -1,17 +1,16 @@
 //! What the user gave, parsed: each mistake is told before anything is sent or made.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use libp2p::Multiaddr;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use snug::profile::{Profile, ProfileOptions};
 use snug::rendezvous::{Client, ServerUrl};
 use snug::text::Untrusted;
 use snug_crypto::names::{Password, RoomId, RoomKey, check_distinct, check_name};
 
 use super::App;
-use crate::cli::{EnterArgs, NewRoomArgs, ProfileArgs};
+use crate::cli::{EnterArgs, NewRoomArgs};
 use crate::failure::Failure;
 use crate::secrets::{self, Prompter};
 
@@ -107,10 +106,10 @@ pub fn warn_if_plain(server: &ServerUrl) {
     }
 }
 
-/// Our name in the room: as given, or asked for with the account's name as the default.
-pub fn name(app: &App, args: &EnterArgs, prompter: &Prompter) -> Result<String, Failure> {
+/// Our name in the room: as given, else as it was there before, else asked for with the account's name as the default.
+pub fn name(app: &App, args: &EnterArgs, known: Option<&str>, prompter: &Prompter) -> Result<String, Failure> {
     let asked;
-    let text = match app.config.name(args) {
+    let text = match app.config.name(args).or(known) {
         Some(name) => name,
         None => {
             let account = ["USER", "LOGNAME", "USERNAME"]
@@ -139,19 +138,4 @@ pub fn listen(app: &App, args: &EnterArgs) -> Result<Vec<Multiaddr>, Failure> {
         })
     };
     app.config.listen(args).iter().map(parse).collect()
-}
-
-/// The data folder and the profile in it, which is made where there is none.
-pub fn profile(app: &App, args: &ProfileArgs, ephemeral: bool) -> Result<(PathBuf, Profile), Failure> {
-    if ephemeral {
-        return Ok((PathBuf::new(), Profile::ephemeral()));
-    }
-    let data_dir = app.config.data_dir(args)?;
-    let name = app.config.profile(args).to_owned();
-    let profile = Profile::open(ProfileOptions {
-        data_dir: data_dir.clone(),
-        name,
-        ephemeral,
-    })?;
-    Ok((data_dir, profile))
 }

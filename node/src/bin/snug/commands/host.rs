@@ -12,7 +12,7 @@ use snug_rendezvous::{Config as ServerConfig, Server, StartError};
 use tokio::sync::oneshot;
 
 use super::create::{self, Who};
-use super::{App, given, lan, log_place};
+use super::{App, given, lan, log_place, profile};
 use crate::cli::HostArgs;
 use crate::failure::Failure;
 use crate::front::Front;
@@ -28,9 +28,9 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
     let listen_http = address(&args.listen_http).await?;
     let room_id = given::new_room_id(&args.room, None)?;
     let (room_key, password) = given::new_secrets(&args.room)?;
-    let name = given::name(app, &args.enter, &prompter)?;
+    let name = given::name(app, &args.enter, None, &prompter)?;
     let listen = given::listen(app, &args.enter)?;
-    let (data_dir, profile) = given::profile(app, &args.profile, args.enter.ephemeral)?;
+    let (data_dir, profile) = profile::open(app, &args.profile, args.enter.ephemeral, &prompter)?;
     app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
 
     let folder = if args.enter.ephemeral {

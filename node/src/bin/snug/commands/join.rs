@@ -2,13 +2,16 @@
 
 use libp2p::Multiaddr;
 use snug::engine::{self, AdminAccess, EnterOptions};
+use snug::profile::{Place, Profile};
+use snug::rendezvous::ServerUrl;
 use snug::text::Untrusted;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::invite::Invite;
 use snug_crypto::names::{RoomId, RoomKey};
+use snug_crypto::rest::MembershipAtRest;
 use zeroize::Zeroizing;
 
-use super::{App, given, log_place};
+use super::{App, given, log_place, profile};
 use crate::cli::JoinArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room};
@@ -25,23 +28,46 @@ struct Target {
     room_key: RoomKey,
     genesis: Option<GenesisHash>,
     addresses: Vec<Multiaddr>,
+    /// Our name when we were there last.
+    name: Option<String>,
 }
 
 /// Runs until the room is left.
 pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
     let front = Front::choose(&args.enter);
-    secrets::check_one_stdin(&[&args.room_key_file, &args.invite_file, &args.password_file])?;
+    secrets::check_one_stdin(&[
+        &args.room_key_file,
+        &args.invite_file,
+        &args.password_file,
+        &args.profile.passphrase_file,
+    ])?;
     let prompter = Prompter::new(front == Front::Json);
-    let target = target(&args, &prompter)?;
+    // What the vault knows of rooms is only of use where neither invite nor Room Key is given.
+    let may_know = args.invite_file.is_none() && args.room_key_file.is_none() && !args.enter.ephemeral;
+    let mut opened = None;
+    if may_know && Profile::exists(&profile::options(app, &args.profile)?) {
+        opened = Some(profile::open(app, &args.profile, false, &prompter)?);
+    }
+    let known = match &opened {
+        Some((_, profile)) => profile.memberships()?,
+        None => Vec::new(),
+    };
+    let target = target(app, &args, &known, &prompter)?;
     let client = given::client(app.config.server(&args.server, target.server.as_deref()).as_deref())?;
     let admin = args
         .password_file
         .as_deref()
         .map(|file| given::existing_password(Some(file), &prompter))
         .transpose()?;
-    let name = given::name(app, &args.enter, &prompter)?;
+    let name = given::name(app, &args.enter, target.name.as_deref(), &prompter)?;
     let listen = given::listen(app, &args.enter)?;
-    let (data_dir, profile) = given::profile(app, &args.profile, args.enter.ephemeral)?;
+    let (data_dir, mut profile) = match opened {
+        Some(opened) => opened,
+        None => profile::open(app, &args.profile, args.enter.ephemeral, &prompter)?,
+    };
+    if args.accept_new_room {
+        profile.forget(&Place::server(client.server()), &target.room_id)?;
+    }
     app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
     given::warn_if_plain(client.server());
 
@@ -78,7 +104,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
     Ok(front::run(front, room).await?.exit_status())
 }
 
-fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {
+fn target(app: &App, args: &JoinArgs, known: &[MembershipAtRest], prompter: &Prompter) -> Result<Target, Failure> {
     if let Some(file) = &args.invite_file {
         return from_invite(&secrets::from_file(file, "the invite")?, args);
     }
@@ -89,6 +115,15 @@ fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {
         }
         None => {
             let missing = "what room to enter (--invite-file, or --room and --room-key-file)";
+            if !known.is_empty() && prompter.is_interactive() {
+                let mut ids: Vec<String> = known
+                    .iter()
+                    .map(|room| Untrusted::new(room.room_id.as_str()).line())
+                    .collect();
+                ids.sort();
+                ids.dedup();
+                eprintln!("You are a member of: {}", ids.join(", "));
+            }
             let text = prompter.hidden("Invite (not shown), or Room ID", missing)?;
             if text.to_lowercase().starts_with(INVITE_PREFIX) {
                 return from_invite(&text, args);
@@ -96,6 +131,11 @@ fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {
             given::room_id(&text)?
         }
     };
+    if args.room_key_file.is_none()
+        && let Some(room) = remembered(app, args, known, &room_id)?
+    {
+        return Ok(room);
+    }
     let room_key = match &args.room_key_file {
         Some(file) => secrets::from_file(file, "the Room Key")?,
         None => prompter.hidden("Room Key (not shown)", "the Room Key (--room-key-file)")?,
@@ -107,7 +147,44 @@ fn target(args: &JoinArgs, prompter: &Prompter) -> Result<Target, Failure> {
         room_key,
         genesis: None,
         addresses: Vec::new(),
+        name: None,
     })
+}
+
+/// A room that the vault holds the Room Key of. Where it knows two of one Room ID, the server that was named decides.
+fn remembered(
+    app: &App,
+    args: &JoinArgs,
+    known: &[MembershipAtRest],
+    room_id: &RoomId,
+) -> Result<Option<Target>, Failure> {
+    let mut rooms: Vec<&MembershipAtRest> = known.iter().filter(|room| room.room_id == *room_id).collect();
+    let named = args.server.server.clone().or_else(|| {
+        // A server that the configuration names for all rooms doesn't speak of this one, unless it decides between two.
+        (rooms.len() > 1)
+            .then(|| app.config.server(&args.server, None))
+            .flatten()
+    });
+    if let Some(named) = named {
+        let url = ServerUrl::parse(&named).map_err(Failure::usage)?;
+        rooms.retain(|room| room.server.as_deref() == Some(url.as_str()));
+    }
+    if rooms.len() > 1 {
+        let servers: Vec<String> = (rooms.iter().filter_map(|room| room.server.as_deref()))
+            .map(|server| Untrusted::new(server).line())
+            .collect();
+        return Err(Failure::usage("you are a member of more than one room of this Room ID")
+            .help(format_args!("say which with --server: {}", servers.join(", "))));
+    }
+    let found = rooms.first().and_then(|room| Some((*room, room.current()?)));
+    Ok(found.map(|(room, current)| Target {
+        server: room.server.clone(),
+        room_id: room.room_id.clone(),
+        room_key: current.room_key.clone(),
+        genesis: Some(room.genesis.hash()).filter(|_| !args.accept_new_room),
+        addresses: Vec::new(),
+        name: Some(room.name.clone()),
+    }))
 }
 
 fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Failure> {
@@ -134,5 +211,6 @@ fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Fail
             .iter()
             .filter_map(|address| address.parse().ok())
             .collect(),
+        name: None,
     })
 }

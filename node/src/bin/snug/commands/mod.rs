@@ -9,6 +9,7 @@ mod host;
 mod id;
 mod join;
 mod lan;
+mod profile;
 
 use std::io::IsTerminal as _;
 
@@ -41,6 +42,9 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Join(args) => join::run(&app, args).await,
         Command::Delete(args) => delete::run(&app, args).await,
         Command::Id(IdCommand::Show(args)) => id::show(&app, &args),
+        Command::Id(IdCommand::Passphrase(args)) => id::passphrase(&app, &args),
+        Command::Id(IdCommand::Export(args)) => id::export(&app, &args),
+        Command::Id(IdCommand::Import(args)) => id::import(&app, &args),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::man(),
     }

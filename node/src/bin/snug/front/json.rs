@@ -177,6 +177,7 @@ fn body(kind: &EventKind) -> Option<Value> {
             "epoch": epoch.to_string(),
         }),
         EventKind::Message(said) => message(said),
+        EventKind::Resent { was, id } => json!({"type": "resent", "was": was.to_string(), "id": id.to_string()}),
         EventKind::System { event, message, .. } => json!({"type": "system", "event": event, "message": message}),
         EventKind::Warning { message } => json!({"type": "warning", "message": message}),
         EventKind::Error { message } => json!({"type": "error", "message": message}),
@@ -197,9 +198,10 @@ fn message(said: &Message) -> Value {
         "text": said.text,
         "reply_to": said.reply_to.map(|id| id.to_string()),
         "parents": said.parents.iter().map(|parent| data_encoding::HEXLOWER.encode(parent)).collect::<Vec<_>>(),
-        // Neither exists yet; bots can rely on the members being there.
+        // Neither of these two exists yet; bots can rely on the members being there.
         "direct": false,
         "history": false,
+        "again": said.again,
     })
 }
 

@@ -56,6 +56,11 @@ impl Output {
         self.queue.len() < QUEUE
     }
 
+    /// Whether all that was pushed has been handed on.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Hands on the next line. Without one it waits for ever; cancel-safe.
     pub async fn pump(&mut self) -> Result<(), ReaderGone> {
         if self.queue.is_empty() {

@@ -96,6 +96,7 @@ impl Dialect for Plain {
             }
             Typed::Invite => Reaction::Show(self.handout.to_hand_on()),
             Typed::Help => Reaction::Show(help()),
+            Typed::Quit => Reaction::Quit,
             Typed::Leave => Reaction::Leave(Vec::new()),
             Typed::Unknown(word) => Reaction::Show(vec![format!("! {}", typed::unknown(&word))]),
         }
@@ -103,12 +104,14 @@ impl Dialect for Plain {
 
     fn input_ended(&self) -> Option<&'static str> {
         (!self.ready).then_some(
-            "note: the input ended before the room was ready, so it was left again; to stay, keep standard input open",
+            "note: the input ended before the room was ready, so you are offline again; to stay, keep standard input open",
         )
     }
 
     fn gave_up(&mut self, unsent: usize) -> Vec<String> {
-        vec![format!("! {unsent} lines could not be sent in time.")]
+        vec![format!(
+            "! {unsent} lines could not be sent in time; they wait for your next run, unless this one is --ephemeral."
+        )]
     }
 }
 
@@ -192,6 +195,8 @@ mod tests {
             reply_to: None,
             parents: Vec::new(),
             sent_at_ms: 0,
+            serial: 1,
+            again: false,
         };
         let mut people = People::default();
         assert_eq!(

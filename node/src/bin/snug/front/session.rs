@@ -18,7 +18,7 @@ const IN_FLIGHT: usize = 64;
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long replies are waited for once the room has closed; they only fail by then.
 const LAST_REPLIES: Duration = Duration::from_millis(500);
-/// How long leaving may take: the engine promises two seconds.
+/// How long leaving or going offline may take: the engine promises four seconds.
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// What a line of input, or an event, leads to.
@@ -27,7 +27,9 @@ pub enum Reaction {
     Show(Vec<String>),
     /// This is awaited, while the loop goes on.
     Await(BoxFuture<'static, Vec<String>>),
-    /// The room is left; then these lines are shown.
+    /// We go offline.
+    Quit,
+    /// The room is left for good; then these lines are shown.
     Leave(Vec<String>),
 }
 
@@ -42,7 +44,7 @@ pub trait Dialect {
     /// Obeys a line.
     fn line(&mut self, line: Line) -> Reaction;
 
-    /// Input ended, all of it was dealt with, and the room is about to be left: what to say of that on standard error.
+    /// Input ended, all of it was dealt with, and we are about to go offline: what to say of that on standard error.
     fn input_ended(&self) -> Option<&'static str> {
         None
     }
@@ -84,7 +86,13 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
             },
             Some(shown) = waiting.next(), if !waiting.is_empty() => Reaction::Show(shown),
             pumped = output.pump() => match pumped {
-                Ok(()) => continue,
+                Ok(()) => {
+                    // From here on only a stalled reader can lose it.
+                    if output.is_empty() {
+                        events.told();
+                    }
+                    continue;
+                }
                 // Nobody reads what we say: as good as a hang-up.
                 Err(_) => break None,
             },
@@ -92,7 +100,7 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
             () = &mut drain, if !open => {
                 output.push(dialect.gave_up(waiting.len()));
                 waiting.clear();
-                leave(&handle, &mut events, &mut dialect, &mut output, &mut interrupts).await?;
+                depart(Going::Offline, &handle, &mut events, &mut dialect, &mut output, &mut interrupts).await?;
                 output.finish().await;
                 return Ok(End::Unsent);
             }
@@ -100,8 +108,17 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
         match reaction {
             Reaction::Show(shown) => output.push(shown),
             Reaction::Await(reply) => waiting.push(reply),
+            Reaction::Quit => break None,
             Reaction::Leave(shown) => {
-                let end = leave(&handle, &mut events, &mut dialect, &mut output, &mut interrupts).await;
+                let end = depart(
+                    Going::Away,
+                    &handle,
+                    &mut events,
+                    &mut dialect,
+                    &mut output,
+                    &mut interrupts,
+                )
+                .await;
                 output.push(shown);
                 output.finish().await;
                 return end;
@@ -110,7 +127,17 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
     };
     let end = match reason {
         Some(reason) => Ok(End::Closed(reason)),
-        None => leave(&handle, &mut events, &mut dialect, &mut output, &mut interrupts).await,
+        None => {
+            depart(
+                Going::Offline,
+                &handle,
+                &mut events,
+                &mut dialect,
+                &mut output,
+                &mut interrupts,
+            )
+            .await
+        }
     };
     let replies = async {
         while let Some(shown) = waiting.next().await {
@@ -123,8 +150,18 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
     end
 }
 
-/// Leaves, and shows what is still told until the engine says that it has ended. A second Ctrl-C stops the process.
-async fn leave(
+/// How somebody goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Going {
+    /// Until the next run.
+    Offline,
+    /// For good.
+    Away,
+}
+
+/// Goes, and shows what is still told until the engine says that it has ended. A second Ctrl-C stops the process.
+async fn depart(
+    going: Going,
     handle: &Handle,
     events: &mut Events,
     dialect: &mut impl Dialect,
@@ -141,15 +178,21 @@ async fn leave(
                     output.push(shown);
                 }
             }
-            CloseReason::Left
+            CloseReason::Failed
         };
-        let ((), reason) = tokio::join!(handle.leave(), told);
+        let gone = async {
+            match going {
+                Going::Offline => handle.go_offline().await,
+                Going::Away => handle.leave().await,
+            }
+        };
+        let ((), reason) = tokio::join!(gone, told);
         reason
     };
     tokio::select! {
         reason = left => Ok(End::Closed(reason)),
         () = interrupts.next() => Ok(End::Stopped),
-        () = tokio::time::sleep(LEAVE) => Err(Failure::failed("the room could not be left in an orderly way")
+        () = tokio::time::sleep(LEAVE) => Err(Failure::failed("the room could not be closed in an orderly way")
             .help("the others will see you as offline until your membership expires")),
     }
 }

@@ -15,7 +15,9 @@ pub enum Typed {
     Invite,
     /// What can be typed.
     Help,
-    /// Leave the room and end.
+    /// Go offline and end: membership stays.
+    Quit,
+    /// Leave the room for good and end.
     Leave,
     /// No such command.
     Unknown(String),
@@ -26,8 +28,8 @@ pub const COMMANDS: [(&str, &str); 6] = [
     ("/members", "who is in the room"),
     ("/info", "what the room is, and how you are connected"),
     ("/invite", "what to hand on so that others can join"),
-    ("/leave", "leave the room; the others are told"),
-    ("/quit", "the same"),
+    ("/quit", "go offline; you stay a member, and messages wait for you"),
+    ("/leave", "leave the room for good; the others are told"),
     ("/help", "this list"),
 ];
 
@@ -54,7 +56,8 @@ pub fn parse(text: &str) -> Typed {
         "info" => Typed::Info,
         "invite" => Typed::Invite,
         "help" => Typed::Help,
-        "leave" | "quit" => Typed::Leave,
+        "quit" => Typed::Quit,
+        "leave" => Typed::Leave,
         _ => Typed::Unknown(word.chars().take(MAX_REPEATED).collect()),
     }
 }
@@ -75,7 +78,7 @@ mod tests {
         assert_eq!(parse("//etc/passwd"), Typed::Say("/etc/passwd".into()));
         assert_eq!(parse(" /members"), Typed::Say(" /members".into()));
         assert_eq!(parse("/Members please"), Typed::Members);
-        assert_eq!(parse("/quit"), Typed::Leave);
+        assert_eq!(parse("/quit"), Typed::Quit);
         assert_eq!(parse("/"), Typed::Unknown(String::new()));
         assert_eq!(parse("/dance\nnow"), Typed::Unknown("dance".into()));
         assert_eq!(parse(" \t\n "), Typed::Nothing);

@@ -39,6 +39,8 @@ fn events_have_the_members_that_bots_rely_on() {
         reply_to: None,
         parents: vec![[3; 32]],
         sent_at_ms: 0,
+        serial: 1,
+        again: false,
     };
     let line = rpc::event(&message(&said)).unwrap();
     assert!(!line.contains(['\u{202e}', '\u{9b}', '\u{1b}']), "{line}");

@@ -59,8 +59,8 @@ pub async fn run(room: Room) -> Result<End, Failure> {
     let handle = room.handle.clone();
     let end = converse(room).await;
     if end.is_err() {
-        // A terminal that fails is no reason to vanish without a word; out of time, the others see us go offline.
-        let _ = tokio::time::timeout(LEAVE, handle.leave()).await;
+        // A terminal that fails is no reason to vanish without a word.
+        let _ = tokio::time::timeout(LEAVE, handle.go_offline()).await;
     }
     end
 }
@@ -82,7 +82,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
         )
         .await
     {
-        return Ok(leave(&handle, &mut events, &mut interrupts).await);
+        return Ok(go_offline(&handle, &mut events, &mut interrupts).await);
     }
     let name = Untrusted::new(handout.room.as_str()).name();
     let mut state = State::new(name, color, TimeZone::system());
@@ -100,6 +100,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
         if dirty && drawn.elapsed() >= FRAME {
             screen.draw(|frame| view::draw(frame, &mut state))?;
             (dirty, drawn) = (false, tokio::time::Instant::now());
+            events.told();
         }
         let mut action = None;
         tokio::select! {
@@ -115,7 +116,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 Some(Ok(Input::FocusLost)) => state.focus(false),
                 Some(Ok(Input::Resize(..) | Input::Mouse(_))) => {}
                 // The terminal is gone.
-                Some(Err(_)) | None => action = Some(Action::Leave),
+                Some(Err(_)) | None => action = Some(Action::Quit),
             },
             Some(answer) = answers.next(), if !answers.is_empty() => match answer {
                 Answer::Sent { ticket, text, result } => {
@@ -133,7 +134,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
             },
             _ = status.tick() => answers.push(Box::pin(ask_status(handle.clone()))),
             () = tokio::time::sleep(FRAME.saturating_sub(drawn.elapsed())), if dirty => continue,
-            () = interrupts.next() => action = Some(Action::Leave),
+            () = interrupts.next() => action = Some(Action::Quit),
             () = &mut deadline, if state.leaving => break End::Stopped,
         }
         dirty = true;
@@ -144,13 +145,17 @@ async fn converse(room: Room) -> Result<End, Failure> {
         }
         match action {
             None => {}
-            Some(Action::Leave) if state.leaving => break End::Stopped,
-            Some(Action::Leave) => {
+            Some(Action::Quit | Action::Leave) if state.leaving => break End::Stopped,
+            Some(going @ (Action::Quit | Action::Leave)) => {
                 state.leaving = true;
                 deadline.as_mut().reset(tokio::time::Instant::now() + LEAVE);
                 let handle = handle.clone();
                 answers.push(Box::pin(async move {
-                    handle.leave().await;
+                    if going == Action::Leave {
+                        handle.leave().await;
+                    } else {
+                        handle.go_offline().await;
+                    }
                     Answer::Left
                 }));
             }
@@ -161,7 +166,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 screen.suspend();
                 print_invite(&handout, color);
                 if !enter_pressed("Press Enter to go back: ", &mut interrupts).await {
-                    return Ok(leave(&handle, &mut events, &mut interrupts).await);
+                    return Ok(go_offline(&handle, &mut events, &mut interrupts).await);
                 }
                 screen.enter()?;
                 inputs = EventStream::new();
@@ -187,6 +192,12 @@ async fn converse(room: Room) -> Result<End, Failure> {
     };
     drop(screen);
     let farewell = match end {
+        End::Closed(CloseReason::Offline) => {
+            format!(
+                "You are offline, and still a member of the room {}; messages wait for you.",
+                state.room
+            )
+        }
         End::Closed(CloseReason::Left) => format!("You have left the room {}.", state.room),
         End::Closed(CloseReason::Deleted) => format!("The room {} has been deleted.", state.room),
         End::Closed(CloseReason::Removed) => format!("You were removed from the room {}.", state.room),
@@ -243,16 +254,16 @@ async fn enter_pressed(prompt: &str, interrupts: &mut Interrupts) -> bool {
     }
 }
 
-/// Leaves without a screen; a second Ctrl-C stops.
-async fn leave(handle: &Handle, events: &mut Events, interrupts: &mut Interrupts) -> End {
+/// Goes offline without a screen; a second Ctrl-C stops.
+async fn go_offline(handle: &Handle, events: &mut Events, interrupts: &mut Interrupts) -> End {
     let left = async {
-        handle.leave().await;
+        handle.go_offline().await;
         while let Some(event) = events.recv().await {
             if let EventKind::Closed(reason) = event.kind {
                 return End::Closed(reason);
             }
         }
-        End::Closed(CloseReason::Left)
+        End::Closed(CloseReason::Offline)
     };
     tokio::select! {
         end = left => end,

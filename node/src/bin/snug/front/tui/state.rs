@@ -21,7 +21,9 @@ const MAX_MESSAGE_LINES: usize = 200;
 pub enum Action {
     /// Send this text; the number comes back with [`State::sent`].
     Send { ticket: u64, text: String },
-    /// Leave the room and end.
+    /// Go offline and end.
+    Quit,
+    /// Leave the room for good and end.
     Leave,
     /// Fetch the members, to show them in the timeline.
     ListMembers,
@@ -172,14 +174,14 @@ impl State {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         if control && key.code == KeyCode::Char('c') {
-            return Some(Action::Leave);
+            return Some(Action::Quit);
         }
         if self.help {
             self.help = false;
             return None;
         }
         match key.code {
-            KeyCode::Char('d') if control && self.composer.is_empty() => return Some(Action::Leave),
+            KeyCode::Char('d') if control && self.composer.is_empty() => return Some(Action::Quit),
             KeyCode::Char('l') if control => return Some(Action::Redraw),
             KeyCode::F(1) => self.help = true,
             KeyCode::F(2) => self.show_members = !self.show_members,
@@ -257,6 +259,7 @@ impl State {
                 self.help = true;
                 None
             }
+            Typed::Quit => Some(Action::Quit),
             Typed::Leave => Some(Action::Leave),
         }
     }

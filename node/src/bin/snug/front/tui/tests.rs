@@ -36,6 +36,8 @@ fn say(state: &mut State, name: &str, byte: u8, text: &str) {
         reply_to: None,
         parents: Vec::new(),
         sent_at_ms: AT,
+        serial: 1,
+        again: false,
     };
     state.event(AT, &EventKind::Message(message));
 }
@@ -179,7 +181,7 @@ fn commands_become_actions_and_unknown_ones_can_be_mended() {
     );
     assert_eq!(
         press(&mut state, KeyCode::Char('c'), KeyModifiers::CONTROL),
-        Some(Action::Leave)
+        Some(Action::Quit)
     );
 }
 

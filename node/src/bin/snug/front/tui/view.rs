@@ -30,7 +30,7 @@ const KEYS: [(&str, &str); 9] = [
     ("Up, Down", "what you said before"),
     ("F2", "show or hide the members"),
     ("Ctrl-L", "draw the screen anew"),
-    ("Ctrl-C", "leave; twice: stop at once"),
+    ("Ctrl-C", "go offline; twice: stop at once"),
 ];
 
 /// Draws everything. A terminal of any size is fine; a tiny one shows what is being written and no more.

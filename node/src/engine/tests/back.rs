@@ -1,0 +1,105 @@
+//! Going offline and coming back, from what rests on disk.
+
+use super::*;
+
+async fn enter(den: &Den, rendezvous: &Rendezvous, data: &TempDir, name: &str) -> Node {
+    let options = EnterOptions {
+        profile: on_disk(data.path()),
+        ..den.options(rendezvous, name)
+    };
+    Node::enter(options).await.unwrap()
+}
+
+async fn go_offline(mut node: Node) {
+    timeout(Duration::from_secs(5), node.handle.go_offline()).await.unwrap();
+    assert_eq!(node.until_closed().await, CloseReason::Offline);
+    assert_eq!(CloseReason::Offline.exit_status(), 0);
+}
+
+#[tokio::test]
+async fn who_goes_offline_stays_a_member_and_finds_its_mail() {
+    let (folder, data) = (folder(), folder());
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let mut alice = den.enter(&rendezvous, "alice").await;
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    alice.until_system("join").await;
+    alice.handle.send("heard", None).await.unwrap();
+    assert_eq!(bob.until_message().await.text.exact(), "heard");
+    bob.events.told();
+    let member = bob.handle.status().await.unwrap().member;
+    go_offline(bob).await;
+
+    assert_eq!(alice.until_system("offline").await, "bob is offline.");
+    assert_eq!(alice.handle.members().await.unwrap().len(), 2);
+    for text in ["first", "second", "third"] {
+        alice.handle.send(text, None).await.unwrap();
+    }
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    for text in ["first", "second", "third"] {
+        let message = bob.until_message().await;
+        assert_eq!((message.text.exact(), message.again), (text, false));
+    }
+    assert_eq!(bob.handle.status().await.unwrap().member, member);
+    assert_eq!(alice.until_system("online").await, "bob is online.");
+    bob.handle.send("thanks", None).await.unwrap();
+    alice
+        .until("bob's thanks", |kind| match kind {
+            EventKind::Message(message) if message.text.exact() == "thanks" => Some(()),
+            _ => None,
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_the_front_end_did_not_confirm_is_told_again_and_marked() {
+    let (folder, data) = (folder(), folder());
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let mut alice = den.enter(&rendezvous, "alice").await;
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    alice.until_system("join").await;
+    for text in ["seen", "perhaps seen"] {
+        alice.handle.send(text, None).await.unwrap();
+        bob.until_message().await;
+        if text == "seen" {
+            bob.events.told();
+        }
+    }
+    go_offline(bob).await;
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    let message = bob.until_message().await;
+    assert_eq!((message.text.exact(), message.again), ("perhaps seen", true));
+    bob.events.told();
+    go_offline(bob).await;
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    alice.handle.send("new", None).await.unwrap();
+    let message = bob.until_message().await;
+    assert_eq!((message.text.exact(), message.again), ("new", false));
+}
+
+#[tokio::test]
+async fn who_cannot_come_back_leaves_and_who_leaves_is_forgotten() {
+    let (folder, data) = (folder(), folder());
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let mut alice = den.enter(&rendezvous, "alice").await;
+    let mut ghost = den.enter(&rendezvous, "ghost").await;
+    alice.until_system("join").await;
+    ghost.handle.go_offline().await;
+    assert_eq!(ghost.until_closed().await, CloseReason::Left);
+    assert_eq!(alice.until_system("leave").await, "ghost has left the room den.");
+
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    bob.until("bob to be in", |kind| {
+        matches!(kind, EventKind::Ready { .. }).then_some(())
+    })
+    .await;
+    bob.handle.leave().await;
+    assert_eq!(bob.until_closed().await, CloseReason::Left);
+    let profile = on_disk(data.path());
+    assert!(profile.memberships().unwrap().is_empty(), "the Room Key is gone");
+}

@@ -1,0 +1,302 @@
+//! A vault under crashes, damage and full disks: what was committed holds, and nothing else ever did.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn folder(data: &TempDir) -> Arc<Folder> {
+    Arc::new(Folder::open(data.path(), "default").unwrap())
+}
+
+fn put(key: &str, value: &[u8]) -> Entry {
+    Entry {
+        key: key.as_bytes().to_vec(),
+        value: Some(RestBytes::new(value.to_vec())),
+    }
+}
+
+fn forget(key: &str) -> Entry {
+    Entry {
+        key: key.as_bytes().to_vec(),
+        value: None,
+    }
+}
+
+fn new_vault() -> (TempDir, Vault) {
+    let data = tempfile::tempdir().unwrap();
+    let vault = Vault::create(folder(&data), &Passphrase::none(), vec![put("identity", b"me")]).unwrap();
+    (data, vault)
+}
+
+fn open(data: &TempDir) -> Result<Vault, ProfileError> {
+    Vault::open(folder(data), &Passphrase::none())
+}
+
+fn state(vault: &Vault) -> Vec<(String, Vec<u8>)> {
+    let mut found: Vec<_> = vault.scan(Purpose::State, b"").unwrap();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+        .into_iter()
+        .map(|(key, value)| (String::from_utf8(key).unwrap(), value.to_vec()))
+        .collect()
+}
+
+fn pair(key: &str, value: &str) -> (String, Vec<u8>) {
+    (key.to_owned(), value.as_bytes().to_vec())
+}
+
+/// The only file of a kind in the profile's folder.
+fn file(data: &TempDir, purpose: &str) -> PathBuf {
+    let mut found: Vec<PathBuf> = fs::read_dir(data.path().join("profiles/default"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.strip_prefix(purpose)
+                .is_some_and(|rest| rest.starts_with('.') && !rest.ends_with("damaged"))
+        })
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.pop().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let target = to.join(entry.file_name().unwrap());
+        if entry.is_dir() {
+            copy(&entry, &target);
+        } else {
+            fs::copy(&entry, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_was_committed_last_of_each_key_comes_back() {
+    let (data, vault) = new_vault();
+    vault
+        .commit(Purpose::State, vec![put("a", b"1"), put("b", b"2"), put("bc", b"3")])
+        .unwrap();
+    vault
+        .commit(Purpose::State, vec![put("a", b"4"), put("d", b"")])
+        .unwrap();
+    vault
+        .commit(Purpose::State, vec![forget("b"), put("bd", b"5")])
+        .unwrap();
+    let expected = [pair("a", "4"), pair("bd", "5"), pair("d", "")];
+    assert_eq!(state(&vault), expected, "forgetting takes all keys that begin so");
+    drop(vault);
+    for _ in 0..3 {
+        let vault = open(&data).unwrap();
+        assert_eq!(state(&vault), expected);
+        assert_eq!(
+            vault.get(Purpose::Profile, b"identity").unwrap().unwrap().as_slice(),
+            b"me"
+        );
+        assert!(vault.get(Purpose::State, b"b").unwrap().is_none());
+    }
+}
+
+/// A crash can leave any beginning of the file, and behind it anything that was not yet on the disk.
+#[test]
+fn a_log_cut_anywhere_holds_whole_commits() {
+    let (data, vault) = new_vault();
+    let path = file(&data, "state");
+    let mut ends = vec![0];
+    for n in 0..6 {
+        let value = vec![b'0' + n; 40 * usize::from(n)];
+        vault
+            .commit(
+                Purpose::State,
+                vec![put("same", &value), put(&format!("key {n}"), &value)],
+            )
+            .unwrap();
+        ends.push(fs::metadata(&path).unwrap().len() as usize);
+    }
+    drop(vault);
+    let whole = fs::read(&path).unwrap();
+    // Every place near the end of a commit, and some within.
+    let telling = |cut: &usize| cut % 11 == 0 || ends.iter().any(|end| cut.abs_diff(*end) <= 3);
+    for cut in (0..=whole.len()).filter(telling) {
+        for tail in [&b""[..], &[0; 50], &[0xff; 7]] {
+            let copied = tempfile::tempdir().unwrap();
+            copy(data.path(), copied.path());
+            fs::write(file(&copied, "state"), [&whole[..cut], tail].concat()).unwrap();
+            let vault = open(&copied).unwrap_or_else(|error| panic!("cut at {cut}: {error}"));
+            assert!(!vault.state_was_lost(), "cut at {cut}");
+            let commits = ends.iter().filter(|end| **end <= cut).count() - 1;
+            assert_eq!(
+                state(&vault).len(),
+                if commits == 0 { 0 } else { commits + 1 },
+                "cut at {cut}"
+            );
+            // And it goes on from there.
+            vault.commit(Purpose::State, vec![put("later", b"x")]).unwrap();
+            drop(vault);
+            let vault = open(&copied).unwrap();
+            assert_eq!(vault.get(Purpose::State, b"later").unwrap().unwrap().as_slice(), b"x");
+            if tail.is_empty() && cut % 16 != 0 {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_before_the_end_is_told_and_kept_and_costs_the_state_alone() {
+    let (data, vault) = new_vault();
+    for n in 0..4 {
+        vault
+            .commit(Purpose::State, vec![put(&format!("{n}"), &[n; 100])])
+            .unwrap();
+        vault
+            .commit(Purpose::Profile, vec![put(&format!("room {n}"), &[n; 100])])
+            .unwrap();
+    }
+    drop(vault);
+    let size = fs::metadata(file(&data, "state")).unwrap().len() as usize;
+    for at in (0..size * 3 / 4).step_by(7) {
+        let copied = tempfile::tempdir().unwrap();
+        copy(data.path(), copied.path());
+        let path = file(&copied, "state");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let vault = open(&copied).unwrap();
+        // A damaged length hides what follows, which looks like a torn end: then what stands before it holds.
+        if vault.state_was_lost() {
+            assert!(state(&vault).is_empty());
+            let aside = path.with_file_name(format!("{}.damaged", path.file_name().unwrap().to_str().unwrap()));
+            assert_eq!(fs::read(aside).unwrap(), bytes, "nothing is thrown away");
+        } else {
+            assert!(state(&vault).len() < 4, "byte {at}");
+        }
+        assert_eq!(
+            vault.get(Purpose::Profile, b"room 3").unwrap().unwrap().as_slice(),
+            [3; 100]
+        );
+        vault.commit(Purpose::State, vec![put("later", b"x")]).unwrap();
+        drop(vault);
+        let vault = open(&copied).unwrap();
+        assert!(!vault.state_was_lost());
+        assert!(vault.get(Purpose::State, b"later").unwrap().is_some());
+    }
+    // The state's log is gone altogether.
+    let copied = tempfile::tempdir().unwrap();
+    copy(data.path(), copied.path());
+    fs::remove_file(file(&copied, "state")).unwrap();
+    assert!(open(&copied).unwrap().state_was_lost());
+    // The identity's log is another matter: nothing may take its place.
+    let path = file(&data, "profile");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(open(&data), Err(ProfileError::Damaged { .. })));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_log_is_written_anew_before_it_is_mostly_waste_and_what_it_forgot_is_unreadable() {
+    let (data, vault) = new_vault();
+    let first = file(&data, "state");
+    vault.commit(Purpose::State, vec![put("kept", &[1; 1000])]).unwrap();
+    let value = vec![2; 256 * 1024];
+    for _ in 0..64 {
+        vault.commit(Purpose::State, vec![put("replaced", &value)]).unwrap();
+        let (size, live) = vault.sizes(Purpose::State);
+        assert!(
+            size <= SMALL + value.len() as u64 + 1_000 || size <= WASTE * live,
+            "{size} of {live}"
+        );
+    }
+    assert_ne!(file(&data, "state"), first, "the old file is gone");
+    assert_eq!(
+        vault.get(Purpose::State, b"kept").unwrap().unwrap().as_slice(),
+        [1; 1000]
+    );
+    drop(vault);
+
+    // With the next run goes what the last one forgot, and the key that opened it.
+    let before = file(&data, "state");
+    let old = fs::read(&before).unwrap();
+    let vault = open(&data).unwrap();
+    let after = file(&data, "state");
+    assert_ne!(after, before);
+    drop(vault);
+    fs::write(&after, old).unwrap();
+    assert!(open(&data).unwrap().state_was_lost() || state(&open(&data).unwrap()).is_empty());
+}
+
+#[test]
+fn a_crash_while_a_log_is_written_anew_leaves_one_of_the_two() {
+    let (data, vault) = new_vault();
+    vault.commit(Purpose::State, vec![put("a", b"1")]).unwrap();
+    drop(vault);
+    let stray = data.path().join("profiles/default/state.7");
+    fs::write(&stray, b"half of it").unwrap();
+    let unrelated = data.path().join("profiles/default/state.txt");
+    fs::write(&unrelated, b"mine").unwrap();
+    let vault = open(&data).unwrap();
+    assert_eq!(state(&vault), [pair("a", "1")]);
+    assert!(!stray.exists() && unrelated.exists());
+}
+
+#[test]
+fn nothing_stands_in_the_folder_as_it_is() {
+    let (data, vault) = new_vault();
+    let canary = b"canary-of-a-message-0123456789";
+    let key = "canary-of-a-key-0123456789";
+    vault.commit(Purpose::State, vec![put(key, canary)]).unwrap();
+    vault.commit(Purpose::Profile, vec![put(key, canary)]).unwrap();
+    drop(vault);
+    for path in fs::read_dir(data.path().join("profiles/default"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        let bytes = fs::read(&path).unwrap();
+        for needle in [&canary[..], key.as_bytes()] {
+            assert!(
+                !bytes.windows(needle.len()).any(|window| window == needle),
+                "{}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_newer_vault_is_left_alone() {
+    let (data, vault) = new_vault();
+    drop(vault);
+    let path = data.path().join("profiles/default/vault");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[10] = 2;
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(open(&data), Err(ProfileError::NewerVault { .. })));
+    bytes[0] = b'X';
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(open(&data), Err(ProfileError::Damaged { .. })));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// Commits larger than a chunk hold together.
+#[test]
+fn a_large_commit_is_all_or_nothing() {
+    let (data, vault) = new_vault();
+    let many = || (0..40).map(|n| put(&format!("{n}"), &[n; 100_000])).collect::<Vec<_>>();
+    vault.commit(Purpose::State, many()).unwrap();
+    drop(vault);
+    let path = file(&data, "state");
+    let whole = fs::read(&path).unwrap();
+    let vault = open(&data).unwrap();
+    assert_eq!(state(&vault).len(), 40);
+    drop(vault);
+    for cut in [1, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..cut]).unwrap();
+        assert!(state(&open(&data).unwrap()).is_empty(), "cut at {cut}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Reading what was sent while we were away: boxes of every epoch that lists us, then the frames of each (docs/PROTOCOL.md, "Coming back").
+//!
+//! The best epoch has its own search, which may end in a new incarnation. This is for the others: what can't be had is let go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt;
+use snug_crypto::direct::DirectRequest;
+use snug_crypto::ids::{EpochId, PeerKey};
+
+use crate::room::exchange::Question;
+use crate::room::timing::SYNC_EPOCHS;
+use crate::room::{Now, Phase, Room};
+
+/// Questions under way at once.
+const AT_ONCE: usize = 4;
+/// A new epoch is left to the search for the best one for so long.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Between two questions for one box; doubled each time.
+const RETRY: Duration = Duration::from_millis(500);
+/// Then nobody has it.
+const TRIES: u32 = 8;
+/// Who comes back waits so long at most for the first link's word before it shows what names parents it can't place.
+const FIRST_WORD: Duration = Duration::from_secs(5);
+
+/// The search for boxes of epochs that aren't the best.
+#[derive(Default)]
+pub(in crate::room) struct CatchUp {
+    asked: BTreeMap<EpochId, Asked>,
+    /// Since when we are back.
+    back: Option<Duration>,
+    /// Whether a link has told us what it has of our own frames: only then it is sure that what we took up is not an old copy.
+    confirmed: bool,
+    next: Option<Duration>,
+}
+
+struct Asked {
+    tries: u32,
+    next: Duration,
+}
+
+impl CatchUp {
+    /// We are back, and don't know yet what happened.
+    pub(in crate::room) fn begin(&mut self, elapsed: Duration) {
+        self.back = Some(elapsed);
+    }
+
+    /// Whether we were away before this run.
+    pub(in crate::room) fn is_back(&self) -> bool {
+        self.back.is_some()
+    }
+
+    /// Somebody told us what we lack.
+    pub(in crate::room) fn confirm(&mut self) {
+        self.confirmed = true;
+    }
+
+    /// Whether our state may be an old copy: then its counters were used, and nothing is sealed under them.
+    pub(in crate::room) fn is_in_doubt(&self) -> bool {
+        self.back.is_some() && !self.confirmed
+    }
+
+    pub(in crate::room) fn next_wake(&self) -> Option<Duration> {
+        self.next
+    }
+}
+
+impl Room {
+    /// Asks for boxes that we lack of epochs that list us.
+    pub(in crate::room) fn catch_up(&mut self, best: Option<EpochId>, now: Now) {
+        self.catching_up.next = None;
+        if self.phase != Phase::In || self.members.links().next().is_none() {
+            return;
+        }
+        let missing = self.missing_epochs(best, now);
+        self.catching_up
+            .asked
+            .retain(|id, _| missing.iter().any(|(missing, _)| missing == id));
+        let mut under_way = 0;
+        for (id, since) in missing {
+            if under_way >= AT_ONCE {
+                break;
+            }
+            let asked = self.catching_up.asked.entry(id).or_insert(Asked {
+                tries: 0,
+                next: since + PATIENCE,
+            });
+            if asked.tries >= TRIES {
+                continue;
+            }
+            under_way += 1;
+            if asked.next > now.elapsed {
+                let next = asked.next;
+                self.catching_up.next = Some(self.catching_up.next.map_or(next, |other| other.min(next)));
+                continue;
+            }
+            let turn = asked.tries;
+            asked.tries += 1;
+            asked.next = now.elapsed + RETRY * (1 << turn.min(6));
+            let next = asked.next;
+            self.catching_up.next = Some(self.catching_up.next.map_or(next, |other| other.min(next)));
+            if let (Some(to), Some(leaf)) = (self.source_of(&id, turn), self.own.leaf_id()) {
+                self.ask(
+                    to,
+                    DirectRequest::Box { epoch: id, leaf },
+                    Question::Box { epoch: id, to },
+                );
+            }
+        }
+    }
+
+    /// Whether epochs may be missing whose frames others name as parents.
+    pub(in crate::room) fn is_catching_up(&self, now: Now) -> bool {
+        let waits = |back: Duration| !self.own.is_synced() && now.elapsed.saturating_sub(back) < FIRST_WORD;
+        self.catching_up.back.is_some_and(waits) || self.catching_up.asked.values().any(|asked| asked.tries < TRIES)
+    }
+
+    /// Epochs that list us and that we don't hold, oldest first.
+    fn missing_epochs(&self, best: Option<EpochId>, now: Now) -> Vec<(EpochId, Duration)> {
+        let Some(mine) = self.own.leaf_id() else {
+            return Vec::new();
+        };
+        let mut missing: Vec<(EpochId, Duration)> = self
+            .epochs
+            .announcements()
+            .filter(|(id, known)| Some(**id) != best && !self.epochs.holds(id) && known.lists(&mine))
+            .map(|(id, known)| (*id, known.since))
+            .collect();
+        missing.sort_unstable_by_key(|(id, since)| (*since, *id));
+        let tried = |id: &EpochId| self.catching_up.asked.get(id).is_some_and(|asked| asked.tries >= TRIES);
+        missing.sort_by_key(|(id, since)| (tried(id), *since > now.elapsed));
+        missing
+    }
+
+    /// The issuer and the custodians in turn, as far as they are here; then anybody.
+    fn source_of(&mut self, id: &EpochId, turn: u32) -> Option<PeerKey> {
+        let header = self.epochs.known(id)?.announcement.header();
+        let likely: Vec<PeerKey> = std::iter::once(&header.issuer)
+            .chain(header.custodians.iter().filter(|leaf| **leaf != header.issuer))
+            .filter_map(|leaf| Some(self.members.leaf(leaf)?.peer()))
+            .filter(|peer| self.members.linked(peer))
+            .collect();
+        if let Some(peer) = likely.get(turn as usize) {
+            return Some(*peer);
+        }
+        let links: Vec<PeerKey> = self.members.links().copied().collect();
+        (!links.is_empty()).then(|| links[self.rng.random_range(0..links.len())])
+    }
+
+    /// Asks a link for what it has of certain epochs beyond what we have, a few at a time.
+    pub(in crate::room) fn ask_frames_of(&mut self, epochs: &[EpochId], to: PeerKey) {
+        for some in epochs.chunks(SYNC_EPOCHS) {
+            let have = some.iter().map(|id| self.delivery.vector(*id)).collect();
+            self.ask(to, DirectRequest::Frames { have }, Question::Frames { to });
+        }
+    }
+
+    /// The first words of a link to somebody who was away: older epochs than the usual few may lack frames too.
+    pub(in crate::room) fn ask_older_frames(&mut self, to: PeerKey) {
+        if self.catching_up.back.is_some() {
+            let mut older = self.epochs.newest_held(usize::MAX);
+            older.drain(..older.len().min(SYNC_EPOCHS));
+            older.reverse();
+            self.ask_frames_of(&older, to);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Taking a room up again where it was.
+//!
+//! Nothing stored is worth more than the room's own rules: what can't be understood is left out, and then fetched again from others. If
+//! our own leaf is not among what was stored, or expired meanwhile, we come in as somebody who lost their state: with a new incarnation.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use snug_crypto::content::Content;
+use snug_crypto::epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement};
+use snug_crypto::frame::Epoch;
+use snug_crypto::ids::{EpochId, FrameHash, LeafId, MessageId};
+use snug_crypto::leaf::{Record, UnverifiedRecord};
+use snug_crypto::operation::UnverifiedOperation;
+use snug_crypto::rest::{self, ChainAtRest, EpochAtRest, OwnAtRest};
+use snug_crypto::wire::{DecodeError, Reader};
+
+use super::{
+    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED, RECORD, Stored,
+    TIPS, UNHELD, moment,
+};
+use crate::room::outbox::Unheld;
+use crate::room::timeline::Arrived;
+use crate::room::{Now, Room, RoomConfig};
+
+/// Members of an epoch, and boxes kept of it, at most.
+const MAX_MEMBERS: usize = snug_crypto::bounds::MAX_MEMBERS;
+/// Largest encoded announcement.
+const MAX_ANNOUNCEMENT: usize = 64 * 1024;
+
+/// A key without its letter, and the value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// What was stored, sorted by what it is.
+#[derive(Default)]
+struct Sorted<'a> {
+    kinds: BTreeMap<u8, Vec<Pair<'a>>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(stored: &'a [Stored]) -> Self {
+        let mut sorted = Self::default();
+        for (key, value) in stored {
+            if let Some((kind, rest)) = key.split_first() {
+                sorted.kinds.entry(*kind).or_default().push((rest, value));
+            }
+        }
+        sorted
+    }
+
+    fn of(&self, kind: u8) -> impl Iterator<Item = Pair<'a>> + '_ {
+        self.kinds.get(&kind).into_iter().flatten().copied()
+    }
+
+    fn one(&self, kind: u8) -> Option<&'a [u8]> {
+        self.of(kind).next().map(|(_, value)| value)
+    }
+}
+
+impl Room {
+    /// A room as it was when `stored` was written: what [`super::super::Output::Persist`] said, under the keys it gave. `false` if we come
+    /// in anew, because there was nothing stored, or our membership ended meanwhile.
+    pub fn restore(config: RoomConfig, stored: &[Stored], now: Now, rng: StdRng) -> (Self, bool) {
+        let sorted = Sorted::new(stored);
+        let mut room = Self::new(config, now, rng);
+        let resumed = room.take_up(&sorted, now);
+        if resumed.is_none() && !stored.is_empty() {
+            tracing::info!("what was stored of this room is no longer of use; it is entered anew");
+            room.ledger.begin_anew();
+        }
+        (room, resumed.is_some())
+    }
+
+    /// `None` leaves the room as it was made.
+    fn take_up(&mut self, sorted: &Sorted<'_>, now: Now) -> Option<()> {
+        let own = OwnAtRest::decode(sorted.one(OWN)?).ok()?;
+        let alive_ms = Reader::new(sorted.one(ALIVE)?).u64().ok()?;
+        let records: Vec<(Record, bool)> = sorted
+            .of(RECORD)
+            .filter_map(|(_, value)| {
+                let (equivocated, record) = value.split_first()?;
+                Some((self.trusted(record)?, *equivocated == 1))
+            })
+            .collect();
+        let mine = records.iter().find(|(record, _)| record.identity() == self.me)?;
+        let Record::Leaf(leaf) = &mine.0 else { return None };
+        let is_ours = leaf.incarnation() == own.incarnation() && *leaf.key() == own.secrets().signing.public();
+        if !is_ours || self.members.is_expired(leaf, now.unix_ms) {
+            return None;
+        }
+        self.own.resume(&own, leaf.seq());
+        self.ledger.own = Some(own.encode());
+        self.catching_up.begin(now.elapsed);
+
+        for (record, equivocated) in records {
+            let (identity, digest) = self.members.restore(record, equivocated);
+            self.ledger.records.insert(identity, digest);
+        }
+        for (_, value) in sorted.of(LEAF) {
+            if let Some(Record::Leaf(leaf)) = self.trusted(value) {
+                self.ledger.leaves.insert(leaf.id());
+                self.members.restore_leaf(*leaf);
+            }
+        }
+        for (_, value) in sorted.of(OPERATION) {
+            let operation = UnverifiedOperation::decode(value).ok();
+            if let Some(operation) = operation.and_then(|operation| operation.verify(&self.genesis).ok()) {
+                self.ledger.operations.insert(operation.hash());
+                self.authority.insert_verified(operation, &self.genesis);
+            }
+        }
+        self.take_up_epochs(sorted, now, alive_ms);
+        self.take_up_frames(sorted, now);
+        self.take_up_outbox(sorted, now);
+        Some(())
+    }
+
+    fn trusted(&self, record: &[u8]) -> Option<Record> {
+        let record = UnverifiedRecord::decode(record).ok()?;
+        Some(record.danger_trust(&self.genesis_hash))
+    }
+
+    fn take_up_epochs(&mut self, sorted: &Sorted<'_>, now: Now, alive_ms: u64) {
+        // Time away doesn't count: what we could read when we went, we can still catch up with.
+        let away = now.unix_ms.saturating_sub(alive_ms);
+        let since = |at_ms: u64| moment(now, at_ms.saturating_add(away));
+        let mut held = BTreeMap::new();
+        let mut chains: BTreeMap<(EpochId, LeafId), &[u8]> = BTreeMap::new();
+        let mut boxes: BTreeMap<EpochId, Vec<SealedBox>> = BTreeMap::new();
+        for (id, what, rest, value) in sorted.of(EPOCH).filter_map(|(key, value)| {
+            let (id, rest) = key.split_first_chunk::<32>()?;
+            let (what, rest) = rest.split_first()?;
+            Some((EpochId::from_bytes(*id), *what, rest, value))
+        }) {
+            match what {
+                HELD => drop(held.insert(id, value)),
+                CHAIN => {
+                    if let Ok(leaf) = rest.try_into() {
+                        chains.insert((id, LeafId::from_bytes(leaf)), value);
+                    }
+                }
+                BOX => {
+                    if let Ok(sealed) = SealedBox::decode(value) {
+                        boxes.entry(id).or_default().push(sealed);
+                    }
+                }
+                ANNOUNCEMENT => {
+                    if let Some((announcement, at_ms)) = self.announcement(value) {
+                        self.epochs.add(announcement, since(at_ms));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (id, boxes) in boxes {
+            if let Some(known) = self.epochs.known_mut(&id) {
+                known.boxes = boxes.into_iter().map(|sealed| (sealed.leaf, sealed)).collect();
+            }
+        }
+        let known: Vec<_> = (self.epochs.announcements())
+            .map(|(id, known)| (*id, known.boxes.keys().copied().collect()))
+            .collect();
+        self.ledger.known.extend(known);
+        for (id, value) in held {
+            let mut reader = Reader::new(value);
+            let Ok(at_ms) = reader.u64() else { continue };
+            let Ok(stored) = EpochAtRest::decode(reader.rest()) else {
+                continue;
+            };
+            let chain = |leaf: &LeafId| ChainAtRest::decode(chains.get(&(id, *leaf))?).ok();
+            // Without its announcement it would be no candidate, and never be erased.
+            if let (Ok(epoch), true) = (Epoch::restore(stored, chain), self.epochs.known(&id).is_some()) {
+                self.resume_delivery(&epoch);
+                self.epochs.hold(epoch, since(at_ms));
+                self.ledger.held.insert(id);
+            }
+        }
+        let mut graves: Vec<(u64, EpochId)> = sorted
+            .of(GRAVE)
+            .filter_map(|(key, value)| {
+                Some((
+                    Reader::new(value).u64().ok()?,
+                    EpochId::from_bytes(key.try_into().ok()?),
+                ))
+            })
+            .collect();
+        graves.sort_unstable();
+        for (_, id) in graves {
+            self.epochs.restore_grave(id);
+            self.ledger.graves.insert(id);
+        }
+    }
+
+    /// What has arrived in an epoch follows from its chains.
+    fn resume_delivery(&mut self, epoch: &Epoch) {
+        for leaf in epoch.at_rest().members() {
+            if let Some(progress) = epoch.progress(leaf).filter(|progress| progress.next > 0) {
+                self.delivery
+                    .resume(epoch.id(), *leaf, progress.next, &progress.missing);
+            }
+        }
+    }
+
+    fn announcement(&self, value: &[u8]) -> Option<(snug_crypto::epoch::Announcement, u64)> {
+        let read = || -> Result<_, DecodeError> {
+            let mut reader = Reader::new(value);
+            let at_ms = reader.u64()?;
+            let announcement = UnverifiedAnnouncement::decode(reader.lp("announcement", MAX_ANNOUNCEMENT)?)?;
+            let members = reader.list("members", MAX_MEMBERS, |r| {
+                Ok(MemberEntry {
+                    leaf: LeafId::from_bytes(r.array()?),
+                    incarnation: r.u32()?,
+                    kem_hash: r.array()?,
+                })
+            })?;
+            reader.finish()?;
+            Ok((announcement, members, at_ms))
+        };
+        let (announcement, members, at_ms) = read().ok()?;
+        let announcement = announcement.with_members(members).ok()?;
+        let leaf_key = |leaf| self.members.leaf(&leaf).map(|leaf| *leaf.key());
+        Some((announcement.verify(&self.genesis_hash, leaf_key).ok()?, at_ms))
+    }
+
+    fn take_up_frames(&mut self, sorted: &Sorted<'_>, now: Now) {
+        let mut pending: Vec<(bool, EpochId, snug_crypto::frame::OpenedFrame)> = sorted
+            .of(PENDING)
+            .filter_map(|(_, value)| {
+                let (handed_on, opened) = value.split_first()?;
+                let (epoch, frame) = rest::decode_opened(opened).ok()?;
+                Some((*handed_on == 1, epoch, frame))
+            })
+            .collect();
+        for (handed_on, _, frame) in &pending {
+            self.ledger.pending.insert(frame.hash, *handed_on);
+        }
+        let mut kept = Vec::new();
+        for (key, value) in sorted.of(FRAME) {
+            let read = || -> Result<_, DecodeError> {
+                let mut key = Reader::new(key);
+                let at = (
+                    EpochId::from_bytes(key.array()?),
+                    LeafId::from_bytes(key.array()?),
+                    key.u64()?,
+                );
+                let mut value = Reader::new(value);
+                Ok((value.u64()?, at, FrameHash::from_bytes(value.array()?), value.rest()))
+            };
+            if let Ok(frame) = read() {
+                kept.push(frame);
+            }
+        }
+        kept.sort_unstable_by_key(|(at_ms, (_, _, counter), ..)| (*at_ms, *counter));
+        for (at_ms, at, hash, bytes) in kept {
+            self.delivery.restore(at, hash, bytes.to_vec(), moment(now, at_ms));
+            if !self.ledger.pending.contains_key(&hash) {
+                self.timeline.was_shown(hash);
+            }
+        }
+        if let Some(tips) = sorted.one(TIPS).and_then(|value| rest::decode_parents(value).ok()) {
+            for tip in &tips {
+                if !self.ledger.pending.contains_key(&tip.hash) {
+                    self.timeline.was_shown(tip.hash);
+                }
+            }
+            self.timeline.restore_tips(&tips);
+            self.ledger.tips = tips;
+        }
+        // Those that were on their way to the user come first, in the order in which they were sent.
+        pending.sort_by_key(|(handed_on, _, frame)| (!handed_on, frame.counter));
+        for (again, epoch, frame) in pending {
+            self.timeline.wait(Arrived { epoch, frame, again }, now.elapsed);
+        }
+    }
+
+    fn take_up_outbox(&mut self, sorted: &Sorted<'_>, now: Now) {
+        let one = |bytes: &[u8]| -> Option<Content> { rest::decode_contents(bytes).ok()?.into_iter().next() };
+        for (key, value) in sorted.of(QUEUED) {
+            let mut reader = Reader::new(value);
+            let (Ok(number), Ok(at_ms)) = (key.try_into().map(u64::from_be_bytes), reader.u64()) else {
+                continue;
+            };
+            if let Some(content) = one(reader.rest()) {
+                self.outbox.restore(number, content, moment(now, at_ms));
+                self.ledger.queued.insert(number);
+            }
+        }
+        for (key, value) in sorted.of(UNHELD) {
+            let (mut key, mut value) = (Reader::new(key), Reader::new(value));
+            let (Ok(epoch), Ok(counter), Ok(id)) = (key.array(), key.u64(), value.array()) else {
+                continue;
+            };
+            if let Some(content) = one(value.rest()) {
+                let at = (EpochId::from_bytes(epoch), counter);
+                let id = MessageId::from_bytes(id);
+                self.outbox.restore_unheld(at, Unheld { content, id });
+                self.ledger.unheld.insert(at);
+            }
+        }
+    }
+}

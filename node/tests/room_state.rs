@@ -1,0 +1,527 @@
+//! Rooms that rest on disk: members that go and come back, crash in the middle of a write, or are restored from an old copy.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod sim;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sim::{Weather, World};
+use snug::room::RoomEvent;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn settled(seed: u64, count: usize) -> World {
+    let mut world = World::new(seed, Weather::CALM);
+    world.persist = true;
+    for index in 0..count {
+        let node = world.add(&format!("member{index}"));
+        world.enter(node);
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(index + 1)).is_some(),
+            "{} members do not settle",
+            index + 1
+        );
+    }
+    world
+}
+
+/// No two frames are sealed with one key and one nonce. The keys are secret; but a nonce that never repeats within an epoch repeats with
+/// no key of it.
+fn assert_no_nonce_twice(world: &World) {
+    let mut nonces = BTreeSet::new();
+    for frame in world.frames.iter().filter(|frame| frame[0] == 1) {
+        assert!(
+            nonces.insert((frame[1..9].to_vec(), frame[9..21].to_vec())),
+            "a nonce was used twice"
+        );
+    }
+}
+
+#[test]
+fn a_sleeper_keeps_its_place_and_reads_what_it_missed_in_order() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3);
+        world.run(30 * SECOND);
+        let before = world.epoch(2);
+        world.offline(2);
+        world.run(10 * SECOND);
+        let told = world.notices(0);
+        assert_eq!(told.last().map(String::as_str), Some("member2 is offline."), "{told:?}");
+        for n in 0..50 {
+            world.send(n % 2, &format!("{n:02}"));
+            world.run(SECOND / 10);
+        }
+        world.run(MINUTE);
+        assert_eq!(world.epoch(0), before, "nobody left, so the epoch stands");
+        world.restart(2);
+        world.enter(2);
+        assert!(
+            world.run_until(10 * SECOND, |world| world.settled(3)).is_some(),
+            "seed {seed}"
+        );
+        world.run(5 * SECOND);
+        let expected: Vec<String> = (0..50).map(|n| format!("{n:02}")).collect();
+        assert_eq!(world.texts(2), expected, "seed {seed}");
+        assert_eq!(world.epoch(0), before, "it came back under the leaf that it had");
+        let told = world.notices(0);
+        assert_eq!(told.last().map(String::as_str), Some("member2 is online."), "{told:?}");
+        assert!(!told.contains(&"member2 has left the room den.".to_owned()));
+        world.send(2, "good morning");
+        world.run(SECOND);
+        assert_eq!(world.texts(0).last().map(String::as_str), Some("good morning"));
+    }
+}
+
+#[test]
+fn who_sleeps_while_members_come_and_go_reads_what_was_sent_in_every_epoch_of_theirs() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3);
+        world.run(30 * SECOND);
+        world.offline(2);
+        let mut expected = Vec::new();
+        for round in 0..6 {
+            let guest = world.add(&format!("guest{round}"));
+            world.enter(guest);
+            assert!(
+                world.run_until(20 * SECOND, |world| world.settled(4)).is_some(),
+                "seed {seed}, round {round}"
+            );
+            for author in [0, 1, guest] {
+                let text = format!("{round}: {author}");
+                world.send(author, &text);
+                expected.push(text);
+                world.run(SECOND / 5);
+            }
+            world.leave(guest);
+            assert!(
+                world.run_until(20 * SECOND, |world| world.settled(3)).is_some(),
+                "seed {seed}, round {round}"
+            );
+        }
+        world.restart(2);
+        world.enter(2);
+        world.run(20 * SECOND);
+        assert!(world.settled(3), "seed {seed}");
+        assert_eq!(world.texts(2), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn mail_waits_for_days_and_passes_from_hand_to_hand() {
+    let mut world = settled(7, 3);
+    world.run(30 * SECOND);
+    world.offline(2);
+    world.send(0, "written when you slept");
+    world.run(5 * SECOND);
+    // Its author goes; the one who heard it is asleep for a while, too.
+    world.offline(0);
+    world.offline(1);
+    world.run(30 * MINUTE);
+    world.restart(1);
+    world.enter_alone(1);
+    world.run(MINUTE);
+    world.restart(2);
+    world.enter(2);
+    world.run(20 * SECOND);
+    assert_eq!(world.texts(2), ["written when you slept"]);
+    assert_eq!(world.texts(1), ["written when you slept"], "and nobody sees it twice");
+}
+
+#[test]
+fn all_asleep_and_back_in_any_order() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 4);
+        world.run(30 * SECOND);
+        for node in 0..4 {
+            world.send(node, &format!("good night {node}"));
+            world.run(2 * SECOND);
+            world.offline(node);
+        }
+        let mut rng = StdRng::seed_from_u64(seed);
+        world.run(Duration::from_secs(rng.random_range(1..900)));
+        let mut order = vec![0, 1, 2, 3];
+        while !order.is_empty() {
+            let node = order.remove(rng.random_range(0..order.len()));
+            world.restart(node);
+            world.enter(node);
+            world.run(Duration::from_millis(rng.random_range(0..8_000)));
+        }
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(4)).is_some(),
+            "seed {seed}"
+        );
+        world.run(20 * SECOND);
+        for node in 0..4 {
+            let texts: BTreeSet<String> = world.texts(node).into_iter().collect();
+            let expected = (0..4)
+                .filter(|other| *other != node)
+                .map(|other| format!("good night {other}"))
+                .collect();
+            assert_eq!(texts, expected, "seed {seed}, node {node}");
+            assert_eq!(world.texts(node).len(), 3, "seed {seed}, node {node}: shown twice");
+        }
+        assert_no_nonce_twice(&world);
+    }
+}
+
+/// Members crash at any point of any batch: before a commit, after it, between a commit and what rests on it. What was acknowledged to
+/// its author reaches everybody; what is shown a second time is marked as such, and nothing else is.
+#[test]
+fn crashes_at_any_point_lose_nothing_and_show_nothing_twice() {
+    let (mut crashes, mut again, mut messages) = (0, 0, 0);
+    for seed in 0..30 {
+        let mut world = settled(seed, 4);
+        world.weather = Weather {
+            delay: (Duration::from_millis(1), Duration::from_millis(40)),
+            loss: 0.05,
+            duplicate: 0.05,
+        };
+        world.crash = 0.008;
+        world.slow_to_tell = 0.2;
+        let mut rng = StdRng::seed_from_u64(seed ^ 0xdead);
+        for round in 0..60 {
+            let author = rng.random_range(0..4);
+            if world.nodes[author].alive {
+                world.send(author, &format!("{author}:{round}"));
+            }
+            world.run(Duration::from_millis(rng.random_range(50..1_500)));
+            for node in world.crashed.clone() {
+                if rng.random_bool(0.4) {
+                    crashes += 1;
+                    world.restart(node);
+                    if world.nodes[node].alive {
+                        world.enter(node);
+                    }
+                }
+            }
+        }
+        world.crash = 0.0;
+        for node in world.crashed.clone() {
+            crashes += 1;
+            world.restart(node);
+            world.enter(node);
+        }
+        for (a, b) in (0..4).flat_map(|a| (a + 1..4).map(move |b| (a, b))) {
+            world.link(a, b);
+        }
+        assert!(
+            world.run_until(60 * SECOND, |world| world.settled(4)).is_some(),
+            "seed {seed}"
+        );
+        world.run(40 * SECOND);
+        let acknowledged: Vec<BTreeSet<String>> = (0..4).map(|node| world.acknowledged(node)).collect();
+        for node in 0..4 {
+            let mut first: BTreeMap<String, usize> = BTreeMap::new();
+            let mut all: BTreeSet<String> = BTreeSet::new();
+            for (text, is_again) in world.shown(node) {
+                again += usize::from(is_again);
+                messages += 1;
+                all.insert(text.clone());
+                *first.entry(text).or_default() += usize::from(!is_again);
+            }
+            for (author, said) in acknowledged.iter().enumerate().filter(|(author, _)| *author != node) {
+                for text in said {
+                    assert!(all.contains(text), "seed {seed}: {node} lost {text} of {author}");
+                }
+            }
+            for (text, times) in first {
+                assert!(
+                    times <= 1,
+                    "seed {seed}: {node} was shown {text} {times} times as if it were new"
+                );
+            }
+        }
+        assert_no_nonce_twice(&world);
+    }
+    println!("{crashes} crashes, {messages} messages shown, {again} of them marked as perhaps shown before");
+    assert!(crashes > 100 && again > 0, "the test does not bite");
+}
+
+/// Somebody restores yesterday's backup of their data folder: counters were used since.
+#[test]
+fn an_old_copy_is_noticed_and_repeats_no_key_and_nonce() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3);
+        world.run(30 * SECOND);
+        let old = world.nodes[2].disk.clone();
+        for n in 0..5 {
+            world.send(2, &format!("first {n}"));
+        }
+        world.run(5 * SECOND);
+        let heard = world.texts(0);
+        assert_eq!(heard.len(), 5);
+        world.offline(2);
+        world.restart(2);
+        world.enter(2);
+        world.run(10 * SECOND);
+        world.offline(2);
+
+        world.nodes[2].disk = old;
+        let before = world.epoch(0);
+        world.restart(2);
+        world.enter(2);
+        for n in 0..5 {
+            world.send(2, &format!("second {n}"));
+        }
+        assert!(
+            world.run_until(20 * SECOND, |world| world.settled(3)).is_some(),
+            "seed {seed}"
+        );
+        world.run(20 * SECOND);
+        assert_ne!(world.epoch(0), before, "a new incarnation is boxed anew");
+        for node in [0, 1] {
+            let mut texts = world.texts(node);
+            texts.sort();
+            let mut expected: Vec<String> = (0..5)
+                .flat_map(|n| [format!("first {n}"), format!("second {n}")])
+                .collect();
+            expected.sort();
+            assert_eq!(texts, expected, "seed {seed}, node {node}");
+        }
+        assert_no_nonce_twice(&world);
+    }
+}
+
+/// The same with nobody there to tell: what was sealed under used counters is said again as soon as that shows.
+#[test]
+fn an_old_copy_that_meets_nobody_at_first_loses_nothing_either() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3);
+        world.run(30 * SECOND);
+        let old = world.nodes[2].disk.clone();
+        for n in 0..5 {
+            world.send(2, &format!("first {n}"));
+        }
+        world.run(5 * SECOND);
+        world.kill(2);
+        world.nodes[2].disk = old;
+        world.restart(2);
+        world.enter_alone(2);
+        world.run(SECOND);
+        for n in 0..5 {
+            world.send(2, &format!("second {n}"));
+        }
+        world.run(20 * SECOND);
+        for other in [0, 1] {
+            world.link(2, other);
+        }
+        world.run(60 * SECOND);
+        assert!(world.settled(3), "seed {seed}");
+        for node in [0, 1] {
+            let texts: BTreeSet<String> = world.texts(node).into_iter().collect();
+            let expected = (0..5)
+                .flat_map(|n| [format!("first {n}"), format!("second {n}")])
+                .collect();
+            assert_eq!(texts, expected, "seed {seed}, node {node}");
+        }
+        assert_no_nonce_twice(&world);
+    }
+}
+
+/// The random nonce is all that stands between two runs of one snapshot and one key stream for two texts: here both seal under one
+/// counter of one chain.
+#[test]
+fn two_runs_of_one_snapshot_seal_under_one_counter_and_two_nonces() {
+    let mut world = settled(3, 2);
+    world.run(30 * SECOND);
+    world.kill(0);
+    world.kill(1);
+    let snapshot = world.nodes[1].disk.clone();
+    let reader = world.nodes[0].disk.clone();
+    let mut frames = Vec::new();
+    for text in ["one", "two"] {
+        // Both are of that moment, so that neither notices.
+        for (node, disk) in [(0, &reader), (1, &snapshot)] {
+            world.nodes[node].disk = disk.clone();
+            world.restart(node);
+            world.enter(node);
+        }
+        world.run(5 * SECOND);
+        world.send(1, text);
+        frames.push(world.last_published(1));
+        world.kill(0);
+        world.kill(1);
+    }
+    assert_eq!(frames[0][1..9], frames[1][1..9], "one epoch");
+    assert_ne!(frames[0][9..33], frames[1][9..33], "two nonces");
+    // That both have one counter shows in that a reader takes either, and then refuses the other as a duplicate.
+    for (first, second) in [(0, 1), (1, 0)] {
+        world.nodes[0].disk = reader.clone();
+        world.restart(0);
+        world.enter_alone(0);
+        world.run(SECOND);
+        let before = world.texts(0).len();
+        world.gossip(0, 1, frames[first].clone());
+        world.gossip(0, 1, frames[second].clone());
+        world.run(10 * SECOND);
+        assert_eq!(world.texts(0).len(), before + 1);
+        world.kill(0);
+    }
+}
+
+#[test]
+fn lost_state_is_a_new_incarnation_and_one_member() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3);
+        world.run(30 * SECOND);
+        world.offline(2);
+        world.nodes[2].disk.clear();
+        world.restart(2);
+        world.enter(2);
+        assert!(
+            world.run_until(20 * SECOND, |world| world.settled(3)).is_some(),
+            "seed {seed}"
+        );
+        world.send(2, "I forgot everything");
+        world.run(SECOND);
+        assert_eq!(world.texts(0), ["I forgot everything"]);
+        assert!(!world.notices(0).iter().any(|notice| notice.contains("has left")));
+    }
+}
+
+/// Any part of what was stored may be missing or cut: then it is fetched again, or the member comes in anew.
+#[test]
+fn damaged_state_never_keeps_a_member_out() {
+    for seed in 0..40 {
+        let mut world = settled(seed, 3);
+        world.run(30 * SECOND);
+        world.send(0, "before");
+        world.run(SECOND);
+        world.offline(2);
+        world.send(0, "meanwhile");
+        world.run(SECOND);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let keys: Vec<Vec<u8>> = world.nodes[2].disk.keys().cloned().collect();
+        for key in keys {
+            // The seal leaves no flipped bit unnoticed: what is left is what a defect of ours could do.
+            if rng.random_bool(0.15) {
+                world.nodes[2].disk.remove(&key);
+            } else if rng.random_bool(0.1)
+                && let Some(value) = world.nodes[2].disk.get_mut(&key)
+            {
+                let half = value.len() / 2;
+                value.truncate(half);
+            }
+        }
+        world.restart(2);
+        world.enter(2);
+        assert!(
+            world.run_until(60 * SECOND, |world| world.settled(3)).is_some(),
+            "seed {seed}"
+        );
+        world.run(10 * SECOND);
+        world.send(2, "here I am");
+        world.run(2 * SECOND);
+        assert_eq!(
+            world.texts(0).last().map(String::as_str),
+            Some("here I am"),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn what_is_said_to_an_empty_room_waits_for_whoever_comes_and_survives_a_restart() {
+    let mut world = settled(5, 1);
+    for n in 0..3 {
+        world.send(0, &format!("anybody? {n}"));
+    }
+    world.run(SECOND);
+    world.kill(0);
+    world.run(MINUTE);
+    world.restart(0);
+    world.enter_alone(0);
+    world.run(5 * SECOND);
+    let guest = world.add("guest");
+    world.enter(guest);
+    world.run(10 * SECOND);
+    assert!(world.settled(2));
+    assert_eq!(world.texts(guest), ["anybody? 0", "anybody? 1", "anybody? 2"]);
+    let resent = world.nodes[0]
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, RoomEvent::Resent { .. }))
+        .count();
+    assert_eq!(resent, 3);
+    // Once is enough.
+    let late = world.add("late");
+    world.enter(late);
+    world.run(10 * SECOND);
+    assert!(world.texts(late).is_empty());
+}
+
+#[test]
+fn what_nobody_has_is_kept_longer_than_everything_else() {
+    let mut world = settled(6, 2);
+    world.run(30 * SECOND);
+    world.offline(1);
+    world.send(0, "for your eyes");
+    // Long beyond what is kept for the absent, and within the grace of a sleeper: the membership here lasts 15 minutes and an hour.
+    world.run(70 * MINUTE);
+    world.restart(1);
+    world.enter(1);
+    world.run(20 * SECOND);
+    assert_eq!(world.texts(1), ["for your eyes"]);
+}
+
+#[test]
+fn who_leaves_leaves_nothing_behind() {
+    let mut world = settled(8, 2);
+    world.send(1, "secret");
+    world.run(SECOND);
+    assert!(!world.nodes[1].disk.is_empty());
+    world.leave(1);
+    assert!(world.nodes[1].disk.is_empty());
+    world.restart(1);
+    world.enter(1);
+    assert!(world.run_until(20 * SECOND, |world| world.settled(2)).is_some());
+    assert!(world.notices(0).contains(&"member1 has left the room den.".to_owned()));
+}
+
+/// Keys that are of no more use go: boxes, chains and KEM keys of epochs beyond the retention.
+#[test]
+fn what_is_old_is_erased_from_disk() {
+    let mut world = settled(9, 3);
+    world.run(MINUTE);
+    for round in 0..4 {
+        let guest = world.add(&format!("guest{round}"));
+        world.enter(guest);
+        world.run(30 * SECOND);
+        world.leave(guest);
+        world.run(30 * SECOND);
+    }
+    let epochs = |world: &World| -> BTreeSet<Vec<u8>> {
+        let keys = world.nodes[0].disk.keys().filter(|key| key[0] == b'e');
+        keys.map(|key| key[1..33].to_vec()).collect()
+    };
+    assert!(epochs(&world).len() >= 6);
+    let first = epochs(&world);
+    world.run(Duration::from_secs(25 * 3_600));
+    let rest = epochs(&world);
+    assert!(rest.len() <= 2, "{} epochs are left", rest.len());
+    assert!(rest.is_disjoint(&first), "the new day has a new epoch");
+}
+
+/// What a message costs on disk.
+#[test]
+fn a_message_writes_little() {
+    let mut world = settled(10, 10);
+    world.run(2 * MINUTE);
+    let before: Vec<(usize, usize)> = world.nodes.iter().map(|node| node.written).collect();
+    const MESSAGES: usize = 200;
+    for n in 0..MESSAGES {
+        world.send(n % 10, &format!("message {n} of some forty bytes or so, as they are"));
+        world.run(SECOND / 20);
+    }
+    for (node, before) in before.iter().enumerate() {
+        let bytes = (world.nodes[node].written.0 - before.0) / MESSAGES;
+        let commits = (world.nodes[node].written.1 - before.1) as f64 / MESSAGES as f64;
+        println!("member {node}: {bytes} bytes and {commits:.2} commits a message");
+        assert!(bytes <= 1_800 && commits <= 4.0, "{bytes} bytes, {commits} commits");
+    }
+}
