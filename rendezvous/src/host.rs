@@ -228,14 +228,12 @@ fn odd() -> HostError {
     HostError::Refused("the server that runs is of another version: use its own snug-rendezvous".to_owned())
 }
 
-/// What a server that runs on this data folder says of itself, and whether its store answers.
-pub(crate) async fn running(config: &Config) -> Option<Result<Status, String>> {
+/// What a server that runs on this data folder says of itself.
+pub(crate) async fn running(config: &Config) -> Option<Status> {
     let stream = ask(&config.control_socket(), &Request::Status).await.ok()?;
     match answer(&mut tokio::io::BufReader::new(stream)).await {
-        Ok(Answer::Status(status)) => Some(Ok(status)),
-        Ok(Answer::Error(reason)) => Some(Err(reason)),
-        Ok(_) => Some(Err("it is of another version".to_owned())),
-        Err(_) => None,
+        Ok(Answer::Status(status)) => Some(status),
+        _ => None,
     }
 }
 

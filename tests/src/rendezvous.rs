@@ -19,6 +19,7 @@ pub struct Rendezvous {
     process: Process,
     home: Home,
     store: Store,
+    flags: Vec<String>,
     address: String,
 }
 
@@ -30,14 +31,35 @@ impl Rendezvous {
 
     /// The same on a store of choice.
     pub fn on(store: Store) -> Self {
+        Self::with(store, &[])
+    }
+
+    /// One on the embedded store with these flags of `serve`.
+    pub fn configured(flags: &[&str]) -> Self {
+        Self::with(Store::Redb, flags)
+    }
+
+    fn with(store: Store, flags: &[&str]) -> Self {
         let home = Home::new();
-        let (process, address) = serve(&home, &store, "127.0.0.1:0");
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        let (process, address) = serve(&home, &store, &flags, "127.0.0.1:0");
         Self {
             process,
             home,
             store,
+            flags,
             address,
         }
+    }
+
+    /// What another command of the program prints about this server, while it runs; it has to succeed.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let mut command = self.home.bare(&binaries::rendezvous());
+        command.args(arguments).arg("--data-dir").arg(self.home.data());
+        let output = crate::process::run("rendezvous command", &mut command, "");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A further instance on the same store and with the same server key, on a port of its own.
@@ -45,11 +67,12 @@ impl Rendezvous {
         let home = Home::new();
         std::fs::create_dir_all(home.data()).expect("a data folder");
         std::fs::copy(self.server_key(), home.data().join(SERVER_KEY)).expect("the server key can be shared");
-        let (process, address) = serve(&home, &self.store, "127.0.0.1:0");
+        let (process, address) = serve(&home, &self.store, &self.flags, "127.0.0.1:0");
         Self {
             process,
             home,
             store: self.store.clone(),
+            flags: self.flags.clone(),
             address,
         }
     }
@@ -88,7 +111,7 @@ impl Rendezvous {
     }
 
     fn start_again(&mut self) {
-        (self.process, self.address) = serve(&self.home, &self.store, &self.address);
+        (self.process, self.address) = serve(&self.home, &self.store, &self.flags, &self.address);
     }
 
     fn server_key(&self) -> std::path::PathBuf {
@@ -99,7 +122,7 @@ impl Rendezvous {
 /// The server key's file in the data folder.
 const SERVER_KEY: &str = "server.key";
 
-fn serve(home: &Home, store: &Store, listen: &str) -> (Process, String) {
+fn serve(home: &Home, store: &Store, flags: &[String], listen: &str) -> (Process, String) {
     let mut command = home.bare(&binaries::rendezvous());
     command.args(["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0"]);
     command
@@ -107,6 +130,7 @@ fn serve(home: &Home, store: &Store, listen: &str) -> (Process, String) {
         .arg(home.data())
         .arg("--server-key-file")
         .arg(home.data().join(SERVER_KEY));
+    command.args(flags);
     match store {
         Store::Redb => {}
         Store::Mongo(url) => {

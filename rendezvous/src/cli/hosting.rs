@@ -22,7 +22,7 @@ pub fn backup(settings: &Settings, file: &Path, with_key: bool) -> ExitCode {
         } else {
             "without the server key"
         };
-        Ok(format!("{} rooms, {key}, in {}\n", done.rooms, file.display()))
+        Ok(format!("{}, {key}, in {}\n", rooms(done.rooms), file.display()))
     })
 }
 
@@ -33,8 +33,8 @@ pub fn restore(settings: &Settings, file: &Path) -> ExitCode {
         let key = if done.with_key { "and the server key " } else { "" };
         let at = day(done.at_ms / 1000 / DAY_S);
         Ok(format!(
-            "{} rooms {key}restored, as they were on {at}; everybody logs in again\n",
-            done.rooms
+            "{} {key}restored, as of {at}; everybody logs in again\n",
+            rooms(done.rooms)
         ))
     })
 }
@@ -51,7 +51,7 @@ pub fn room(command: RoomCommand) -> ExitCode {
                 for room in &page {
                     text += &if json { line_of_json(room) } else { row(room) };
                 }
-                count += page.len();
+                count += page.len() as u64;
                 match page.last() {
                     Some(last) => after = Some(last.room.clone()),
                     None => break,
@@ -59,7 +59,7 @@ pub fn room(command: RoomCommand) -> ExitCode {
             }
             host.close().await?;
             if !json {
-                let _ = writeln!(text, "{count} rooms");
+                let _ = writeln!(text, "{}", rooms(count));
             }
             Ok(text)
         }),
@@ -118,6 +118,13 @@ fn run(settings: &Settings, command: impl AsyncFnOnce(Config) -> Result<String, 
             Err(error) => fail(&error),
         },
         Err(error) => fail(&error),
+    }
+}
+
+fn rooms(count: u64) -> String {
+    match count {
+        1 => "1 room".to_owned(),
+        count => format!("{count} rooms"),
     }
 }
 

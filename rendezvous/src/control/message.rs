@@ -47,7 +47,7 @@ pub(crate) enum Answer {
     Error(String),
 }
 
-/// What a server that runs says of itself; its store answers.
+/// What a server that runs says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub pid: u32,
@@ -55,6 +55,8 @@ pub(crate) struct Status {
     pub listen: SocketAddr,
     pub admin_listen: Option<SocketAddr>,
     pub store: String,
+    /// Why its store does not answer, if it doesn't.
+    pub store_failure: Option<String>,
     pub connections: Connections,
 }
 

@@ -81,12 +81,19 @@ impl Control {
         if let Request::Snapshot = request {
             return self.snapshot(&mut write).await;
         }
-        let answer = perform(&self.app, &self.status(), request).await;
+        let answer = match request {
+            Request::Status => Answer::Status(self.status().await),
+            other => {
+                let keyed = |handle: &RoomHandle| self.app.setup.keyed_handle(handle);
+                on_store(self.app.store.as_ref(), &keyed, self.app.clock.now_ms(), other).await
+            }
+        };
         send(&mut write, &answer).await
     }
 
-    fn status(&self) -> Status {
+    async fn status(&self) -> Status {
         Status {
+            store_failure: self.app.store.ping().await.err().map(|error| error.to_string()),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: self.listen,
@@ -126,23 +133,6 @@ async fn send(write: &mut (impl AsyncWriteExt + Unpin), answer: &Answer) -> std:
     line.push(b'\n');
     tokio::time::timeout(PATIENCE, write.write_all(&line)).await??;
     Ok(())
-}
-
-/// Does what is asked of a server that runs.
-async fn perform(app: &App, status: &Status, request: Request) -> Answer {
-    let outcome = match request {
-        Request::Status => app.store.ping().await.map(|()| Answer::Status(status.clone())),
-        other => {
-            return on_store(
-                app.store.as_ref(),
-                &|handle| app.setup.keyed_handle(handle),
-                app.clock.now_ms(),
-                other,
-            )
-            .await;
-        }
-    };
-    outcome.unwrap_or_else(|error| Answer::Error(error.to_string()))
 }
 
 /// Does what only needs the store, whether a server runs or not.

@@ -117,7 +117,14 @@ pub(super) fn tokens(config: &Config) -> Option<Finding> {
     })
 }
 
-/// Room where the store grows, and how old the newest backup beside it is, if there is one.
+fn written(days: u64) -> String {
+    match days {
+        0 => ", last written today".to_owned(),
+        days => format!(", last written {days} days ago"),
+    }
+}
+
+/// Room where the store grows.
 pub(super) fn space(config: &Config) -> Option<Finding> {
     const CHECK: &str = "disk space";
     let StoreSpec::Redb(store) = config.store_spec() else {
@@ -130,16 +137,16 @@ pub(super) fn space(config: &Config) -> Option<Finding> {
     };
     let size = fs::metadata(&store).map_or(0, |metadata| metadata.len());
     let age = fs::metadata(&store).and_then(|metadata| metadata.modified());
-    let age = age.map_or_else(
-        |_| String::new(),
-        |at| format!(", last written {} days ago", days_since(at)),
-    );
-    let mib = |bytes: u64| bytes / (1024 * 1024);
+    let age = age.map_or_else(|_| String::new(), |at| written(days_since(at)));
+    let shown = |bytes: u64| match bytes {
+        0..10_485_760 => format!("{} KiB", bytes / 1024),
+        _ => format!("{} MiB", bytes / (1024 * 1024)),
+    };
     let found = format!(
-        "{} MiB free in {}; the store has {} MiB{age}",
-        mib(free),
+        "{} free in {}; the store has {}{age}",
+        shown(free),
         place.display(),
-        mib(size)
+        shown(size)
     );
     let todo = "make room: when the disk is full nothing is acknowledged any more";
     Some(if free < SPACE_FAILS.max(size / 4) {

@@ -94,24 +94,11 @@ const MAX_SKEW: Duration = Duration::from_secs(30);
 /// Looks at everything. A server may run meanwhile; if none does, a redb store is checked to its last page.
 pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let running = match host::running(config).await {
-        Some(Ok(status)) => {
-            findings.push(serving(&status));
-            Some(status)
-        }
-        Some(Err(reason)) => {
-            findings.push(Finding::failed(
-                "server",
-                format!("it runs, and its store does not answer: {reason}"),
-                "see its log; check the disk, or MongoDB",
-            ));
-            None
-        }
-        None => {
-            findings.push(Finding::ok("server", "none runs on this data folder"));
-            None
-        }
-    };
+    let running = host::running(config).await;
+    findings.push(match &running {
+        Some(status) => serving(status),
+        None => Finding::ok("server", "none runs on this data folder"),
+    });
     findings.push(clock());
     findings.extend(files::data_dir(config));
     findings.push(files::server_key(config));
@@ -136,13 +123,13 @@ pub fn files(config: &Config) -> Vec<Finding> {
 fn serving(status: &Status) -> Finding {
     let connections = status.connections;
     let found = format!(
-        "version {} serves on {} (process {}): {} connections; since its start {} more, {} refused, {} made room, {} failed \
+        "version {} serves on {} (process {}): {} connections, {} since its start; {} refused, {} made room, {} failed \
          their TLS handshake",
         status.version,
         status.listen,
         status.pid,
         connections.open,
-        connections.accepted.saturating_sub(connections.open),
+        connections.accepted,
         connections.refused,
         connections.evicted,
         connections.handshakes_failed,
@@ -173,7 +160,14 @@ fn clock() -> Finding {
 
 async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
     if let Some(status) = running {
-        return vec![Finding::ok("store", format!("{} answers the server", status.store))];
+        return vec![match &status.store_failure {
+            None => Finding::ok("store", format!("{} answers the server", status.store)),
+            Some(reason) => Finding::failed(
+                "store",
+                format!("{} does not answer the server: {reason}", status.store),
+                "see the server's log; look at the disk, or whether MongoDB has a primary",
+            ),
+        }];
     }
     let spec = config.store_spec();
     let shown = spec.redacted();

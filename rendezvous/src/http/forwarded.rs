@@ -1,6 +1,7 @@
 //! Who asks, and whether nobody on the way could read it: as the socket says, or as a trusted proxy does.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -12,6 +13,9 @@ const PROTO: &str = "x-forwarded-proto";
 /// Hops that are looked at. Longer chains are made up.
 const MAX_HOPS: usize = 32;
 
+/// Whether the log says already that a proxy is missing: once is enough.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
 /// Whether the address is one of the proxies.
 pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
     let address = address.to_canonical();
@@ -22,6 +26,12 @@ pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
 /// last hop that is none, as nobody can forge what the proxies themselves appended.
 pub(super) fn client(peer: IpAddr, is_tls: bool, headers: &HeaderMap, proxies: &[IpNet]) -> (Address, Transport) {
     if !is_trusted(peer, proxies) {
+        if Address::of(peer).is_loopback() && headers.contains_key(FOR) && !TOLD.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a proxy on this machine forwards requests, and is not among trusted_proxies: no limit per address holds for \
+                 anybody behind it"
+            );
+        }
         let transport = if is_tls { Transport::Secure } else { Transport::Plain };
         return (Address::of(peer), transport);
     }

@@ -103,7 +103,7 @@ async fn a_backup_without_the_key_needs_it_and_a_damaged_one_makes_nothing() {
     let shown = file.to_str().unwrap();
     // Without a server that runs.
     let said = succeeds(&mut on(data.path(), &["backup", "--without-key", shown]));
-    assert!(said.starts_with("1 rooms, without the server key"), "{said}");
+    assert!(said.starts_with("1 room, without the server key"), "{said}");
     let bytes = std::fs::read(&file).unwrap();
     let key = std::fs::read(data.path().join("server.key")).unwrap();
     assert!(!bytes.windows(32).any(|window| window == key));

@@ -8,6 +8,7 @@ mod cli;
 mod deletion;
 mod endurance;
 mod host;
+mod host_story;
 mod login;
 mod mongod;
 mod presence;

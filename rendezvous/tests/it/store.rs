@@ -43,6 +43,7 @@ async fn story(spec: &StoreSpec) {
     changes(&*store, now).await;
     many_changes(&*store, now).await;
     deletion(&*store, now).await;
+    crate::host_story::hosting(&*store, now).await;
     races(&store, now).await;
     store.close().await.unwrap();
     drop(store);
@@ -53,11 +54,11 @@ async fn open_store(spec: &StoreSpec) -> Arc<dyn Store> {
     open(spec, KEY_CHECK).await.unwrap().into()
 }
 
-fn room(n: u8) -> KeyedHandle {
+pub fn room(n: u8) -> KeyedHandle {
     KeyedHandle::from_bytes([n; 32])
 }
 
-fn token(n: u8) -> TokenHash {
+pub fn token(n: u8) -> TokenHash {
     TokenHash::from_bytes([n; 32])
 }
 
@@ -78,14 +79,14 @@ fn new_room(n: u8) -> NewRoom {
     }
 }
 
-async fn create(store: &dyn Store, n: u8, now: u64) {
+pub async fn create(store: &dyn Store, n: u8, now: u64) {
     assert_eq!(
         store.create_room(room(n), new_room(n), now).await.unwrap(),
         Registered::Created
     );
 }
 
-fn finish(n: u8, kind: Kind, token_n: u8, now: u64) -> Finish {
+pub fn finish(n: u8, kind: Kind, token_n: u8, now: u64) -> Finish {
     let new = new_room(n);
     let record = if kind == Kind::Room {
         new.room_record

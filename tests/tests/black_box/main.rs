@@ -11,6 +11,7 @@ mod five_members;
 mod garbage;
 mod host_and_two;
 mod hostile;
+mod hosting;
 mod injection;
 mod refusals;
 mod rogue_member;
