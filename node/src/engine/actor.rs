@@ -1,7 +1,7 @@
 //! The task that owns a node's room, mesh and rendezvous session: its loop, and its end. What it does with outputs and reports is in
 //! `carry`, what it answers in `answer`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
@@ -37,6 +37,13 @@ const FLUSH: Duration = Duration::from_millis(120);
 const SILENT_FLUSH: Duration = Duration::from_millis(500);
 /// The same, whatever links still ask.
 const MAX_FLUSH: Duration = Duration::from_secs(3);
+
+/// Events that wait for a front end which has not taken the last [`EVENTS`]; beyond that the oldest go, and it is told.
+const MAX_UNTOLD: usize = 8_192;
+/// How soon a front end is looked after again that has much to take.
+const TELL_AGAIN: Duration = Duration::from_millis(5);
+/// How long a front end may take for the last of them when the node ends.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// What a node is made of.
 pub(super) struct Parts {
@@ -85,6 +92,8 @@ pub(super) struct Actor {
     /// What the front end has shown.
     told: watch::Receiver<u64>,
     state_was_lost: bool,
+    /// Events that the front end has no room for yet: a returning member may have thousands of messages at once.
+    untold: VecDeque<Event>,
     commands: mpsc::Receiver<Command>,
     has_handles: bool,
     reports: mpsc::Receiver<Report>,
@@ -144,6 +153,7 @@ impl Actor {
             journal,
             told,
             state_was_lost: parts.state_was_lost,
+            untold: VecDeque::new(),
             commands,
             has_handles: true,
             reports,
@@ -173,6 +183,7 @@ impl Actor {
             {
                 break closing.reason;
             }
+            self.tell();
             let wake = self.wake();
             let has_room = self.journal.as_ref().is_none_or(|journal| !journal.is_full());
             tokio::select! {
@@ -308,9 +319,22 @@ impl Actor {
         }
     }
 
-    pub(super) fn emit(&self, kind: EventKind) {
+    pub(super) fn emit(&mut self, kind: EventKind) {
+        self.untold.push_back(Event::now(kind));
+        self.tell();
+    }
+
+    /// Hands events on as far as the front end has taken the ones before. One that stalls is told how much it missed in the end.
+    fn tell(&mut self) {
+        while self.untold.len() > MAX_UNTOLD || self.events.len() < EVENTS {
+            let Some(event) = self.untold.pop_front() else { return };
+            self.send(event);
+        }
+    }
+
+    fn send(&self, event: Event) {
         // An error means that nobody listens any more, which is theirs to decide.
-        let _ = self.events.send(Event::now(kind));
+        let _ = self.events.send(event);
     }
 
     /// The room's deletion is proven: its Room ID may mean another room one day.
@@ -340,6 +364,11 @@ impl Actor {
             .max(self.last_tick + MIN_TICK);
         let retry = self.journal.as_ref().and_then(Journal::retry_at);
         let due = retry.map_or(due, |retry| due.min(retry));
+        let due = if self.untold.is_empty() {
+            due
+        } else {
+            due.min(Instant::now() + TELL_AGAIN)
+        };
         match self.closing {
             None => due,
             Some(closing) if Instant::now() < closing.earliest => due.min(closing.earliest),
@@ -351,7 +380,12 @@ impl Actor {
     }
 
     /// Our presence withdrawn, the mesh closed, the profile free: only then do others hear that it is over.
-    async fn end(self, reason: CloseReason) {
+    async fn end(mut self, reason: CloseReason) {
+        let latest = Instant::now() + LAST_EVENTS;
+        while !self.untold.is_empty() && Instant::now() < latest {
+            tokio::time::sleep(TELL_AGAIN).await;
+            self.tell();
+        }
         let Self {
             net,
             heartbeat,

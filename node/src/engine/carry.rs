@@ -194,7 +194,7 @@ impl Actor {
         dials
     }
 
-    pub(super) fn warn(&self, message: String) {
+    pub(super) fn warn(&mut self, message: String) {
         self.emit(EventKind::Warning {
             message: Untrusted::new(message),
         });

@@ -216,10 +216,11 @@ fn forget_if_proven(profile: &mut Profile, place: &Place, room_id: &RoomId, erro
     let Some(pinned) = profile.pinned(place, room_id) else {
         return;
     };
-    if proves_deletion(tombstone, room_id, pinned.genesis, &pinned.admin)
-        && let Err(error) = profile.forget(place, room_id)
-    {
-        tracing::warn!(%error, "the deleted room's pin stays");
+    if proves_deletion(tombstone, room_id, pinned.genesis, &pinned.admin) {
+        let forgotten = profile.forget_membership(&pinned.genesis);
+        if let Err(error) = forgotten.and_then(|()| profile.forget(place, room_id)) {
+            tracing::warn!(%error, "something of the deleted room stays");
+        }
     }
 }
 

@@ -364,7 +364,7 @@ impl Room {
 
     /// Leaves for good: a signed Leave by every way we have.
     pub(super) fn leave(&mut self, now: Now) {
-        if self.own.leaf.is_some() {
+        if self.own.leaf.is_some() || self.own.resumed.is_some() {
             let last = self.members.record(&self.me).map_or(0, Record::seq);
             let seq = now.unix_ms.max(last.saturating_add(1));
             let leave = Record::Leave(Leave::create(

@@ -103,3 +103,25 @@ async fn who_cannot_come_back_leaves_and_who_leaves_is_forgotten() {
     let profile = on_disk(data.path());
     assert!(profile.memberships().unwrap().is_empty(), "the Room Key is gone");
 }
+
+#[tokio::test]
+async fn thousands_of_missed_messages_come_all_and_in_order() {
+    const MESSAGES: usize = 2_000;
+    let (folder, data) = (folder(), folder());
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let mut alice = den.enter(&rendezvous, "alice").await;
+    let bob = enter(&den, &rendezvous, &data, "bob").await;
+    alice.until_system("join").await;
+    go_offline(bob).await;
+    for n in 0..MESSAGES {
+        alice.handle.send(format!("{n}"), None).await.unwrap();
+    }
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    for n in 0..MESSAGES {
+        let message = bob.until_message().await;
+        assert_eq!(message.text.exact(), format!("{n}"));
+        bob.events.told();
+    }
+}

@@ -125,6 +125,8 @@ impl Room {
             .epochs
             .announcements()
             .filter(|(id, known)| Some(**id) != best && !self.epochs.holds(id) && known.lists(&mine))
+            // Another generation's boxes open under other keys.
+            .filter(|(_, known)| known.announcement.header().generation == self.keys.generation())
             .map(|(id, known)| (*id, known.since))
             .collect();
         missing.sort_unstable_by_key(|(id, since)| (*since, *id));

@@ -17,7 +17,7 @@ use crate::room::{Now, Phase, Room};
 /// How far the stored moment of our last sign of life may lag: an absence is counted from it.
 const ALIVE_EVERY: Duration = Duration::from_secs(600);
 /// Messages that the front end hasn't confirmed, at most; beyond, the oldest counts as seen.
-const MAX_UNTOLD: usize = 1_024;
+const MAX_UNTOLD: usize = 8_192;
 
 /// What stands in the vault, as far as it takes to see what differs.
 #[derive(Default)]

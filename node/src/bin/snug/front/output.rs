@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Lines handed to the writing thread ahead of what is written.
 const AHEAD: usize = 16;
@@ -22,6 +24,16 @@ pub struct Output {
     queue: VecDeque<String>,
     sender: mpsc::Sender<String>,
     written: oneshot::Receiver<()>,
+    /// Lines handed to the thread.
+    handed: u64,
+    progress: Arc<Progress>,
+}
+
+/// How far the writing thread is.
+#[derive(Default)]
+struct Progress {
+    lines: AtomicU64,
+    more: Notify,
 }
 
 impl Output {
@@ -29,12 +41,16 @@ impl Output {
     pub fn start() -> Self {
         let (sender, mut receiver) = mpsc::channel::<String>(AHEAD);
         let (done, written) = oneshot::channel();
+        let progress = Arc::new(Progress::default());
+        let told = Arc::clone(&progress);
         std::thread::spawn(move || {
             let mut stdout = std::io::stdout().lock();
             while let Some(line) = receiver.blocking_recv() {
                 if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
                     return;
                 }
+                told.lines.fetch_add(1, Ordering::Release);
+                told.more.notify_one();
             }
             // Nobody may be waiting any more.
             let _ = done.send(());
@@ -43,6 +59,8 @@ impl Output {
             queue: VecDeque::new(),
             sender,
             written,
+            handed: 0,
+            progress,
         }
     }
 
@@ -56,21 +74,24 @@ impl Output {
         self.queue.len() < QUEUE
     }
 
-    /// Whether all that was pushed has been handed on.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Whether all that was pushed has been written.
+    pub fn is_written(&self) -> bool {
+        self.queue.is_empty() && self.progress.lines.load(Ordering::Acquire) == self.handed
     }
 
-    /// Hands on the next line. Without one it waits for ever; cancel-safe.
+    /// Hands on the next line; without one it waits until one that was handed on is written. Cancel-safe.
     pub async fn pump(&mut self) -> Result<(), ReaderGone> {
         if self.queue.is_empty() {
-            // The thread ends early only if it couldn't write.
-            self.sender.closed().await;
-            return Err(ReaderGone);
+            return tokio::select! {
+                // The thread ends early only if it couldn't write.
+                () = self.sender.closed() => Err(ReaderGone),
+                () = self.progress.more.notified() => Ok(()),
+            };
         }
         let permit = self.sender.reserve().await.map_err(|_| ReaderGone)?;
         if let Some(line) = self.queue.pop_front() {
             permit.send(line);
+            self.handed += 1;
         }
         Ok(())
     }

@@ -87,8 +87,7 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
             Some(shown) = waiting.next(), if !waiting.is_empty() => Reaction::Show(shown),
             pumped = output.pump() => match pumped {
                 Ok(()) => {
-                    // From here on only a stalled reader can lose it.
-                    if output.is_empty() {
+                    if output.is_written() {
                         events.told();
                     }
                     continue;
@@ -170,6 +169,7 @@ async fn depart(
 ) -> Result<End, Failure> {
     let left = async {
         let told = async {
+            events.told();
             while let Some(event) = events.recv().await {
                 if let EventKind::Closed(reason) = event.kind {
                     return reason;
@@ -177,6 +177,8 @@ async fn depart(
                 if let Reaction::Show(shown) = dialect.event(&event) {
                     output.push(shown);
                 }
+                // The end writes what is queued.
+                events.told();
             }
             CloseReason::Failed
         };
