@@ -22,6 +22,8 @@ mod reading;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod rest;
+#[cfg(test)]
 mod vectors;
 #[cfg(test)]
 mod vectors_hold;

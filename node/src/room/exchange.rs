@@ -199,7 +199,8 @@ impl Room {
                 self.ask(to, DirectRequest::Compare { digest }, Question::Compare { to, said });
                 // The digest covers the best epoch alone, as members may rightly differ in the older ones.
                 let since = self.questions.epoch_since;
-                if since.is_some_and(|since| now.elapsed.saturating_sub(since) < AFTERMATH) {
+                let is_aftermath = since.is_some_and(|since| now.elapsed.saturating_sub(since) < AFTERMATH);
+                if is_aftermath || self.catching_up.is_in_doubt() {
                     self.ask_frames(to);
                 }
             }

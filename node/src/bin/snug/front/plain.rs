@@ -49,9 +49,10 @@ impl Dialect for Plain {
                 self.ready = true;
                 members.iter().for_each(|member| self.people.note(member));
                 let others: Vec<_> = members.iter().filter(|m| !m.me).map(|m| self.people.label(m)).collect();
+                // Who of them is online is told as links come up.
                 self.here = Some(match others.as_slice() {
-                    [] => "* Nobody else is here yet.".into(),
-                    others => format!("* Here: {}.", others.join(", ")),
+                    [] => "* Nobody else is a member yet.".into(),
+                    others => format!("* Members: {}.", others.join(", ")),
                 });
                 Vec::new()
             }
