@@ -70,6 +70,13 @@ bounds! {
     /// Operations of an authority log.
     MAX_LOG_OPERATIONS: usize = 512, "operations";
 
+    /// Part of the log, encoded, that moderators may fill: the rest is the admin's, whose kick always gets through.
+    MAX_LOG_BYTES_OF_MODERATORS: usize = 16 * 1024, "bytes";
+    /// Operations by one moderator, beyond those that others' operations build on.
+    MAX_OPERATIONS_OF_MODERATOR: usize = 32, "operations";
+    /// What a new generation consists of, with the boxes of those that it is for.
+    MAX_OBJECT_BYTES: usize = 768 * 1024, "bytes";
+
     /// Sealed room capsule.
     MAX_CAPSULE_BYTES: usize = 80 * 1024, "bytes";
     /// Sealed admin capsule.

@@ -7,14 +7,16 @@
 use thiserror::Error;
 
 use crate::{
-    ControlKey,
+    ControlKey, Generation, IdentityKey,
     aead::{self, Kind},
+    approval::Approval,
     bounds,
+    credential::SignedCertificate,
     epoch::UnverifiedAnnouncement,
     kdf, label,
     leaf::UnverifiedRecord,
     operation::UnverifiedOperation,
-    wire::DecodeError,
+    wire::{DecodeError, Reader, Writer},
 };
 
 /// A control message. Nothing in it is verified but that a holder of the Room Key sent it.
@@ -26,6 +28,17 @@ pub enum ControlMessage {
     Operation(UnverifiedOperation),
     /// Type 03: an epoch's announcement.
     Announcement(UnverifiedAnnouncement),
+    /// Type 04, `identity_vk(32) ‖ generation(40) ‖ approval(96)`: a moderator lets somebody in.
+    Approval {
+        /// Whom.
+        identity: IdentityKey,
+        /// Into which generation.
+        generation: Generation,
+        /// The moderator's word.
+        approval: Approval,
+    },
+    /// Type 05, `certificate(142)`: the admin's word for a moderator's leaf, for the rendezvous.
+    Certificate(SignedCertificate),
 }
 
 /// Why bytes are no control message.
@@ -62,6 +75,17 @@ pub fn seal(key: &ControlKey, message: &ControlMessage) -> Result<Vec<u8>, Contr
         ControlMessage::Record(record) => (1, record.encode().to_vec()),
         ControlMessage::Operation(operation) => (2, operation.encode()),
         ControlMessage::Announcement(announcement) => (3, announcement.encode()),
+        ControlMessage::Approval {
+            identity,
+            generation,
+            approval,
+        } => {
+            let mut writer = Writer::new();
+            generation.write(writer.raw(identity.as_bytes()));
+            writer.raw(&approval.encode());
+            (4, writer.finish())
+        }
+        ControlMessage::Certificate(certificate) => (5, certificate.to_bytes().to_vec()),
     };
     let mut plaintext = vec![kind];
     plaintext.extend_from_slice(&body);
@@ -97,6 +121,22 @@ pub fn open(key: &ControlKey, bytes: &[u8]) -> Result<ControlMessage, ControlErr
         1 => ControlMessage::Record(UnverifiedRecord::decode(body)?),
         2 => ControlMessage::Operation(UnverifiedOperation::decode(body)?),
         3 => ControlMessage::Announcement(UnverifiedAnnouncement::decode(body)?),
+        4 => {
+            let mut reader = Reader::new(body);
+            let message = ControlMessage::Approval {
+                identity: IdentityKey::from_bytes(reader.array()?),
+                generation: Generation::read(&mut reader)?,
+                approval: Approval::read(&mut reader)?,
+            };
+            reader.finish()?;
+            message
+        }
+        5 => {
+            let mut reader = Reader::new(body);
+            let certificate = SignedCertificate::from_bytes(reader.array()?);
+            reader.finish()?;
+            ControlMessage::Certificate(certificate)
+        }
         kind => return Err(ControlError::UnknownType(*kind)),
     })
 }

@@ -6,8 +6,9 @@
 use thiserror::Error;
 
 use crate::{
-    EpochId, IdentityKey, LeafId, OperationHash, bounds,
+    EpochId, Generation, IdentityKey, LeafId, OperationHash, bounds,
     epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
+    hand_over::MAX_HANDED,
     leaf::UnverifiedRecord,
     operation::UnverifiedOperation,
     wire::{DecodeError, Reader, Writer},
@@ -56,6 +57,23 @@ pub enum DirectRequest {
         /// What the asker has.
         have: Vec<EpochVector>,
     },
+    /// 08: the object of a new generation.
+    Object {
+        /// The operation that makes it.
+        operation: OperationHash,
+        /// Whose box must be in it, where not all of them fit.
+        leaf: LeafId,
+    },
+    /// 09: which generation counts, and its Room Key for my leaf if I am on your roster. The one thing that is asked at the door
+    /// too, over a link that proved the mesh key of an earlier generation.
+    Door {
+        /// The asker's own newest leaf.
+        leaf: UnverifiedRecord,
+        /// The generation that it is in.
+        generation: Generation,
+        /// That generation's object, where the answerer may not know of it.
+        object: Option<Vec<u8>>,
+    },
 }
 
 /// What is answered, each to the request with the same number.
@@ -85,6 +103,15 @@ pub enum DirectReply {
     Members(Vec<MemberEntry>),
     /// 07: sealed frames as they came, earliest first.
     Frames(Vec<Vec<u8>>),
+    /// 08: an encoded [`crate::object::UnverifiedObject`]; `None` if the answerer hasn't got it.
+    Object(Option<Vec<u8>>),
+    /// 09.
+    Door {
+        /// The current generation's object, if the asker is in another one.
+        object: Option<Vec<u8>>,
+        /// Its Room Key, handed over as in [`crate::hand_over`], if the asker's leaf is on the roster.
+        handed: Option<Vec<u8>>,
+    },
 }
 
 /// Records, operations and announcements on their way.
@@ -169,6 +196,17 @@ impl DirectRequest {
             Self::Frames { have } => {
                 w.u8(7).list(have, |w, vector| vector.write(w));
             }
+            Self::Object { operation, leaf } => {
+                w.u8(8).raw(operation.as_bytes()).raw(leaf.as_bytes());
+            }
+            Self::Door {
+                leaf,
+                generation,
+                object,
+            } => {
+                generation.write(w.u8(9).lp(leaf.encode()));
+                option(&mut w, object.as_ref());
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -183,7 +221,14 @@ impl DirectRequest {
             } => records.len() <= MAX && operations.len() <= MAX && epochs.len() <= MAX,
             Self::Push(bundle) => bundle.is_bounded(),
             Self::Frames { have } => have.len() <= bounds::MAX_SYNC_EPOCHS && have.iter().all(EpochVector::is_valid),
-            Self::Compare { .. } | Self::Box { .. } | Self::Boxes { .. } | Self::Members { .. } => true,
+            Self::Compare { .. }
+            | Self::Box { .. }
+            | Self::Boxes { .. }
+            | Self::Members { .. }
+            | Self::Object { .. } => true,
+            Self::Door { object, .. } => object
+                .as_ref()
+                .is_none_or(|bytes| bytes.len() <= bounds::MAX_OBJECT_BYTES),
         }
     }
 
@@ -216,6 +261,15 @@ impl DirectRequest {
             },
             7 => Self::Frames {
                 have: r.list("epochs", bounds::MAX_SYNC_EPOCHS, EpochVector::read)?,
+            },
+            8 => Self::Object {
+                operation: OperationHash::from_bytes(r.array()?),
+                leaf: LeafId::from_bytes(r.array()?),
+            },
+            9 => Self::Door {
+                leaf: UnverifiedRecord::decode(r.lp("record", bounds::MAX_GOSSIP_BYTES)?)?,
+                generation: Generation::read(&mut r)?,
+                object: read_option(&mut r, "object", bounds::MAX_OBJECT_BYTES)?,
             },
             _ => return Err(DecodeError::Unsupported { what: "request" }),
         };
@@ -259,6 +313,11 @@ impl DirectReply {
                     w.lp(frame);
                 });
             }
+            Self::Object(object) => option(w.u8(8), object.as_ref()),
+            Self::Door { object, handed } => {
+                option(w.u8(9), object.as_ref());
+                option(&mut w, handed.as_ref());
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -276,6 +335,15 @@ impl DirectReply {
             Self::Members(members) => members.len() <= bounds::MAX_MEMBERS,
             Self::Frames(frames) => {
                 frames.len() <= MAX && frames.iter().all(|frame| frame.len() <= bounds::MAX_GOSSIP_BYTES)
+            }
+            Self::Object(object) => object
+                .as_ref()
+                .is_none_or(|bytes| bytes.len() <= bounds::MAX_OBJECT_BYTES),
+            Self::Door { object, handed } => {
+                object
+                    .as_ref()
+                    .is_none_or(|bytes| bytes.len() <= bounds::MAX_OBJECT_BYTES)
+                    && handed.as_ref().is_none_or(|bytes| bytes.len() <= MAX_HANDED)
             }
             Self::Compare { .. } | Self::Done | Self::Box(_) => true,
         }
@@ -305,6 +373,11 @@ impl DirectReply {
             7 => Self::Frames(r.list("frames", bounds::MAX_SYNC_ENTRIES, |r| {
                 r.lp("frame", bounds::MAX_GOSSIP_BYTES).map(<[u8]>::to_vec)
             })?),
+            8 => Self::Object(read_option(&mut r, "object", bounds::MAX_OBJECT_BYTES)?),
+            9 => Self::Door {
+                object: read_option(&mut r, "object", bounds::MAX_OBJECT_BYTES)?,
+                handed: read_option(&mut r, "Room Key", MAX_HANDED)?,
+            },
             _ => return Err(DecodeError::Unsupported { what: "reply" }),
         };
         r.finish()?;
@@ -391,6 +464,16 @@ impl SenderVector {
             && self.extra.is_sorted_by(|a, b| a < b)
             && self.extra.first().is_none_or(|first| *first > self.next)
     }
+}
+
+fn option(w: &mut Writer, bytes: Option<&Vec<u8>>) {
+    w.option(bytes, |w, bytes| {
+        w.lp(bytes);
+    });
+}
+
+fn read_option(r: &mut Reader<'_>, what: &'static str, max: usize) -> Result<Option<Vec<u8>>, DecodeError> {
+    r.option(what, |r| r.lp(what, max).map(<[u8]>::to_vec))
 }
 
 fn ids<T: AsRef<[u8]>>(w: &mut Writer, items: &[T]) {

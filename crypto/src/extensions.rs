@@ -24,6 +24,12 @@ impl Extensions {
         Self(BTreeMap::new())
     }
 
+    /// One alone.
+    #[must_use]
+    pub(crate) fn one(kind: u16, bytes: Vec<u8>) -> Self {
+        Self(BTreeMap::from([(kind, bytes)]))
+    }
+
     /// The one of `kind`.
     #[must_use]
     pub fn get(&self, kind: u16) -> Option<&[u8]> {

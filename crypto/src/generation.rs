@@ -1,6 +1,7 @@
 //! Generations and their group keys: docs/PROTOCOL.md, "Generations".
 //!
-//! `psk = X(Extract(salt = r, room_key), "psk", handle, count)`; each group key is `X(psk, its label)`, 32 bytes.
+//! `psk = X(Extract(salt = r, room_key), "psk", handle, count)`; each group key is `X(psk, its label)`, 32 bytes. The
+//! operation that makes a generation commits to its keys: `key_commit = X(psk, "key commit")`.
 
 use rand_core::CryptoRng;
 
@@ -36,6 +37,13 @@ impl Generation {
     #[must_use]
     pub fn cmp_currency(&self, other: &Self) -> core::cmp::Ordering {
         self.count.cmp(&other.count).then_with(|| other.hash.cmp(&self.hash))
+    }
+
+    /// `count ‖ hash`, 40 bytes.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(40);
+        self.write(&mut writer);
+        writer.finish()
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -136,6 +144,13 @@ impl GenerationKeys {
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Commits to them: what the operation that makes a generation says of its keys. Tells nothing about them to whoever
+    /// lacks the random half.
+    #[must_use]
+    pub fn commit(&self) -> [u8; 32] {
+        *kdf::expand(self.psk.expose(), label::KEY_COMMIT, &[])
     }
 
     /// The gossip topic.

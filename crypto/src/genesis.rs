@@ -222,6 +222,15 @@ impl Policy {
         writer.bool(self.history).bool(self.approval).u32(self.grace_s);
     }
 
+    /// Reads one that no genesis checks: from an operation.
+    pub(crate) fn read_valid(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let policy = Self::read(reader)?;
+        if policy.max_participants == 0 || usize::from(policy.max_participants) > bounds::MAX_MEMBERS {
+            return Err(DecodeError::Invalid { what: "policy" });
+        }
+        Ok(policy)
+    }
+
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             max_participants: reader.u16()?,

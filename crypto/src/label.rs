@@ -85,6 +85,8 @@ labels! {
     MESSAGE = "message", Hash, "frame_hash, index";
     /// Name of an OPAQUE registration record.
     CREDENTIAL_RECORD = "credential record", Hash, "registration, upload";
+    /// Digest of an approval, which a moderator signs.
+    APPROVAL = "approval", Hash, "identity_vk, generation";
     /// Digest of a tombstone, which the admin signs.
     TOMBSTONE = "tombstone", Hash, "handle, genesis_hash";
     /// Digest of a certificate, which the admin signs.
@@ -124,6 +126,10 @@ labels! {
     SENDER = "sender", Key, "leaf_id; k is snd";
     /// Key of a box.
     BOX = "box", Key, "ctx, leaf_id; k is Extract(psk, ss)";
+    /// Commitment to a generation's keys.
+    KEY_COMMIT = "key commit", Key, "none; k is psk";
+    /// Key of a Room Key that a member hands to another.
+    HAND_OVER = "hand over", Key, "genesis_hash, generation, leaf_id; k is Extract(zeros, ss)";
     /// Half of a rendezvous' OPRF seed.
     SERVER_OPRF = "server oprf", Key, "which half, one byte; k is server_key";
     /// Seed of a rendezvous' static OPAQUE key.
@@ -147,6 +153,8 @@ labels! {
     ADMISSION = "admission", Mac, "genesis_hash, body up to the admission; k is join";
     /// Nonce of a control message, first 24 bytes.
     CONTROL_NONCE = "control nonce", Mac, "type ‖ body; k is control";
+    /// What tells a listener which of its mesh keys a dialer will prove, first 8 bytes.
+    LINK_HINT = "link hint", Mac, "dialer's nonce; k is mesh";
     /// Proof of the mesh key on a link.
     LINK = "link", Mac, "role, dialer, listener, dialer's nonce, listener's nonce; k is mesh";
 
@@ -171,6 +179,8 @@ labels! {
     SIGN_ANNOUNCEMENT = "sign announcement", Signature, "genesis_hash, H(announcement)";
     /// Signature of a frame, by the sender's leaf key.
     SIGN_FRAME = "sign frame", Signature, "genesis_hash, frame_hash";
+    /// Signature of an approval, by a moderator or the admin key.
+    SIGN_APPROVAL = "sign approval", Signature, "genesis_hash, H(approval)";
     /// Signature of a tombstone, by the admin key.
     SIGN_TOMBSTONE = "sign tombstone", Signature, "genesis_hash, H(tombstone)";
     /// Signature of a certificate, by the admin key.

@@ -10,6 +10,8 @@
 pub mod admin;
 #[cfg(feature = "room")]
 mod aead;
+#[cfg(feature = "room")]
+pub mod approval;
 pub mod bounds;
 #[cfg(feature = "room")]
 pub mod capsule;
@@ -33,6 +35,8 @@ pub mod generation;
 #[cfg(feature = "room")]
 pub mod genesis;
 #[cfg(feature = "room")]
+pub mod hand_over;
+#[cfg(feature = "room")]
 pub mod identity;
 pub mod ids;
 #[cfg(feature = "room")]
@@ -49,6 +53,8 @@ pub mod link;
 pub mod merkle;
 #[cfg(feature = "room")]
 pub mod names;
+#[cfg(feature = "room")]
+pub mod object;
 #[cfg(feature = "room")]
 pub mod operation;
 #[cfg(feature = "room")]

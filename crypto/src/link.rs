@@ -30,6 +30,15 @@ pub struct Link<'a> {
     pub listener_nonce: &'a [u8; 32],
 }
 
+/// What a dialer says first besides its nonce, so that a listener that knows several generations' keys proves the right one:
+/// `MAC(mesh, "link hint", dialer's nonce)[..8]`.
+#[must_use]
+pub fn hint(mesh: &MeshKey, dialer_nonce: &[u8; 32]) -> [u8; 8] {
+    let mut hint = [0; 8];
+    hint.copy_from_slice(&kdf::mac(mesh.expose(), label::LINK_HINT, &[dialer_nonce])[..8]);
+    hint
+}
+
 /// The proof of the `role`'s end.
 #[must_use]
 pub fn prove(mesh: &MeshKey, role: LinkRole, link: &Link<'_>) -> [u8; 32] {

@@ -57,6 +57,7 @@ fn leaves_of_one_number(world: &World, count: u32) -> Vec<Record> {
                 incarnation,
                 expires_at_ms: now + 900_000,
                 generation: keys.generation(),
+                approval: None,
             };
             let secrets = LeafSecrets::generate(&mut rng);
             let genesis = world.genesis.hash();

@@ -40,6 +40,7 @@ impl Room {
                     incarnation: 0,
                     expires_at_ms: 1,
                     generation,
+                    approval: None,
                 };
                 let leaf = Leaf::create(params, &identity, &transport, &secrets, keys.join(), &genesis.hash()).unwrap();
                 Member { secrets, leaf }

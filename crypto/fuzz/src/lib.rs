@@ -40,7 +40,7 @@ impl Session {
             let (identity, transport) = (Identity::generate(&mut rng), TransportKey::generate(&mut rng));
             let secrets = LeafSecrets::generate(&mut rng);
             let generation = keys.generation();
-            let params = LeafParams { name: "a".into(), seq: 1, incarnation: 0, expires_at_ms: 1, generation };
+            let params = LeafParams { name: "a".into(), seq: 1, incarnation: 0, expires_at_ms: 1, generation, approval: None };
             let leaf = Leaf::create(params, &identity, &transport, &secrets, keys.join(), &genesis.hash()).unwrap();
             made.push((secrets, leaf));
         }

@@ -95,6 +95,12 @@ impl UnverifiedAnnouncement {
         epoch_id(&self.header.context(genesis), &self.header.commit)
     }
 
+    /// The members that came with it, or were added: those of its header, which nobody has vouched for yet.
+    #[must_use]
+    pub fn unverified_members(&self) -> Option<&[MemberEntry]> {
+        self.members.as_deref()
+    }
+
     /// Whether its members must be fetched before it can be verified.
     #[must_use]
     pub const fn needs_members(&self) -> bool {
@@ -161,6 +167,16 @@ impl Announcement {
             header: self.header.clone(),
             signature: self.signature,
             members: inline.then(|| self.members.clone()),
+        }
+    }
+
+    /// The same with its members, however many: for an object, which carries them apart.
+    #[must_use]
+    pub fn to_unverified_with_members(&self) -> UnverifiedAnnouncement {
+        UnverifiedAnnouncement {
+            header: self.header.clone(),
+            signature: self.signature,
+            members: Some(self.members.clone()),
         }
     }
 

@@ -5,11 +5,12 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{
-    Announcement, EpochHeader, EpochSecrets, MemberEntry, Round, SealedBox, announcement, members_hash, sealed_box,
+    Announcement, EpochHeader, EpochKind, EpochSecrets, MemberEntry, Round, SealedBox, announcement, members_hash,
+    sealed_box::{self, Sealing},
 };
 use crate::{
-    EpochId, Generation, GenesisHash, LeafId, Psk, bounds, extensions::Extensions, kem::KemKey, label,
-    leaf::LeafSigningKey, merkle,
+    EpochId, Generation, GenesisHash, LeafId, Psk, RoomKey, RoomRandom, bounds, extensions::Extensions, kem::KemKey,
+    label, leaf::LeafSigningKey, merkle,
 };
 
 /// What the issuer decides.
@@ -55,6 +56,15 @@ pub enum IssueError {
     WrongKey,
 }
 
+/// What the boxes of a generation's first epoch hand out.
+#[derive(Clone, Copy, Debug)]
+pub struct NewKey<'a> {
+    /// The new Room Key.
+    pub room_key: &'a RoomKey,
+    /// The generation's random half.
+    pub random: &'a RoomRandom,
+}
+
 /// Makes an epoch. Costs an X-Wing encapsulation for each member.
 ///
 /// # Errors
@@ -62,6 +72,32 @@ pub enum IssueError {
 pub fn issue(
     rng: &mut impl CryptoRng,
     psk: &Psk,
+    genesis: &GenesisHash,
+    params: IssueParams<'_>,
+    signer: &LeafSigningKey,
+) -> Result<Issued, IssueError> {
+    make(rng, psk, None, genesis, params, signer)
+}
+
+/// Makes a generation's first epoch, whose boxes carry the new Room Key. `psk` is the new generation's.
+///
+/// # Errors
+/// [`IssueError`].
+pub fn issue_generation(
+    rng: &mut impl CryptoRng,
+    psk: &Psk,
+    new: NewKey<'_>,
+    genesis: &GenesisHash,
+    params: IssueParams<'_>,
+    signer: &LeafSigningKey,
+) -> Result<Issued, IssueError> {
+    make(rng, psk, Some(new), genesis, params, signer)
+}
+
+fn make(
+    rng: &mut impl CryptoRng,
+    psk: &Psk,
+    new: Option<NewKey<'_>>,
     genesis: &GenesisHash,
     params: IssueParams<'_>,
     signer: &LeafSigningKey,
@@ -79,7 +115,12 @@ pub fn issue(
     custodians.dedup();
     check(&members, &issuer, &custodians)?;
     let entries: Vec<MemberEntry> = members.iter().map(|(entry, _)| *entry).collect();
+    let (kind, extensions) = match new {
+        None => (EpochKind::Full, Extensions::none()),
+        Some(NewKey { room_key, random }) => (EpochKind::KeyGen, sealed_box::new_key(room_key, random)),
+    };
     let mut header = EpochHeader {
+        kind,
         generation,
         round,
         issuer,
@@ -94,9 +135,15 @@ pub fn issue(
     let mut secret = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *secret);
     let (secrets, commit) = EpochSecrets::derive(psk, &secret, &context);
+    let sealing = Sealing {
+        context: &context,
+        psk: (kind == EpochKind::Full).then_some(psk),
+        secret: &secret,
+        extensions: &extensions,
+    };
     let mut boxes = Vec::with_capacity(members.len());
     for (entry, kem) in &members {
-        let ciphertext = sealed_box::seal(rng, psk, &context, &entry.leaf, kem, &secret).ok_or(IssueError::WrongKey)?;
+        let ciphertext = sealing.seal(rng, &entry.leaf, kem).ok_or(IssueError::WrongKey)?;
         boxes.push(SealedBox {
             leaf: entry.leaf,
             ciphertext,

@@ -18,8 +18,9 @@ mod sealed_box;
 mod secrets;
 
 pub use announcement::{Announcement, AnnouncementError, MembersError, UnverifiedAnnouncement};
-pub use issue::{IssueError, IssueParams, Issued, issue};
-pub use sealed_box::{BoxError, SealedBox, open_box};
+pub use issue::{IssueError, IssueParams, Issued, NewKey, issue, issue_generation};
+pub use sealed_box::{BoxError, OpenedKey, SealedBox, open_box, open_key_box};
+pub(crate) use sealed_box::{read_key, write_key};
 pub(crate) use secrets::{EnvelopeKey, FrameKeys};
 pub use secrets::{EpochSecrets, ExportSecret};
 
@@ -31,9 +32,15 @@ use crate::{
     wire::{DecodeError, Reader, Writer},
 };
 
-/// The kind of epoch whose secret is boxed to every member under this generation's psk. 02 (a KeyGen's: salt zero, the box
-/// carries the new Room Key) and 03 (a secret ratcheted from a parent) are reserved.
-const KIND_FULL: u8 = 1;
+/// How an epoch's secret reaches its members. 03 (a secret ratcheted from a parent) is reserved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum EpochKind {
+    /// Boxed to every member under this generation's psk.
+    Full = 1,
+    /// A generation's first: boxed with the salt zero, and each box carries the new Room Key and r beside the secret.
+    KeyGen = 2,
+}
 
 /// When an epoch was made: a later round replaces an earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -102,7 +109,9 @@ impl MemberEntry {
 /// What an epoch is, but for its secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EpochHeader {
-    /// The generation whose psk it is boxed under.
+    /// How its boxes are sealed, and what they hold.
+    pub kind: EpochKind,
+    /// The generation whose psk it is under.
     pub generation: Generation,
     /// When it was made.
     pub round: Round,
@@ -124,7 +133,7 @@ pub struct EpochHeader {
 
 impl EpochHeader {
     fn write_head(&self, writer: &mut Writer) {
-        writer.u8(KIND_FULL);
+        writer.u8(self.kind as u8);
         self.generation.write(writer);
         writer
             .u32(self.round.day)
@@ -145,9 +154,11 @@ impl EpochHeader {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        if reader.u8()? != KIND_FULL {
-            return Err(DecodeError::Unsupported { what: "epoch" });
-        }
+        let kind = match reader.u8()? {
+            1 => EpochKind::Full,
+            2 => EpochKind::KeyGen,
+            _ => return Err(DecodeError::Unsupported { what: "epoch" }),
+        };
         let generation = Generation::read(reader)?;
         let round = Round {
             day: reader.u32()?,
@@ -170,6 +181,7 @@ impl EpochHeader {
             });
         }
         Ok(Self {
+            kind,
             generation,
             round,
             issuer,
@@ -189,6 +201,14 @@ impl EpochHeader {
 pub fn issue_rank(identity: &IdentityKey, best: Option<&EpochId>) -> [u8; 32] {
     let best = best.map_or(&[0; 32], EpochId::as_bytes);
     kdf::hash(label::RANK, &[identity.as_bytes(), best])
+}
+
+/// The hash of an epoch's members, in any order: what the operation that makes a generation says of those it carries over.
+#[must_use]
+pub fn roster_hash(members: &[MemberEntry]) -> [u8; 32] {
+    let mut sorted = members.to_vec();
+    sorted.sort_unstable_by_key(|member| member.leaf);
+    members_hash(&sorted)
 }
 
 /// The hash of members that are sorted by leaf id.

@@ -7,16 +7,17 @@
 //! box        = leaf_id(16) ‖ lp(ciphertext) ‖ path (list of 32, from the sibling upwards)
 //! ```
 //!
-//! `K` is used for one plaintext only, since `ss` is new for each box. Extension 1 is reserved for a KeyGen's
-//! `lp(room_key) ‖ r(32)`.
+//! `K` is used for one plaintext only, since `ss` is new for each box. In an epoch of kind 02 the salt is 32 zeros in psk's
+//! place, and extension 1 of the plaintext is `lp(room_key) ‖ r(32)`.
 
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Announcement, EpochSecrets};
+use super::{Announcement, EpochKind, EpochSecrets};
 use crate::{
-    LeafId, Psk, aead, bounds,
+    GenerationKeys, LeafId, Psk, RoomHandle, RoomKey, RoomRandom, aead, bounds,
     extensions::Extensions,
     kdf,
     kdf::Secret32,
@@ -26,6 +27,10 @@ use crate::{
 };
 
 const VERSION: u8 = 1;
+/// The extension that holds a new Room Key and its r.
+const NEW_KEY: u16 = 1;
+/// What salts the boxes of a generation's first epoch, whose receivers have no psk yet.
+const NO_PSK: [u8; 32] = [0; 32];
 
 /// A box with its path: whoever holds the announcement can tell that the issuer made it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,6 +119,65 @@ pub fn open_box(
     kem: &KemSecret,
     psk: &Psk,
 ) -> Result<EpochSecrets, BoxError> {
+    check(announcement, sealed, kem)?;
+    let context = &announcement.context;
+    let salt = match announcement.header().kind {
+        EpochKind::Full => psk.expose(),
+        EpochKind::KeyGen => &NO_PSK,
+    };
+    let (secret, _) = open(context, sealed, kem, salt).ok_or(BoxError::IssuerFault)?;
+    EpochSecrets::derive_committed(psk, &secret, context, &announcement.header().commit).ok_or(BoxError::IssuerFault)
+}
+
+/// What a box of a generation's first epoch holds.
+#[derive(Debug)]
+pub struct OpenedKey {
+    /// The new Room Key.
+    pub room_key: RoomKey,
+    /// The generation's random half.
+    pub random: RoomRandom,
+    /// What follows from the two.
+    pub keys: GenerationKeys,
+    /// The epoch's keys.
+    pub secrets: EpochSecrets,
+}
+
+/// Opens our box of a generation's first epoch. `key_commit` is what the operation that makes the generation commits to.
+///
+/// # Errors
+/// [`BoxError`]; [`BoxError::IssuerFault`] also if the keys are not those committed to.
+pub fn open_key_box(
+    announcement: &Announcement,
+    sealed: &SealedBox,
+    kem: &KemSecret,
+    handle: &RoomHandle,
+    key_commit: &[u8; 32],
+) -> Result<OpenedKey, BoxError> {
+    if announcement.header().kind != EpochKind::KeyGen {
+        return Err(BoxError::NotForUs);
+    }
+    check(announcement, sealed, kem)?;
+    let context = &announcement.context;
+    let header = announcement.header();
+    let opened = || {
+        let (secret, extensions) = open(context, sealed, kem, &NO_PSK)?;
+        let (room_key, random) = read_key(extensions.get(NEW_KEY)?)?;
+        let keys = GenerationKeys::derive(&room_key, &random, handle, header.generation);
+        if !bool::from(keys.commit().ct_eq(key_commit)) {
+            return None;
+        }
+        let secrets = EpochSecrets::derive_committed(keys.psk(), &secret, context, &header.commit)?;
+        Some(OpenedKey {
+            room_key,
+            random,
+            keys,
+            secrets,
+        })
+    };
+    opened().ok_or(BoxError::IssuerFault)
+}
+
+fn check(announcement: &Announcement, sealed: &SealedBox, kem: &KemSecret) -> Result<(), BoxError> {
     let (_, entry) = announcement.member(&sealed.leaf).ok_or(BoxError::NotForUs)?;
     if entry.kem_hash != kem.public().hash() {
         return Err(BoxError::NotForUs);
@@ -121,14 +185,12 @@ pub fn open_box(
     if !sealed.is_of(announcement) {
         return Err(BoxError::ServerFault);
     }
-    let context = &announcement.context;
-    let secret = open(context, sealed, kem, psk).ok_or(BoxError::IssuerFault)?;
-    EpochSecrets::derive_committed(psk, &secret, context, &announcement.header().commit).ok_or(BoxError::IssuerFault)
+    Ok(())
 }
 
-fn open(context: &[u8; 32], sealed: &SealedBox, kem: &KemSecret, psk: &Psk) -> Option<Secret32> {
+fn open(context: &[u8; 32], sealed: &SealedBox, kem: &KemSecret, salt: &[u8; 32]) -> Option<(Secret32, Extensions)> {
     let (encapsulated, body) = sealed.ciphertext.split_first_chunk::<KEM_CIPHERTEXT>()?;
-    let key = key(psk, &kem.decapsulate(encapsulated), context, &sealed.leaf);
+    let key = key(salt, &kem.decapsulate(encapsulated), context, &sealed.leaf);
     let mut text = Zeroizing::new(body.to_vec());
     aead::copen(&key, &[0; 12], &[], &mut text).ok()?;
     let mut reader = Reader::new(text.split_last_chunk::<{ aead::TAG }>()?.0);
@@ -136,33 +198,58 @@ fn open(context: &[u8; 32], sealed: &SealedBox, kem: &KemSecret, psk: &Psk) -> O
         return None;
     }
     let secret = Zeroizing::new(reader.array().ok()?);
-    Extensions::read(&mut reader, &[]).ok()?;
+    let extensions = Extensions::read(&mut reader, &[]).ok()?;
     reader.finish().ok()?;
-    Some(secret)
+    Some((secret, extensions))
 }
 
-/// Seals an epoch's secret to one member. `None` if the key isn't one.
-pub(super) fn seal(
-    rng: &mut impl CryptoRng,
-    psk: &Psk,
-    context: &[u8; 32],
-    leaf: &LeafId,
-    kem: &KemKey,
-    secret: &[u8; 32],
-) -> Option<Vec<u8>> {
-    let (encapsulated, shared) = kem.encapsulate(rng)?;
-    let key = key(psk, &shared, context, leaf);
-    let mut writer = Writer::with_capacity(64);
-    writer.u8(VERSION).raw(secret);
-    Extensions::none().write(&mut writer);
-    let mut text = Zeroizing::new(writer.finish());
-    let tag = aead::cseal(&key, &[0; 12], &[], &mut text);
-    Some([&encapsulated[..], &text, &tag].concat())
+/// `lp(room_key) ‖ r(32)`.
+pub(crate) fn write_key(room_key: &RoomKey, random: &RoomRandom) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(bounds::MAX_SECRET_BYTES + 36);
+    writer.lp(room_key.reveal().as_bytes()).raw(random.expose());
+    writer.finish()
 }
 
-fn key(psk: &Psk, shared: &Secret32, context: &[u8; 32], leaf: &LeafId) -> Secret32 {
+pub(crate) fn read_key(bytes: &[u8]) -> Option<(RoomKey, RoomRandom)> {
+    let mut reader = Reader::new(bytes);
+    let room_key = RoomKey::from_wire(reader.text("room key", bounds::MAX_SECRET_BYTES).ok()?)?;
+    let random = RoomRandom::from_bytes(reader.array().ok()?);
+    reader.finish().ok()?;
+    Some((room_key, random))
+}
+
+/// What all boxes of an epoch have in common.
+pub(super) struct Sealing<'a> {
+    pub(super) context: &'a [u8; 32],
+    /// The generation's psk; `None` if the boxes carry the key that it comes from.
+    pub(super) psk: Option<&'a Psk>,
+    pub(super) secret: &'a [u8; 32],
+    pub(super) extensions: &'a Extensions,
+}
+
+impl Sealing<'_> {
+    /// Seals an epoch's secret to one member. `None` if the key isn't one.
+    pub(super) fn seal(&self, rng: &mut impl CryptoRng, leaf: &LeafId, kem: &KemKey) -> Option<Vec<u8>> {
+        let (encapsulated, shared) = kem.encapsulate(rng)?;
+        let salt = self.psk.map_or(&NO_PSK, Psk::expose);
+        let key = key(salt, &shared, self.context, leaf);
+        let mut writer = Writer::with_capacity(bounds::MAX_BOX_PLAINTEXT);
+        writer.u8(VERSION).raw(self.secret);
+        self.extensions.write(&mut writer);
+        let mut text = Zeroizing::new(writer.finish());
+        let tag = aead::cseal(&key, &[0; 12], &[], &mut text);
+        Some([&encapsulated[..], &text, &tag].concat())
+    }
+}
+
+/// The extensions of each box of a generation's first epoch.
+pub(super) fn new_key(room_key: &RoomKey, random: &RoomRandom) -> Extensions {
+    Extensions::one(NEW_KEY, write_key(room_key, random))
+}
+
+fn key(salt: &[u8; 32], shared: &Secret32, context: &[u8; 32], leaf: &LeafId) -> Secret32 {
     kdf::expand(
-        &*kdf::extract(psk.expose(), &shared[..]),
+        &*kdf::extract(salt, &shared[..]),
         label::BOX,
         &[context, leaf.as_bytes()],
     )

@@ -14,11 +14,12 @@ mod secrets;
 
 use core::fmt;
 
-pub use record::{Leave, Record, RecordError, UnverifiedRecord};
+pub use record::{Admit, Leave, Record, RecordError, UnverifiedRecord};
 pub use secrets::{LeafPublicKey, LeafSecrets, LeafSigningKey};
 
 use crate::{
     Generation, GenesisHash, Identity, IdentityKey, JoinKey, LeafId, PeerKey, TransportKey,
+    approval::Approval,
     extensions::Extensions,
     kdf,
     kem::KemKey,
@@ -30,6 +31,8 @@ use crate::{
 
 /// The first byte of an encoded leaf.
 const LEAF: u8 = 1;
+/// The extension that holds an approval.
+const APPROVAL: u16 = 1;
 
 /// A member's record in a room, made by us or verified. Cheap enough to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub struct LeafParams {
     pub expires_at_ms: u64,
     /// The generation whose `join` key admits it.
     pub generation: Generation,
+    /// A moderator's word that its identity may enter, where the policy asks for one.
+    pub approval: Option<Approval>,
 }
 
 impl Leaf {
@@ -92,7 +97,9 @@ impl Leaf {
             incarnation: params.incarnation,
             expires_at_ms: params.expires_at_ms,
             generation: params.generation,
-            extensions: Extensions::none(),
+            extensions: params.approval.map_or_else(Extensions::none, |approval| {
+                Extensions::one(APPROVAL, approval.encode())
+            }),
             admission: [0; 32],
             signature: [0; 64],
             id: leaf_id(genesis, &identity_key, &key, params.incarnation),
@@ -183,6 +190,12 @@ impl Leaf {
     #[must_use]
     pub const fn expires_at_ms(&self) -> u64 {
         self.expires_at_ms
+    }
+
+    /// The approval that it shows; its signature is not verified here.
+    #[must_use]
+    pub fn unverified_approval(&self) -> Option<Approval> {
+        Approval::decode(self.extensions.get(APPROVAL)?).ok()
     }
 
     /// The generation that admitted it.

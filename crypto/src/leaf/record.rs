@@ -53,6 +53,17 @@ enum Parsed {
     Leave(Leave),
 }
 
+/// What lets a leaf in.
+#[derive(Clone, Copy, Debug)]
+pub enum Admit<'k> {
+    /// Its admission must verify under this key, its generation's.
+    With(&'k JoinKey),
+    /// A valid operation carried it over into a generation that we hold: that operation's author vouches for it.
+    Carried,
+    /// Its generation is unknown here.
+    Unknown,
+}
+
 /// Why a record is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RecordError {
@@ -242,13 +253,33 @@ impl UnverifiedRecord {
         genesis: &GenesisHash,
         join: impl FnOnce(Generation) -> Option<&'k JoinKey>,
     ) -> Result<Record, RecordError> {
+        self.verify_with(genesis, |generation, _| {
+            join(generation).map_or(Admit::Unknown, Admit::With)
+        })
+    }
+
+    /// Verifies signatures, and the admission as `admit` says, which is told a leaf's generation and id.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn verify_with<'k>(
+        self,
+        genesis: &GenesisHash,
+        admit: impl FnOnce(Generation, LeafId) -> Admit<'k>,
+    ) -> Result<Record, RecordError> {
         let body = &self.bytes[..self.bytes.len() - 64];
         match self.parsed {
             Parsed::Leaf(mut leaf) => {
-                let join = join(leaf.generation).ok_or(RecordError::UnknownGeneration)?;
-                let admitted = admission(join, genesis, &body[..body.len() - 32]);
-                if !bool::from(admitted.ct_eq(&leaf.admission)) {
-                    return Err(RecordError::NotAdmitted);
+                leaf.id = leaf_id(genesis, &leaf.identity, &leaf.key, leaf.incarnation);
+                match admit(leaf.generation, leaf.id) {
+                    Admit::With(join) => {
+                        let admitted = admission(join, genesis, &body[..body.len() - 32]);
+                        if !bool::from(admitted.ct_eq(&leaf.admission)) {
+                            return Err(RecordError::NotAdmitted);
+                        }
+                    }
+                    Admit::Carried => {}
+                    Admit::Unknown => return Err(RecordError::UnknownGeneration),
                 }
                 verify_record(genesis, &leaf.identity, body, &leaf.signature)?;
                 let digest = peer_digest(genesis, &leaf.identity, &leaf.peer);
@@ -260,7 +291,6 @@ impl UnverifiedRecord {
                     &leaf.peer_signature,
                 )
                 .map_err(|_| RecordError::BadSignature)?;
-                leaf.id = leaf_id(genesis, &leaf.identity, &leaf.key, leaf.incarnation);
                 Ok(Record::Leaf(leaf))
             }
             Parsed::Leave(leave) => {

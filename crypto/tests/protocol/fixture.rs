@@ -59,6 +59,7 @@ impl Room {
             incarnation: 0,
             expires_at_ms: 1_800_000_000_000,
             generation: self.keys.generation(),
+            approval: None,
         };
         let leaf = Leaf::create(params, &identity, &transport, &secrets, self.keys.join(), &self.hash()).unwrap();
         Member {

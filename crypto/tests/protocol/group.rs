@@ -227,6 +227,7 @@ impl Group {
             incarnation,
             expires_at_ms: 1,
             generation: keys.generation(),
+            approval: None,
         };
         let transport = TransportKey::generate(&mut self.rng);
         Leaf::create(params, identity, &transport, secrets, keys.join(), &self.genesis.hash()).unwrap()

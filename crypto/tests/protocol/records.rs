@@ -103,6 +103,7 @@ fn a_kem_key_rotates_within_an_incarnation_and_a_new_incarnation_is_a_new_leaf()
             incarnation,
             expires_at_ms: 9,
             generation,
+            approval: None,
         };
         Leaf::create(
             params,
@@ -139,6 +140,7 @@ fn names_that_are_none_are_refused_on_both_sides() {
         incarnation: 0,
         expires_at_ms: 9,
         generation: room.keys.generation(),
+        approval: None,
     };
     let made = Leaf::create(
         params,

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use snug_crypto::generation::IntroKey;
 use snug_crypto::genesis::Genesis;
 use snug_crypto::ids::{MessageId, PeerKey};
 use snug_crypto::names::RoomId;
@@ -17,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::event::EVENTS;
 use super::handle::{COMMANDS, Command};
-use super::heartbeat::{Heartbeat, REPORTS, Report};
+use super::heartbeat::{BeatKeys, Heartbeat, REPORTS, Report, SharedSession};
 use super::introductions::Introductions;
 use super::journal::{Committed, Journal};
-use super::{CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
+use super::registrar::Registered;
+use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
 use crate::net::Net;
 use crate::profile::{Place, Profile, room_prefix};
-use crate::rendezvous::ServerUrl;
+use crate::rendezvous::{Client, ServerUrl};
 use crate::room::{Input, Output, QueryId, Room, Ticket};
 use crate::text::Untrusted;
 
@@ -53,16 +53,24 @@ pub(super) struct Parts {
     pub clock: Clock,
     pub heartbeat: Heartbeat,
     pub room_id: RoomId,
+    pub name: String,
     pub genesis: Genesis,
     pub server: ServerUrl,
+    pub client: Client,
+    pub session: SharedSession,
     pub peer: PeerKey,
-    pub intro: IntroKey,
     /// Whether what was stored of the rooms couldn't be read.
     pub state_was_lost: bool,
+    /// The Room Key and what opens introductions, as the heartbeat sees them.
+    pub beat_keys: watch::Sender<BeatKeys>,
+    /// Whether a new Room Key is registered even over plain http to another host.
+    pub insecure_registration: bool,
     /// Sealed presence records that came with the login.
     pub introductions: Vec<Vec<u8>>,
     /// Addresses that came with the invite.
     pub addresses: Vec<Multiaddr>,
+    /// What ended generations while we were away.
+    pub objects: Vec<Vec<u8>>,
 }
 
 pub(super) struct Actor {
@@ -72,9 +80,19 @@ pub(super) struct Actor {
     pub(super) room_id: RoomId,
     pub(super) genesis: Genesis,
     pub(super) server: ServerUrl,
+    pub(super) client: Client,
+    pub(super) session: SharedSession,
     pub(super) rendezvous: RendezvousState,
     pub(super) links: BTreeSet<PeerKey>,
     pub(super) introductions: Introductions,
+    pub(super) beat_keys: watch::Sender<BeatKeys>,
+    /// Ends the registration of a generation that is under way.
+    pub(super) registration: CancellationToken,
+    pub(super) registered: mpsc::Sender<Registered>,
+    registrations: mpsc::Receiver<Registered>,
+    /// The rendezvous is being told that the room is deleted.
+    pub(super) deletion: Option<JoinHandle<()>>,
+    pub(super) insecure_registration: bool,
     /// Whether the room was told how many peers are being dialled.
     pub(super) is_introduced: bool,
     pub(super) events: broadcast::Sender<Event>,
@@ -82,6 +100,7 @@ pub(super) struct Actor {
     pub(super) addresses: watch::Sender<Vec<String>>,
     pub(super) tickets: u64,
     pub(super) sends: BTreeMap<Ticket, oneshot::Sender<Result<MessageId, SendError>>>,
+    pub(super) acts: BTreeMap<Ticket, oneshot::Sender<Result<(), ActError>>>,
     /// Questions on their way: a node that leaves waits for them a little.
     pub(super) questions: BTreeSet<QueryId>,
     pub(super) leavers: Vec<oneshot::Sender<()>>,
@@ -100,8 +119,10 @@ pub(super) struct Actor {
     heartbeat: JoinHandle<()>,
     stop_heartbeat: CancellationToken,
     last_tick: Instant,
+    /// Our name in the room.
+    pub(super) name: String,
     /// Held, and so locked, until the end.
-    profile: Profile,
+    pub(super) profile: Profile,
 }
 
 /// A node on its way out.
@@ -125,12 +146,14 @@ impl Actor {
         let (tell, told) = watch::channel(0);
         let journal =
             (parts.profile.vault()).map(|vault| Journal::start(vault.clone(), room_prefix(&parts.genesis.hash())));
+        let (registered, registrations) = mpsc::channel(REPORTS);
         let stop_heartbeat = CancellationToken::new();
         let heartbeat = tokio::spawn(
             parts
                 .heartbeat
                 .run(known_addresses, report_sender, stop_heartbeat.clone()),
         );
+        let intros = parts.beat_keys.borrow().intros.clone();
         let actor = Self {
             room: parts.room,
             net: parts.net,
@@ -138,14 +161,23 @@ impl Actor {
             room_id: parts.room_id,
             genesis: parts.genesis,
             server: parts.server,
+            client: parts.client,
+            session: parts.session,
             rendezvous: RendezvousState::Connecting,
             links: BTreeSet::new(),
-            introductions: Introductions::new(parts.peer, parts.intro),
+            introductions: Introductions::new(parts.peer, intros),
+            beat_keys: parts.beat_keys,
+            registration: CancellationToken::new(),
+            registered,
+            registrations,
+            deletion: None,
+            insecure_registration: parts.insecure_registration,
             is_introduced: false,
             events,
             addresses,
             tickets: 0,
             sends: BTreeMap::new(),
+            acts: BTreeMap::new(),
             questions: BTreeSet::new(),
             leavers: Vec::new(),
             closing: None,
@@ -160,13 +192,14 @@ impl Actor {
             heartbeat,
             stop_heartbeat,
             last_tick: Instant::now(),
+            name: parts.name,
             profile: parts.profile,
         };
-        tokio::spawn(actor.run(parts.introductions, parts.addresses));
+        tokio::spawn(actor.run(parts.introductions, parts.addresses, parts.objects));
         (Handle::new(command_sender), Events::new(event_receiver, tell))
     }
 
-    async fn run(mut self, introductions: Vec<Vec<u8>>, addresses: Vec<Multiaddr>) {
+    async fn run(mut self, introductions: Vec<Vec<u8>>, addresses: Vec<Multiaddr>, objects: Vec<Vec<u8>>) {
         if self.state_was_lost {
             self.warn(
                 "What was stored of your rooms could not be read, and was set aside. You come in anew: what was said while you were away \
@@ -174,7 +207,10 @@ impl Actor {
                     .to_owned(),
             );
         }
-        // What an earlier run left over comes first.
+        // What the rendezvous kept for us while we were away, and what an earlier run left over, come first.
+        for bytes in objects {
+            self.feed(Input::Object { bytes });
+        }
         self.feed(Input::Tick);
         self.begin(&introductions, addresses);
         let reason = loop {
@@ -201,6 +237,7 @@ impl Actor {
                     self.feed(Input::Told { serial });
                 }
                 Some(report) = self.reports.recv() => self.on_report(report),
+                Some(registered) = self.registrations.recv() => self.on_registered(registered),
                 () = sleep_until(wake) => {
                     self.last_tick = Instant::now();
                     if let Some(journal) = &mut self.journal {
@@ -390,12 +427,20 @@ impl Actor {
             net,
             heartbeat,
             stop_heartbeat,
+            registration,
+            deletion,
             profile,
             events,
             leavers,
             journal,
             ..
         } = self;
+        registration.cancel();
+        // Before our presence is withdrawn: that needs the same token, which a deletion voids.
+        if let Some(deletion) = deletion {
+            // It bounds itself.
+            let _ = deletion.await;
+        }
         stop_heartbeat.cancel();
         // It bounds its own withdrawal.
         let (stopped, ()) = tokio::join!(heartbeat, net.shutdown());

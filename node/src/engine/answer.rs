@@ -19,8 +19,20 @@ impl Actor {
                 self.sends.insert(ticket, reply);
                 self.feed(Input::Send { ticket, text, reply_to });
             }
+            Command::Act { reply, .. } if self.closing.is_some() => {
+                let _ = reply.send(Err(Closed.into()));
+            }
+            Command::Act { command, reply } => {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.acts.insert(ticket, reply);
+                self.feed(Input::Command { ticket, command });
+            }
             Command::Members(reply) => {
                 let _ = reply.send(self.room.members(self.clock.now()));
+            }
+            Command::Applicants(reply) => {
+                let _ = reply.send(self.room.applicants(self.clock.now()));
             }
             Command::Info(reply) => {
                 let _ = reply.send(self.info());
@@ -46,7 +58,7 @@ impl Actor {
             description: Untrusted::new(self.genesis.description()),
             generation: facts.generation,
             genesis: self.genesis.hash(),
-            policy: *self.genesis.policy(),
+            policy: facts.policy,
             members: facts.members,
             created_at_unix_ms: self.genesis.created_at_ms(),
             server: self.server.clone(),

@@ -9,10 +9,10 @@ use snug_crypto::ids::PeerKey;
 use super::actor::Actor;
 use super::enter::proves_deletion;
 use super::heartbeat::Report;
-use super::{CloseReason, Closed, EventKind, RendezvousState, SendError};
+use super::{ActError, CloseReason, Closed, EventKind, RendezvousState, SendError};
 use crate::net::NetEvent;
 use crate::rendezvous::ServerError;
-use crate::room::{Input, Output, RoomEvent, SendRefused};
+use crate::room::{CommandRefused, Input, Knock, Output, RoomEvent, SendRefused};
 use crate::text::Untrusted;
 
 impl Actor {
@@ -57,6 +57,8 @@ impl Actor {
                 self.questions.remove(&id);
                 self.feed(Input::Response { id, bytes });
             }
+            NetEvent::Knock { from, id, bytes } => self.feed(Input::Knock { from, id, bytes }),
+            NetEvent::Door { from, bytes } => self.feed(Input::Door { from, bytes }),
             NetEvent::DialFailed { peer } => self.introductions.settled(&peer),
         }
     }
@@ -88,6 +90,19 @@ impl Actor {
                     let _ = sender.send(result);
                 }
             }
+            Output::Commanded { ticket, result } => {
+                if let Some(sender) = self.acts.remove(&ticket) {
+                    let result = result.map_err(|refused| match refused {
+                        CommandRefused::Closed => ActError::Closed(Closed),
+                        refused => ActError::Refused(refused),
+                    });
+                    // An error means that the caller gave up waiting.
+                    let _ = sender.send(result);
+                }
+            }
+            Output::Move(there) => self.move_to(*there),
+            Output::Knock(Knock { plain, telling }) => self.net.set_questions(plain, telling),
+            Output::DeleteAtRendezvous { tombstone } => self.delete_at_rendezvous(&tombstone),
             Output::Event(event) => self.on_room_event(event),
         }
     }
@@ -113,6 +128,7 @@ impl Actor {
                 self.forget_membership();
                 self.close(CloseReason::Full);
             }
+            RoomEvent::Removed => self.close(CloseReason::Removed),
             RoomEvent::Deleted => {
                 self.forget_room();
                 self.forget_membership();
@@ -125,6 +141,7 @@ impl Actor {
         match report {
             Report::Introductions(records) => self.on_introductions(&records),
             Report::Away(error) => self.on_away(&error),
+            Report::Superseded(object) => self.feed(Input::Object { bytes: object }),
             Report::Gone(tombstone) => self.on_gone(tombstone),
             Report::ShutOut(why) => {
                 self.rendezvous = RendezvousState::Unreachable;

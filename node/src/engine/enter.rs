@@ -12,18 +12,21 @@ use snug_crypto::identity::TransportKey;
 use snug_crypto::names::{Password, RoomId, RoomKey};
 use snug_crypto::rest::{GenerationAtRest, MembershipAtRest};
 use snug_crypto::{AdminKey, GenesisHash};
+use tokio::sync::watch;
 
 use super::actor::{Actor, Parts};
 use super::clock::Clock;
-use super::heartbeat::{self, Heartbeat};
+use super::heartbeat::{self, BeatKeys, Heartbeat, SharedSession};
 use super::{EnterError, Events, Handle};
 use crate::net::{Net, NetConfig, NetLimits};
 use crate::profile::{Place, Profile, Vault};
 use crate::rendezvous::{Client, LoginError, MemberLogin};
-use crate::room::{Room, RoomConfig};
+use crate::room::{Input, Room, RoomConfig};
 
 /// How long a member of an ephemeral profile stays in the roster when it vanishes, in seconds; renewed while it is there.
 const EPHEMERAL_GRACE_S: u32 = 15 * 60;
+/// Changes of the Room Key that a member follows when it comes back, at most.
+const MAX_PASSED: usize = 8;
 
 /// What a node needs to enter a room.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct EnterOptions {
     pub expected_genesis: Option<GenesisHash>,
     /// Peers to dial besides those that the rendezvous introduces; addresses without `/p2p/…` can't be trusted and are passed over.
     pub addresses: Vec<Multiaddr>,
+    /// Registers a new Room Key even over plain http to another host (`--insecure-registration`).
+    pub insecure_registration: bool,
 }
 
 /// What proves the room's admin.
@@ -80,12 +85,33 @@ pub(super) async fn enter_with_heartbeat(
         listen,
         expected_genesis,
         addresses,
+        insecure_registration,
     } = options;
     let place = Place::server(client.server());
 
-    let (login, admin) = log_in(&client, &room_id, &room_key, admin)
-        .await
-        .inspect_err(|error| forget_if_proven(&mut profile, &place, &room_id, error))?;
+    let mut room_key = room_key;
+    let mut objects: Vec<Vec<u8>> = Vec::new();
+    let (login, admin) = loop {
+        match log_in(&client, &room_id, &room_key, admin.as_ref()).await {
+            Ok(login) => break login,
+            Err(LoginError::Superseded(superseded)) if objects.len() < MAX_PASSED => {
+                // Only a member that was carried over gets anything out of it: others ask for the new Room Key.
+                let followed = superseded
+                    .key_gen
+                    .as_ref()
+                    .and_then(|object| follow(&profile, &room_id, object));
+                let (Some(object), Some(newer)) = (superseded.key_gen.clone(), followed) else {
+                    return Err(LoginError::Superseded(superseded).into());
+                };
+                objects.push(object);
+                room_key = newer;
+            }
+            Err(error) => {
+                forget_if_proven(&mut profile, &place, &room_id, &error);
+                return Err(error.into());
+            }
+        }
+    };
     let MemberLogin {
         capsule,
         introductions,
@@ -119,6 +145,7 @@ pub(super) async fn enter_with_heartbeat(
         }],
     })?;
 
+    let own_name = name.clone();
     let rng = &mut UnwrapErr(SysRng);
     let transport = TransportKey::generate(rng);
     let keys = GenerationKeys::derive(&room_key, &capsule.random, &room_id.handle(), capsule.generation);
@@ -136,7 +163,11 @@ pub(super) async fn enter_with_heartbeat(
         limits: NetLimits::default(),
     })?;
     let peer = transport.peer_key();
-    let intro = keys.intro().clone();
+    let (beat_keys, keys_of_beats) = watch::channel(BeatKeys {
+        room_keys: vec![room_key.clone()],
+        intros: vec![keys.intro().clone()],
+    });
+    let session = SharedSession::new(session);
     let grace_s = if profile.is_ephemeral() {
         EPHEMERAL_GRACE_S
     } else {
@@ -148,6 +179,8 @@ pub(super) async fn enter_with_heartbeat(
         RoomConfig {
             genesis: capsule.genesis.clone(),
             keys,
+            room_key,
+            random: capsule.random,
             log: capsule.log,
             identity: profile.identity().clone(),
             transport,
@@ -162,12 +195,11 @@ pub(super) async fn enter_with_heartbeat(
     );
     let heartbeat = Heartbeat {
         client: client.clone(),
-        session,
+        session: session.clone(),
         room_id: room_id.clone(),
-        room_key,
+        keys: keys_of_beats,
         genesis_hash,
         peer,
-        intro: intro.clone(),
         interval,
     };
     Ok(Actor::start(Parts {
@@ -177,14 +209,49 @@ pub(super) async fn enter_with_heartbeat(
         clock,
         heartbeat,
         room_id,
+        name: own_name,
         genesis: capsule.genesis,
         server: client.server().clone(),
+        client,
+        session,
         peer,
-        intro,
         state_was_lost,
+        beat_keys,
+        insecure_registration,
         introductions,
         addresses,
+        objects,
     }))
+}
+
+/// The Room Key that an object holds for us, if we were carried over: by what we stored of the room, and by nothing that the rendezvous says.
+fn follow(profile: &Profile, room_id: &RoomId, object: &[u8]) -> Option<RoomKey> {
+    let memberships = profile.memberships().ok()?;
+    let membership = memberships
+        .into_iter()
+        .find(|membership| membership.room_id == *room_id)?;
+    let current = membership.current()?.clone();
+    let stored = profile.room_state(&membership.genesis.hash()).ok()?;
+    let rng = &mut UnwrapErr(SysRng);
+    let clock = Clock::start();
+    let config = RoomConfig {
+        keys: current.keys(&room_id.handle()),
+        room_key: current.room_key.clone(),
+        random: current.random,
+        genesis: membership.genesis,
+        log: Vec::new(),
+        identity: profile.identity().clone(),
+        transport: TransportKey::generate(rng),
+        name: membership.name,
+        admin: None,
+        grace_s: EPHEMERAL_GRACE_S,
+        persist: false,
+    };
+    let (mut room, _) = Room::restore(config, &stored, clock.now(), StdRng::from_rng(rng));
+    let object = object.to_vec();
+    room.handle(Input::Object { bytes: object }, clock.now(), &mut Vec::new());
+    let found = room.room_key()?;
+    (found.reveal() != current.room_key.reveal()).then(|| found.clone())
 }
 
 /// Both logins at once: each is mostly 0.1 s of stretching on a thread of its own.
@@ -192,14 +259,14 @@ async fn log_in(
     client: &Client,
     room_id: &RoomId,
     room_key: &RoomKey,
-    admin: Option<AdminAccess>,
+    admin: Option<&AdminAccess>,
 ) -> Result<(MemberLogin, Option<AdminKey>), LoginError> {
     match admin {
         None => Ok((client.login(room_id, room_key).await?, None)),
-        Some(AdminAccess::Key(key)) => Ok((client.login(room_id, room_key).await?, Some(key))),
+        Some(AdminAccess::Key(key)) => Ok((client.login(room_id, room_key).await?, Some(key.clone()))),
         Some(AdminAccess::Password(password)) => {
             let (member, admin) =
-                tokio::try_join!(client.login(room_id, room_key), client.login_admin(room_id, &password))?;
+                tokio::try_join!(client.login(room_id, room_key), client.login_admin(room_id, password))?;
             Ok((member, Some(admin.admin)))
         }
     }

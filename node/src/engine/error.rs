@@ -5,7 +5,7 @@ use snug_crypto::ids::GenesisHash;
 use crate::net::NetError;
 use crate::profile::{PinError, ProfileError};
 use crate::rendezvous::LoginError;
-use crate::room::SendRefused;
+use crate::room::{CommandRefused, SendRefused};
 
 /// Why [`super::enter`] failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,18 @@ impl EnterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("you are no longer in this room")]
 pub struct Closed;
+
+/// Why an act of authority wasn't done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActError {
+    /// It can't be done.
+    #[error(transparent)]
+    Refused(#[from] CommandRefused),
+    /// The node ended before it was done.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
 
 /// Why a message wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,9 @@
 //! What a node tells its front end, in order, and never waiting for it.
 
+use std::sync::Arc;
+
 use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
+use snug_crypto::names::RoomKey;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
@@ -50,6 +53,11 @@ pub enum EventKind {
         message: Untrusted,
         /// The room's notice, if it is one: what is shown to people is made from it, as the name in it may be half a sentence.
         notice: Option<Notice>,
+    },
+    /// The room has another Room Key: this is what to hand on from now on.
+    NewRoomKey {
+        /// The key. Shared rather than copied: it is a secret.
+        room_key: Arc<RoomKey>,
     },
     /// Something the user should know of; the room goes on.
     Warning {

@@ -3,8 +3,8 @@
 use snug_crypto::ids::MessageId;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Closed, RoomInfo, SendError, Status};
-use crate::room::MemberView;
+use super::{ActError, Closed, RoomInfo, SendError, Status};
+use crate::room::{self, MemberView};
 
 /// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down.
 pub(super) const COMMANDS: usize = 64;
@@ -22,7 +22,12 @@ pub(super) enum Command {
         reply_to: Option<MessageId>,
         reply: oneshot::Sender<Result<MessageId, SendError>>,
     },
+    Act {
+        command: room::Command,
+        reply: oneshot::Sender<Result<(), ActError>>,
+    },
     Members(oneshot::Sender<Vec<MemberView>>),
+    Applicants(oneshot::Sender<Vec<MemberView>>),
     Info(oneshot::Sender<RoomInfo>),
     Status(oneshot::Sender<Status>),
     Leave(oneshot::Sender<()>),
@@ -43,12 +48,28 @@ impl Handle {
         self.ask(|reply| Command::Send { text, reply_to, reply }).await?
     }
 
+    /// Acts as the room's admin, or as one of its moderators. Returns once it counts here; the others hear of it as soon as they can.
+    ///
+    /// # Errors
+    /// [`ActError`]
+    pub async fn act(&self, command: room::Command) -> Result<(), ActError> {
+        self.ask(|reply| Command::Act { command, reply }).await?
+    }
+
     /// Everybody in the room, ourselves included.
     ///
     /// # Errors
     /// [`Closed`]
     pub async fn members(&self) -> Result<Vec<MemberView>, Closed> {
         self.ask(Command::Members).await
+    }
+
+    /// Who asks to be let in, where newcomers need a moderator.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn applicants(&self) -> Result<Vec<MemberView>, Closed> {
+        self.ask(Command::Applicants).await
     }
 
     /// What the room is.

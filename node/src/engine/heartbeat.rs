@@ -3,6 +3,7 @@
 //! It puts our sealed record there every 30 s (and at once when our addresses change), hands back whom it is introduced to, logs in
 //! again when its token lapses, and tries on while the server is away.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -43,14 +44,41 @@ const WITHDRAW: Duration = Duration::from_secs(1);
 /// What a heartbeat needs.
 pub(super) struct Heartbeat {
     pub client: Client,
-    pub session: Session,
+    /// Shared with whatever else asks something of the rendezvous; replaced by each login.
+    pub session: SharedSession,
     pub room_id: RoomId,
-    pub room_key: RoomKey,
+    pub keys: watch::Receiver<BeatKeys>,
     pub genesis_hash: GenesisHash,
     pub peer: PeerKey,
-    pub intro: IntroKey,
     /// [`INTERVAL`], but for tests in a hurry.
     pub interval: Duration,
+}
+
+/// The session at the rendezvous as it is now.
+#[derive(Clone)]
+pub(super) struct SharedSession(Arc<Mutex<Session>>);
+
+impl SharedSession {
+    pub fn new(session: Session) -> Self {
+        Self(Arc::new(Mutex::new(session)))
+    }
+
+    pub fn get(&self) -> Session {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, session: Session) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+}
+
+/// The secrets of the room's generations that a heartbeat goes by, the newest first.
+#[derive(Clone)]
+pub(super) struct BeatKeys {
+    /// The rendezvous may not have heard of the newest.
+    pub room_keys: Vec<RoomKey>,
+    /// Records are sealed under the first.
+    pub intros: Vec<IntroKey>,
 }
 
 /// What it tells the actor.
@@ -59,12 +87,15 @@ pub(super) enum Report {
     Introductions(Vec<Vec<u8>>),
     /// Several heartbeats in a row failed, or one that is tried again only after our record has long lapsed.
     Away(ServerError),
+    /// The Room Key was changed while we were away: the object that its makers left for us.
+    Superseded(Vec<u8>),
     /// The server says that the room was deleted. No more heartbeats follow.
     Gone(Option<Box<SignedTombstone>>),
-    /// The server lets us in no more, for this reason. No more heartbeats follow.
+    /// The server lets us in no more, for this reason. No more heartbeats follow until the room has another Room Key.
     ShutOut(&'static str),
 }
 
+const WRONG_KEY: &str = "it no longer takes the Room Key";
 /// Never seen: records are sealed to fit.
 const OVERSIZE: &str = "our presence record is over its bound";
 
@@ -74,6 +105,8 @@ const REMOVED: &str = "its host removed the room from it (the room's admin did n
 enum Beat {
     Introduced(Vec<Vec<u8>>),
     Failed(ServerError),
+    /// The Room Key was changed, and this was left for us.
+    PassedBy(Vec<u8>),
     Final(Report),
 }
 
@@ -90,7 +123,7 @@ impl Heartbeat {
             .run_until_cancelled(self.beat_on(&mut addresses, &reports, &mut may_be_known))
             .await;
         cancelled.cancelled().await;
-        if may_be_known && !matches!(timeout(WITHDRAW, self.session.withdraw()).await, Ok(Ok(()))) {
+        if may_be_known && !matches!(timeout(WITHDRAW, self.session.get().withdraw()).await, Ok(Ok(()))) {
             tracing::debug!("our presence could not be withdrawn; it lapses in 90 s");
         }
     }
@@ -111,6 +144,7 @@ impl Heartbeat {
             let current = addresses.borrow_and_update().clone();
             // From here on the server may have our record, whether or not its answer arrives.
             *may_be_known = true;
+            self.keys.mark_unchanged();
             let (report, wait) = match self.beat(current).await {
                 Beat::Introduced(records) => {
                     failures = 0;
@@ -122,6 +156,9 @@ impl Heartbeat {
                     let is_away = failures == TOLERATED_FAILURES || wait >= LAPSED;
                     (is_away.then_some(Report::Away(error)), wait)
                 }
+                Beat::PassedBy(object) => (Some(Report::Superseded(object)), jittered(self.interval)),
+                // With another Room Key we may be let in again.
+                Beat::Final(report @ Report::ShutOut(_)) => (Some(report), Duration::MAX / 4),
                 Beat::Final(report) => {
                     let _ = reports.send(report).await;
                     return;
@@ -135,6 +172,8 @@ impl Heartbeat {
             let earliest = sleep(MIN_INTERVAL);
             tokio::select! {
                 () = sleep(wait) => {}
+                // Others look for us under the new keys from now on.
+                Ok(()) = self.keys.changed() => failures = 0,
                 changed = addresses.changed() => {
                     if changed.is_err() {
                         return;
@@ -147,7 +186,7 @@ impl Heartbeat {
 
     async fn beat(&mut self, addresses: Vec<String>) -> Beat {
         let record = self.seal(addresses);
-        match self.session.heartbeat(record.clone()).await {
+        match self.session.get().heartbeat(record.clone()).await {
             Ok(records) => return Beat::Introduced(records),
             Err(PresenceError::TokenRefused) => {}
             Err(PresenceError::Gone { tombstone }) => return Beat::Final(Report::Gone(tombstone)),
@@ -158,7 +197,7 @@ impl Heartbeat {
         if let Err(beat) = self.log_in_again().await {
             return beat;
         }
-        match self.session.heartbeat(record).await {
+        match self.session.get().heartbeat(record).await {
             Ok(records) => Beat::Introduced(records),
             Err(PresenceError::Gone { tombstone }) => Beat::Final(Report::Gone(tombstone)),
             Err(PresenceError::Removed) => Beat::Final(Report::ShutOut(REMOVED)),
@@ -169,16 +208,42 @@ impl Heartbeat {
         }
     }
 
-    /// The room must still be the one that was entered: a login is the server's chance to swap it.
+    /// Tries the newest Room Key first: the rendezvous may not have heard of it yet.
     async fn log_in_again(&mut self) -> Result<(), Beat> {
-        let login = match self.client.login(&self.room_id, &self.room_key).await {
+        let room_keys = self.keys.borrow().room_keys.clone();
+        for room_key in &room_keys {
+            match self.log_in_with(room_key).await {
+                Ok(()) => return Ok(()),
+                Err(Some(beat)) => return Err(beat),
+                Err(None) => {}
+            }
+        }
+        Err(Beat::Final(Report::ShutOut(WRONG_KEY)))
+    }
+
+    /// The room must still be the one that was entered: a login is the server's chance to swap it. `None`: it takes another Room Key.
+    async fn log_in_with(&mut self, room_key: &RoomKey) -> Result<(), Option<Beat>> {
+        self.log_in_as(room_key).await.map_err(|error| match error {
+            Beat::Final(Report::ShutOut(why)) if why == WRONG_KEY => None,
+            beat => Some(beat),
+        })
+    }
+
+    async fn log_in_as(&mut self, room_key: &RoomKey) -> Result<(), Beat> {
+        let login = match self.client.login(&self.room_id, room_key).await {
             Ok(login) => login,
             Err(LoginError::Gone { tombstone }) => return Err(Beat::Final(Report::Gone(tombstone))),
             Err(LoginError::Removed) => return Err(Beat::Final(Report::ShutOut(REMOVED))),
             Err(LoginError::Server(error)) => return Err(Beat::Failed(error)),
             // Each failed login counts against the room's allowance, so it isn't tried again.
-            Err(LoginError::WrongCredentials | LoginError::Superseded(_)) => {
-                return Err(Beat::Final(Report::ShutOut("it no longer takes the Room Key")));
+            Err(LoginError::Superseded(superseded)) => {
+                return Err(match superseded.key_gen {
+                    Some(object) => Beat::PassedBy(object),
+                    None => Beat::Final(Report::ShutOut("the Room Key was changed")),
+                });
+            }
+            Err(LoginError::WrongCredentials) => {
+                return Err(Beat::Final(Report::ShutOut(WRONG_KEY)));
             }
             // Anybody can use up the room's allowance, and nobody may end a member's presence for good: it comes free within a day.
             Err(LoginError::TooManyLogins { retry_after }) => {
@@ -194,7 +259,7 @@ impl Heartbeat {
                 "it hands out another room under this Room ID",
             )));
         }
-        self.session = login.session;
+        self.session.set(login.session);
         Ok(())
     }
 
@@ -205,7 +270,11 @@ impl Heartbeat {
             addresses,
             at_ms: unix_ms(),
         };
-        record.seal(&self.intro, &mut UnwrapErr(SysRng))
+        let keys = self.keys.borrow();
+        // There is one as long as there is a room.
+        keys.intros
+            .first()
+            .map_or_else(Vec::new, |intro| record.seal(intro, &mut UnwrapErr(SysRng)))
     }
 }
 

@@ -24,7 +24,8 @@ const MAX_ADDRESSES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Introductions {
     me: PeerKey,
-    intro: IntroKey,
+    /// One of each generation that we hold, the current one first.
+    intros: Vec<IntroKey>,
     dialled: BTreeMap<PeerKey, Instant>,
 }
 
@@ -36,12 +37,18 @@ pub(super) struct Introduced {
 }
 
 impl Introductions {
-    pub fn new(me: PeerKey, intro: IntroKey) -> Self {
+    pub fn new(me: PeerKey, intros: Vec<IntroKey>) -> Self {
         Self {
             me,
-            intro,
+            intros,
             dialled: BTreeMap::new(),
         }
+    }
+
+    /// The room has another generation: everybody may be dialled anew, and those of earlier ones too, to be told of it.
+    pub fn rekey(&mut self, intros: Vec<IntroKey>) {
+        self.intros = intros;
+        self.dialled.clear();
     }
 
     /// Opens sealed records, and picks those to dial. What can't be opened, is stale or is our own is passed over in silence: the
@@ -52,7 +59,12 @@ impl Introductions {
         let mut chosen: Vec<Introduced> = Vec::new();
         for record in records
             .iter()
-            .filter_map(|sealed| PresenceRecord::open(&self.intro, sealed).ok())
+            .filter_map(|sealed| {
+                self.intros
+                    .iter()
+                    .find_map(|intro| PresenceRecord::open(intro, sealed).ok())
+            })
+            .collect::<Vec<_>>()
         {
             let room_left = links.len() + self.dialled.len() < ENOUGH_LINKS;
             if !room_left || !self.is_news(&record, links) {
@@ -142,7 +154,7 @@ mod tests {
             vec![0; 1024],
             Vec::new(),
         ];
-        let mut introductions = Introductions::new(ME, intro());
+        let mut introductions = Introductions::new(ME, vec![intro()]);
         let dialled = introductions.choose(&records, &BTreeSet::from([peer(7)]));
         assert_eq!(
             dialled.iter().map(|introduced| introduced.peer).collect::<Vec<_>>(),
@@ -154,7 +166,7 @@ mod tests {
     #[test]
     fn a_peer_is_dialled_once_until_that_is_settled() {
         let records = [record(1, unix_ms(), &["/ip4/192.0.2.1/tcp/1"])];
-        let mut introductions = Introductions::new(ME, intro());
+        let mut introductions = Introductions::new(ME, vec![intro()]);
         assert_eq!(chosen(&mut introductions, &records, &[]), [peer(1)]);
         assert_eq!(chosen(&mut introductions, &records, &[]), []);
         introductions.settled(&peer(1));
@@ -166,7 +178,7 @@ mod tests {
         let records: Vec<_> = (100..140)
             .map(|n| record(n, unix_ms(), &["/ip4/192.0.2.1/tcp/1"]))
             .collect();
-        let mut introductions = Introductions::new(ME, intro());
+        let mut introductions = Introductions::new(ME, vec![intro()]);
         let links: Vec<u8> = (1..=20).collect();
         assert_eq!(chosen(&mut introductions, &records, &links).len(), ENOUGH_LINKS - 20);
         assert!(chosen(&mut introductions, &records, &links).is_empty());

@@ -24,13 +24,15 @@ mod handle;
 mod heartbeat;
 mod introductions;
 mod journal;
+mod moving;
+mod registrar;
 mod status;
 
 #[cfg(test)]
 mod tests;
 
 pub use enter::{AdminAccess, EnterOptions, enter};
-pub use error::{Closed, EnterError, SendError};
+pub use error::{ActError, Closed, EnterError, SendError};
 pub use event::{CloseReason, Event, EventKind, Events};
 pub use handle::Handle;
 pub use status::{RendezvousState, RoomInfo, Status};

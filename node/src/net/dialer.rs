@@ -21,6 +21,9 @@ const MAX_ADDRESSES: usize = 16;
 /// The pause before the first of the tries…
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Before everybody is dialed again because the room has a new generation: the others take a moment to get there, too.
+const AGAIN: Duration = Duration::from_millis(60);
+
 /// …and before the last ones.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -144,6 +147,15 @@ impl Dialer {
             .min(LAST_PAUSE);
         target.state = State::Due(now + pause.mul_f64(self.rng.random_range(0.5..1.0)));
         awaited
+    }
+
+    /// All links are about to end, by our own doing: everybody is dialed again, a moment later, as if for the first time.
+    pub(crate) fn begin_again(&mut self, now: Instant) {
+        for target in self.peers.values_mut() {
+            target.tries = 0;
+            let pause = AGAIN.mul_f64(self.rng.random_range(0.5..1.5));
+            target.state = State::Due(now + pause);
+        }
     }
 
     /// The next dial that is due, if another one may begin; it counts as begun.

@@ -48,6 +48,23 @@ pub enum NetEvent {
         /// The reply; `None` if there was none: no link, no time left, or too large.
         bytes: Option<Vec<u8>>,
     },
+    /// A peer that proved an earlier generation's key asks something at the door; it waits for
+    /// [`Net::respond`](super::Net::respond).
+    Knock {
+        /// Who asks.
+        from: PeerKey,
+        /// For the reply.
+        id: RequestId,
+        /// The question, at most [`MAX_DIRECT_BYTES`](snug_crypto::bounds::MAX_DIRECT_BYTES).
+        bytes: Vec<u8>,
+    },
+    /// A peer that is in another generation answered what we ask there.
+    Door {
+        /// Who.
+        from: PeerKey,
+        /// Its answer, at most [`MAX_DIRECT_BYTES`](snug_crypto::bounds::MAX_DIRECT_BYTES).
+        bytes: Vec<u8>,
+    },
     /// None of a peer's addresses led to a link. They are tried a few times more before they are forgotten.
     DialFailed {
         /// Who.

@@ -5,12 +5,15 @@
 //! connection. Hence both limits are far above what a room sends, and [`super::watch`] closes a connection before
 //! gossipsub gives up on it.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use libp2p::gossipsub::IdentTopic;
 use libp2p::gossipsub::{
     Behaviour, ConfigBuilder, IdentityTransform, MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId,
-    TopicHash, ValidationMode, WhitelistSubscriptionFilter,
+    TopicHash, TopicSubscriptionFilter, ValidationMode,
 };
 use sha2::{Digest, Sha256};
 use snug_crypto::generation::Topic;
@@ -36,7 +39,27 @@ const HISTORY: usize = 2;
 const QUEUE: usize = 2048;
 
 /// gossipsub for one topic, which is the only one that it lets peers subscribe to.
-pub(crate) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
+pub(crate) type Gossip = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<CurrentTopic>>;
+
+/// The one topic that counts; another one with each generation of the Room Key.
+#[derive(Clone)]
+pub(crate) struct CurrentTopic(Arc<RwLock<TopicHash>>);
+
+impl CurrentTopic {
+    pub(crate) fn new(topic: TopicHash) -> Self {
+        Self(Arc::new(RwLock::new(topic)))
+    }
+
+    pub(crate) fn set(&self, topic: TopicHash) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = topic;
+    }
+}
+
+impl TopicSubscriptionFilter for CurrentTopic {
+    fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner) == *topic
+    }
+}
 
 /// The topic's name on the wire.
 pub(crate) fn topic(topic: &Topic) -> IdentTopic {
@@ -48,8 +71,8 @@ fn message_id(message: &Message) -> MessageId {
     MessageId::new(&Sha256::digest(&message.data)[..MESSAGE_ID_BYTES])
 }
 
-/// gossipsub, subscribed to `name`.
-pub(crate) fn gossip(name: &IdentTopic, max_participants: u16) -> Result<Gossip, NetError> {
+/// gossipsub, subscribed to `name`, and what changes the topic that peers may subscribe to.
+pub(crate) fn gossip(name: &IdentTopic, max_participants: u16) -> Result<(Gossip, CurrentTopic), NetError> {
     let mut config = ConfigBuilder::default();
     config
         .validation_mode(ValidationMode::Anonymous)
@@ -78,9 +101,11 @@ pub(crate) fn gossip(name: &IdentTopic, max_participants: u16) -> Result<Gossip,
     };
     let config = config.build().map_err(|error| setup(&error))?;
     let hash: TopicHash = name.hash();
+    let current = CurrentTopic::new(hash.clone());
     let filter = MaxCountSubscriptionFilter {
-        filter: WhitelistSubscriptionFilter(HashSet::from([hash.clone()])),
-        max_subscribed_topics: 1,
+        filter: current.clone(),
+        // The old one and the new one, while a generation ends.
+        max_subscribed_topics: 2,
         max_subscriptions_per_request: 16,
     };
     let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)
@@ -89,7 +114,7 @@ pub(crate) fn gossip(name: &IdentTopic, max_participants: u16) -> Result<Gossip,
         .with_peer_score(scoring::params(hash), scoring::thresholds())
         .map_err(|error| setup(&error))?;
     gossip.subscribe(name).map_err(|error| setup(&error))?;
-    Ok(gossip)
+    Ok((gossip, current))
 }
 
 #[cfg(test)]

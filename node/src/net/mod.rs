@@ -38,15 +38,23 @@ use libp2p::{
     core::transport::ListenerId,
     gossipsub::{self, IdentTopic, MessageAcceptance, MessageId},
     request_response::{InboundRequestId, OutboundRequestId, ResponseChannel},
-    swarm::dial_opts::{DialOpts, PeerCondition},
+    swarm::{
+        ConnectionId,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use rand::{TryRng, rngs::SysRng};
 use snug_crypto::{
-    PeerKey,
+    MeshKey, PeerKey, Topic,
     bounds::{MAX_DIRECT_BYTES, MAX_GOSSIP_BYTES},
 };
 
-use self::{behaviour::Node, dialer::Dialer, gossip::Gossip, links::Links};
+use self::{
+    behaviour::Node,
+    dialer::Dialer,
+    gossip::{CurrentTopic, Gossip},
+    links::Links,
+};
 use crate::room::{GossipId, QueryId, RequestId, Verdict};
 
 pub use self::{
@@ -57,6 +65,9 @@ pub use self::{
 /// Frames that wait for their verdict at once; the oldest goes without. A frame is at most 32 KiB, but kept by gossipsub
 /// anyway; this is about the ids.
 const MAX_UNJUDGED: usize = 4096;
+
+/// Questions at the door that wait for their answer; the oldest goes without.
+const MAX_KNOCKS: usize = 64;
 
 /// What is still on its way to peers when [`Net::shutdown`] is called gets this long to leave.
 const LINGER: Duration = Duration::from_millis(150);
@@ -69,6 +80,12 @@ pub struct Net {
     swarm: Swarm<Node>,
     local: PeerKey,
     topic: IdentTopic,
+    /// Lets peers subscribe to it.
+    filter: CurrentTopic,
+    /// The topic that we move to when the links of the old one are gone, or then.
+    next_topic: Option<(IdentTopic, Instant)>,
+    /// Questions at the door that wait for their answer.
+    knocks: BTreeMap<RequestId, ConnectionId>,
     limits: NetLimits,
     listeners: HashMap<ListenerId, Vec<Multiaddr>>,
     links: Links,
@@ -91,7 +108,7 @@ impl Net {
     ///
     /// [`NetError`], if the key is no key, or nothing can be listened on though something should be.
     pub fn new(mut config: NetConfig) -> Result<Self, NetError> {
-        let (mut swarm, local) = swarm::build(&mut config)?;
+        let (mut swarm, filter, local) = swarm::build(&mut config)?;
         let mut listeners = HashMap::new();
         let mut reason = None;
         for address in &config.listen {
@@ -115,6 +132,9 @@ impl Net {
             swarm,
             local,
             topic: gossip::topic(&config.topic),
+            filter,
+            next_topic: None,
+            knocks: BTreeMap::new(),
             dialer: Dialer::new(config.limits.dials, seed),
             limits: config.limits,
             listeners,
@@ -137,12 +157,14 @@ impl Net {
             if let Some(event) = self.ready.pop_front() {
                 return event;
             }
+            self.finish_move();
             self.start_dials();
             self.close_mute_links();
             if !self.ready.is_empty() {
                 continue;
             }
-            let wake = [self.dialer.wake(), self.links.wake(self.limits.patience)]
+            let moved_by = self.next_topic.as_ref().map(|(_, by)| *by);
+            let wake = [self.dialer.wake(), self.links.wake(self.limits.patience), moved_by]
                 .into_iter()
                 .flatten()
                 .min();
@@ -223,9 +245,52 @@ impl Net {
         }
     }
 
+    /// Moves to another generation of the room: all links end, and stand again with whoever has moved as well. Who proves one of the
+    /// `doors` keys, the latest first, is answered one question ([`NetEvent::Knock`]) and hears nothing else.
+    pub fn rekey(&mut self, mesh: MeshKey, topic: &Topic, doors: Vec<MeshKey>) {
+        let gate = &mut self.swarm.behaviour_mut().gate;
+        gate.rekey(mesh, doors);
+        self.next_topic = Some((gossip::topic(topic), Instant::now() + FAREWELL));
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // An error means that it isn't connected, which is what was wanted.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    /// What to ask peers that are in another generation: see `room::Knock`.
+    pub fn set_questions(&mut self, plain: Vec<u8>, telling: Vec<u8>) {
+        self.swarm.behaviour_mut().gate.set_questions(plain, telling);
+    }
+
+    /// Takes the new topic once nobody is left whom that could be told: a peer that hears us leave a topic would not dial us again.
+    fn finish_move(&mut self) {
+        let Some((topic, by)) = &self.next_topic else { return };
+        if self.swarm.behaviour().gate.is_leaving() && Instant::now() < *by {
+            return;
+        }
+        let (topic, old) = (topic.clone(), self.topic.clone());
+        self.next_topic = None;
+        self.gossip().unsubscribe(&old);
+        self.filter.set(topic.hash());
+        let scored = self.gossip().set_topic_params(topic.clone(), scoring::topic_params());
+        if let (Err(error), _) | (_, Some(error)) = (
+            scored,
+            self.gossip().subscribe(&topic).err().map(|_| "it is not subscribed to"),
+        ) {
+            tracing::error!(error, "the new generation's topic is not in order");
+        }
+        self.topic = topic;
+        self.swarm.behaviour_mut().gate.moved();
+        self.dialer.begin_again(Instant::now());
+    }
+
     /// Answers a request, with at most [`MAX_DIRECT_BYTES`]; more is as good as no answer. Requests that nobody waits
     /// for any more are passed over.
     pub fn respond(&mut self, id: RequestId, bytes: Vec<u8>) {
+        if let Some(connection) = self.knocks.remove(&id) {
+            return self.swarm.behaviour_mut().gate.answer(connection, bytes);
+        }
         if let Some(channel) = self.requests.remove(&id)
             && bytes.len() <= MAX_DIRECT_BYTES
         {

@@ -10,7 +10,7 @@ use libp2p::{
 use snug_crypto::bounds::MAX_GOSSIP_BYTES;
 
 use super::{
-    MAX_UNJUDGED, Net, NetEvent,
+    MAX_KNOCKS, MAX_UNJUDGED, Net, NetEvent,
     behaviour::{MeshEvent, NodeEvent},
     gate::{self, Failure},
     peer, scoring,
@@ -90,7 +90,30 @@ impl Net {
                     self.ready.push_back(NetEvent::LinkDown { peer: key });
                 }
             }
-            gate::Event::Failed { peer, failure, proven } => self.on_failure(&peer, failure, proven),
+            gate::Event::Failed {
+                peer,
+                failure,
+                proven,
+                dialed,
+            } => self.on_failure(&peer, failure, proven, dialed),
+            gate::Event::Asked { peer, id, question } => {
+                let Some(from) = peer::key_of(&peer) else { return };
+                let request = RequestId(self.next_id());
+                self.knocks.insert(request, id);
+                if self.knocks.len() > MAX_KNOCKS {
+                    self.knocks.pop_first();
+                }
+                self.ready.push_back(NetEvent::Knock {
+                    from,
+                    id: request,
+                    bytes: question,
+                });
+            }
+            gate::Event::Answered { peer, answer } => {
+                if let Some(from) = peer::key_of(&peer) {
+                    self.ready.push_back(NetEvent::Door { from, bytes: answer });
+                }
+            }
             gate::Event::Inner(MeshEvent::Gossip(event)) => self.on_gossip(event),
             gate::Event::Inner(MeshEvent::Direct(event)) => self.on_direct(event),
             gate::Event::Inner(MeshEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
@@ -100,7 +123,7 @@ impl Net {
         }
     }
 
-    fn on_failure(&mut self, peer: &PeerId, failure: Failure, proven: bool) {
+    fn on_failure(&mut self, peer: &PeerId, failure: Failure, proven: bool, dialed: bool) {
         tracing::debug!(%peer, %failure, "closing a connection");
         match failure {
             Failure::WrongProof => self.stats.wrong_proofs += 1,
@@ -110,8 +133,10 @@ impl Net {
         if !proven && failure != Failure::Redundant {
             self.stats.unproven_closed += 1;
         }
-        // Of another room, or no peer of ours at all: dialing it again would change nothing.
-        if matches!(failure, Failure::WrongProof | Failure::Unsupported) && self.dialer.forget(peer) {
+        // Of another room, or no peer of ours at all: dialing it again would change nothing. But whoever dialed us under a key that we
+        // don't know may be a generation ahead, and tell us of it when we dial.
+        let is_stranger = matches!(failure, Failure::WrongProof | Failure::Unsupported);
+        if is_stranger && dialed && self.dialer.forget(peer) {
             self.report_dial_failed(peer);
         }
     }
@@ -143,7 +168,8 @@ impl Net {
             }
             gossipsub::Event::Subscribed { peer_id, .. } => self.on_subscribed(&peer_id),
             // It leaves, or plays a game of its own; either way it is no member of this mesh any more.
-            gossipsub::Event::Unsubscribed { peer_id, .. } => self.drop_peer(&peer_id),
+            gossipsub::Event::Unsubscribed { peer_id, topic } if topic == self.topic.hash() => self.drop_peer(&peer_id),
+            gossipsub::Event::Unsubscribed { .. } => {}
             gossipsub::Event::SlowPeer { failed_messages, .. } => {
                 self.stats.slow_peers += 1;
                 self.stats.dropped += (failed_messages.priority + failed_messages.non_priority) as u64;

@@ -44,7 +44,7 @@ pub(crate) fn params(topic: TopicHash) -> PeerScoreParams {
     }
 }
 
-fn topic_params() -> TopicScoreParams {
+pub(crate) fn topic_params() -> TopicScoreParams {
     TopicScoreParams {
         topic_weight: 1.0,
         time_in_mesh_weight: 1.0,

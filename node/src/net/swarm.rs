@@ -11,7 +11,8 @@ use super::{
     direct::direct,
     event::NetError,
     gate::{Gate, GateConfig},
-    gossip, peer,
+    gossip::{self, CurrentTopic},
+    peer,
     watch::Watch,
 };
 
@@ -32,10 +33,10 @@ const QUIC_STREAM_BYTES: u32 = 1 << 20;
 const QUIC_CONNECTION_BYTES: u32 = 4 << 20;
 
 /// The swarm, not listening yet, and our own key.
-pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, PeerKey), NetError> {
+pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic, PeerKey), NetError> {
     let keypair = peer::keypair(&config.transport).ok_or(NetError::Key)?;
     let local = peer::key_of(&PeerId::from(keypair.public())).ok_or(NetError::Key)?;
-    let node = node(config, &keypair, local)?;
+    let (node, topic) = node(config, &keypair, local)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux)
@@ -59,13 +60,14 @@ pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, PeerKey), Ne
         })
         .with_connection_timeout(HANDSHAKE)
         .build();
-    Ok((swarm, local))
+    Ok((swarm, topic, local))
 }
 
-fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<Node, NetError> {
+fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<(Node, CurrentTopic), NetError> {
     let limits = &config.limits;
+    let (gossip, topic) = gossip::gossip(&gossip::topic(&config.topic), config.max_participants)?;
     let mesh = Mesh {
-        gossip: Watch::new(gossip::gossip(&gossip::topic(&config.topic), config.max_participants)?),
+        gossip: Watch::new(gossip),
         direct: direct(limits),
         identify: identify(keypair.public()),
     };
@@ -76,7 +78,8 @@ fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<Node, N
         max_unproven: limits.unproven,
         max_handshakes_per_host: limits.handshakes_per_host,
     };
-    Ok(Node::new(Gate::new(mesh, config.mesh.clone(), local, gate), limits))
+    let node = Node::new(Gate::new(mesh, config.mesh.clone(), local, gate), limits);
+    Ok((node, topic))
 }
 
 fn yamux() -> yamux::Config {

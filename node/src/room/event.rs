@@ -53,6 +53,8 @@ pub enum RoomEvent {
     Offline,
     /// The room was deleted; nothing more will come.
     Deleted,
+    /// We were removed, or passed by; nothing more will come.
+    Removed,
     /// The room holds as many members as its policy allows; we were not let in.
     Full {
         /// The policy's number.
@@ -123,6 +125,66 @@ pub enum Notice {
         /// Told apart by.
         fingerprint: Fingerprint,
     },
+    /// A member was removed, and has not got the new Room Key.
+    Removed {
+        /// The room.
+        room: String,
+        /// Who.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+        /// Who did it; `None` where that is not known here.
+        by: Option<Untrusted>,
+    },
+    /// We were removed.
+    RemovedUs {
+        /// The room.
+        room: String,
+        /// Who did it; `None` where that is not known here.
+        by: Option<Untrusted>,
+    },
+    /// The room has a new Room Key that we were not given: whoever made it did not know of us.
+    PassedBy {
+        /// The room.
+        room: String,
+    },
+    /// The room has a new Room Key, and so have we.
+    Rekeyed {
+        /// The room.
+        room: String,
+        /// Who made it; `None` where that is not known here.
+        by: Option<Untrusted>,
+    },
+    /// A member has another role now.
+    Role {
+        /// The room.
+        room: String,
+        /// Who.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+        /// Which.
+        role: Role,
+    },
+    /// The room's rules changed.
+    Policy {
+        /// The room.
+        room: String,
+    },
+    /// Somebody asks to be let in, and it is for us to say.
+    Knocks {
+        /// The room.
+        room: String,
+        /// Who.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+    },
+    /// A moderator has to let us in.
+    Waiting {
+        /// The room.
+        room: String,
+    },
     /// The admin deleted the room.
     RoomDeleted {
         /// The room.
@@ -139,6 +201,11 @@ impl Notice {
             Self::Left { .. } => "leave",
             Self::Offline { .. } => "offline",
             Self::Online { .. } => "online",
+            Self::Removed { .. } | Self::RemovedUs { .. } => "kick",
+            Self::PassedBy { .. } | Self::Rekeyed { .. } => "rekey",
+            Self::Role { .. } => "role",
+            Self::Policy { .. } => "policy",
+            Self::Knocks { .. } | Self::Waiting { .. } => "approval",
             Self::RoomDeleted { .. } => "delete",
         }
     }
@@ -149,8 +216,17 @@ impl Notice {
             Self::Joined { fingerprint, .. }
             | Self::Left { fingerprint, .. }
             | Self::Offline { fingerprint, .. }
-            | Self::Online { fingerprint, .. } => Some(*fingerprint),
-            Self::Welcome { .. } | Self::RoomDeleted { .. } => None,
+            | Self::Online { fingerprint, .. }
+            | Self::Removed { fingerprint, .. }
+            | Self::Role { fingerprint, .. }
+            | Self::Knocks { fingerprint, .. } => Some(*fingerprint),
+            Self::Welcome { .. }
+            | Self::RemovedUs { .. }
+            | Self::PassedBy { .. }
+            | Self::Rekeyed { .. }
+            | Self::Policy { .. }
+            | Self::Waiting { .. }
+            | Self::RoomDeleted { .. } => None,
         }
     }
 
@@ -161,8 +237,12 @@ impl Notice {
             | Self::Joined { name, .. }
             | Self::Left { name, .. }
             | Self::Offline { name, .. }
-            | Self::Online { name, .. } => Some(name),
-            Self::RoomDeleted { .. } => None,
+            | Self::Online { name, .. }
+            | Self::Removed { name, .. }
+            | Self::Role { name, .. }
+            | Self::Knocks { name, .. } => Some(name),
+            Self::RemovedUs { by, .. } | Self::Rekeyed { by, .. } => by.as_ref(),
+            Self::PassedBy { .. } | Self::Policy { .. } | Self::Waiting { .. } | Self::RoomDeleted { .. } => None,
         }
     }
 
@@ -179,6 +259,27 @@ impl Notice {
             Self::Left { room, .. } => format!("{shown} has left the room {room}."),
             Self::Offline { .. } => format!("{shown} is offline."),
             Self::Online { .. } => format!("{shown} is online."),
+            Self::Removed { room, by, .. } => match by {
+                Some(by) => format!("{shown} was removed from the room {room} by {}.", by.name()),
+                None => format!("{shown} was removed from the room {room}."),
+            },
+            Self::RemovedUs { room, by: Some(_) } => format!("You were removed from the room {room} by {shown}."),
+            Self::RemovedUs { room, by: None } => format!("You were removed from the room {room}."),
+            Self::PassedBy { room } => format!(
+                "The room {room} has a new Room Key that was not given to you. Ask a member for it, and join again."
+            ),
+            Self::Rekeyed { room, by: Some(_) } => format!("{shown} gave the room {room} a new Room Key."),
+            Self::Rekeyed { room, by: None } => format!("The room {room} has a new Room Key."),
+            Self::Role { room, role, .. } => match role {
+                Role::Admin => format!("{shown} is an admin of the room {room} now."),
+                Role::Moderator => format!("{shown} is a moderator of the room {room} now."),
+                Role::Member => format!("{shown} is a simple member of the room {room} now."),
+            },
+            Self::Policy { room } => format!("The rules of the room {room} have changed."),
+            Self::Knocks { room, .. } => {
+                format!("{shown} asks to be let into the room {room}; /approve lets them in.")
+            }
+            Self::Waiting { room } => format!("A moderator has to let you into the room {room}. Waiting."),
             Self::RoomDeleted { room } => format!("The room {room} has been deleted."),
         })
     }

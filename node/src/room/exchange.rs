@@ -48,6 +48,10 @@ pub(super) enum Question {
         announcement: Box<UnverifiedAnnouncement>,
         to: PeerKey,
     },
+    Object {
+        operation: OperationHash,
+        to: PeerKey,
+    },
 }
 
 /// Questions under way, and when the next ones are due.
@@ -81,6 +85,12 @@ impl Questions {
         self.open
             .values()
             .any(|question| matches!(question, Question::Boxes { epoch } if epoch == id))
+    }
+
+    pub(super) fn asking_object(&self, operation: &OperationHash, peer: &PeerKey) -> bool {
+        self.open
+            .values()
+            .any(|question| matches!(question, Question::Object { operation: of, to } if of == operation && to == peer))
     }
 
     fn asking_sync(&self, peer: &PeerKey) -> bool {
@@ -296,6 +306,26 @@ impl Room {
                     .cloned(),
             ),
             DirectRequest::Boxes { epoch, skip } => DirectReply::Boxes(self.answer_boxes(&epoch, skip)),
+            DirectRequest::Object { operation, leaf } => {
+                // Who lacks one that ours builds on, gets ours: it brings the log.
+                let current = self.keys.generation().hash;
+                let past = || self.authority.past_of(current, &self.genesis);
+                let object = self.object_for(&operation, &leaf).or_else(|| {
+                    past()
+                        .contains(&operation)
+                        .then(|| self.object_for(&current, &leaf))
+                        .flatten()
+                });
+                if object.is_some() {
+                    self.gave_object(from, now);
+                }
+                DirectReply::Object(object)
+            }
+            DirectRequest::Door {
+                leaf,
+                generation,
+                object,
+            } => self.open_door(leaf, generation, object, now),
             DirectRequest::Members { epoch } => {
                 let members = self
                     .epochs
@@ -358,7 +388,12 @@ impl Room {
             }
             bundle.records.push(wanted);
         }
-        for (_, wanted) in self.authority.iter().filter(|(hash, _)| operation(hash)) {
+        for wanted in self
+            .authority
+            .ordered(&self.genesis)
+            .iter()
+            .filter(|signed| operation(&signed.hash()))
+        {
             let wanted = wanted.to_unverified();
             if !fits(wanted.encode().len()) {
                 return (bundle, true);
@@ -460,6 +495,13 @@ impl Room {
                     Err(error) => tracing::debug!(%error, "a peer gave other members than the announcement's"),
                 }
             }
+            (Question::Object { operation, to }, reply) => {
+                let object = match reply {
+                    Some(DirectReply::Object(object)) => object,
+                    _ => None,
+                };
+                self.on_object(operation, to, object, now);
+            }
             (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes, now),
             _ => {}
         }
@@ -499,14 +541,31 @@ impl Room {
     }
 
     fn take_all(&mut self, from: PeerKey, bundle: Bundle, now: Now) {
+        let operations: Vec<_> = bundle.operations.into_iter().map(ControlMessage::Operation).collect();
+        if !self.take_each(from, operations, now) {
+            return;
+        }
+        // Whom a generation carried over has to be known before their leaves can be verified.
+        bundle
+            .announcements
+            .iter()
+            .for_each(|announcement| self.note_carried(announcement));
         let messages = (bundle.records.into_iter().map(ControlMessage::Record))
-            .chain(bundle.operations.into_iter().map(ControlMessage::Operation))
             .chain(bundle.announcements.into_iter().map(ControlMessage::Announcement));
+        self.take_each(from, messages.collect(), now);
+    }
+
+    fn take_each(&mut self, from: PeerKey, messages: Vec<ControlMessage>, now: Now) -> bool {
         for message in messages {
+            if self.is_over() {
+                return false;
+            }
             if self.take_control(from, message, Way::Direct, now) == Verdict::Reject {
                 tracing::debug!("a peer told something that does not verify");
-                return self.out.push_back(Output::Disconnect { peer: from });
+                self.out.push_back(Output::Disconnect { peer: from });
+                return false;
             }
         }
+        true
     }
 }

@@ -14,6 +14,7 @@ use snug_crypto::ids::{MessageId, PeerKey};
 use snug_crypto::leaf::{Record, RecordError, UnverifiedRecord};
 use snug_crypto::operation::{Author, Operation, SignedOperation, UnverifiedOperation};
 
+use super::authority::Taken;
 use super::keys::Announced;
 use super::members::Merged;
 use super::timeline::Arrived;
@@ -55,14 +56,33 @@ impl Room {
         let verdict = if control::is_control(&bytes) {
             match control::open(self.keys.control(), &bytes) {
                 Ok(message) => self.take_control(from, message, Way::Gossip, now),
+                Err(ControlError::Forged) => self.take_earlier_control(from, &bytes, now),
                 // A later version's message is worth carrying, even where it can't be understood.
                 Err(ControlError::UnknownType(_)) => Verdict::Accept,
-                Err(ControlError::Forged | ControlError::Malformed(_)) => Verdict::Reject,
+                Err(ControlError::Malformed(_)) => Verdict::Reject,
             }
         } else {
             self.take_frame(bytes, now)
         };
         self.out.push_back(Output::Verdict { id, verdict });
+    }
+
+    /// What others said before they heard of the generation that we are in: nothing that they could be blamed for, as long as they are on
+    /// the mesh that we are about to leave.
+    fn take_earlier_control(&mut self, from: PeerKey, bytes: &[u8], now: Now) -> Verdict {
+        let current = self.keys.generation();
+        let earlier = self
+            .generations
+            .all_held()
+            .into_iter()
+            .filter(|held| held.keys.generation() != current);
+        let opened = earlier
+            .map(|held| control::open(held.keys.control(), bytes))
+            .find(Result::is_ok);
+        match opened {
+            Some(Ok(message)) => self.take_old_control(from, message, now),
+            _ => Verdict::Reject,
+        }
     }
 
     /// A frame: known tag, then everything that [`snug_crypto::frame::Epoch::open`] checks.
@@ -187,7 +207,13 @@ impl Room {
     pub(super) fn take_control(&mut self, from: PeerKey, message: ControlMessage, way: Way, now: Now) -> Verdict {
         match message {
             ControlMessage::Record(record) => self.take_record(from, record, way, now),
-            ControlMessage::Operation(operation) => self.take_operation(operation, way),
+            ControlMessage::Operation(operation) => self.take_operation(from, operation, way, now),
+            ControlMessage::Approval {
+                identity,
+                generation,
+                approval,
+            } => self.take_approval(identity, generation, approval, now),
+            ControlMessage::Certificate(certificate) => self.take_certificate(certificate),
             ControlMessage::Announcement(announcement) => match self.accept_announcement(announcement.clone(), now) {
                 Announced::New => {
                     if way == Way::Direct {
@@ -210,14 +236,20 @@ impl Room {
     }
 
     fn take_record(&mut self, from: PeerKey, record: UnverifiedRecord, way: Way, now: Now) -> Verdict {
-        let keys = &self.keys;
-        let join = |generation| (generation == keys.generation()).then(|| keys.join());
-        let record = match record.verify(&self.genesis_hash, join) {
+        let record = match self.verify_record(record) {
             Ok(record) => record,
             Err(RecordError::UnknownGeneration) => return Verdict::Ignore,
             Err(RecordError::NotAdmitted | RecordError::BadSignature) => return Verdict::Reject,
         };
         let identity = record.identity();
+        if let Record::Leaf(leaf) = &record
+            && let Some(approval) = leaf.unverified_approval()
+            && approval
+                .verify(&identity, leaf.generation(), &self.genesis_hash)
+                .is_err()
+        {
+            return Verdict::Reject;
+        }
         match self.members.merge(record.clone(), now.unix_ms) {
             Merged::New => {
                 self.members.heard(&identity, now.elapsed);
@@ -255,18 +287,35 @@ impl Room {
         }
     }
 
-    fn take_operation(&mut self, operation: UnverifiedOperation, way: Way) -> Verdict {
-        match self.authority.insert(operation, &self.genesis) {
-            Ok(Some(operation)) => {
+    pub(super) fn take_operation(
+        &mut self,
+        from: PeerKey,
+        operation: UnverifiedOperation,
+        way: Way,
+        now: Now,
+    ) -> Verdict {
+        match self.authority.take(operation, &self.genesis) {
+            Ok(Taken::New(operation)) => {
                 if way == Way::Direct {
                     self.publish_control(&ControlMessage::Operation(operation.to_unverified()));
                 }
                 if matches!(operation.operation(), Operation::Tombstone(_)) {
                     self.end_deleted();
+                } else {
+                    self.operation_counts(&operation, now);
+                    self.settle_generation(now);
                 }
                 Verdict::Accept
             }
-            Ok(None) => Verdict::Ignore,
+            Ok(Taken::Generation(operation)) => {
+                self.want_object(operation, from, now);
+                Verdict::Accept
+            }
+            Ok(Taken::MissingPast) => {
+                self.questions.hurry(now.elapsed);
+                Verdict::Ignore
+            }
+            Ok(Taken::Known | Taken::Refused) => Verdict::Ignore,
             Err(_) => Verdict::Reject,
         }
     }
@@ -295,7 +344,7 @@ impl Room {
         self.end_deleted();
     }
 
-    fn end_deleted(&mut self) {
+    pub(super) fn end_deleted(&mut self) {
         let room = self.genesis.room_id().as_str().to_owned();
         self.event(RoomEvent::System(super::Notice::RoomDeleted { room }));
         self.event(RoomEvent::Deleted);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snug_crypto::ids::{MessageId, PeerKey};
 
-use super::{Change, GossipId, QueryId, RequestId, RoomEvent, Ticket, Verdict};
+use super::{Change, Command, CommandRefused, GossipId, Knock, Move, QueryId, RequestId, RoomEvent, Ticket, Verdict};
 
 /// The two clocks, read by the caller.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,34 @@ pub enum Input {
         /// The last one's [`super::Message::serial`].
         serial: u64,
     },
+    /// The user acts as admin or moderator; answered by exactly one [`Output::Commanded`].
+    Command {
+        /// What the answer names.
+        ticket: Ticket,
+        /// What to do.
+        command: Command,
+    },
+    /// The object of a new generation, as the rendezvous keeps it for members that come with an earlier Room Key.
+    Object {
+        /// An encoded `UnverifiedObject`.
+        bytes: Vec<u8>,
+    },
+    /// A peer proved an earlier generation's mesh key, and asks at our door; answered by at most one [`Output::Respond`].
+    Knock {
+        /// Who asks.
+        from: PeerKey,
+        /// What the reply names.
+        id: RequestId,
+        /// An encoded `DirectRequest::Door`: anything else gets no answer.
+        bytes: Vec<u8>,
+    },
+    /// A peer that is in another generation answered our knock.
+    Door {
+        /// Who.
+        from: PeerKey,
+        /// An encoded `DirectReply::Door`.
+        bytes: Vec<u8>,
+    },
     /// The user leaves for good.
     Leave,
     /// The user goes offline: our membership stays, and what others say waits for us.
@@ -129,6 +157,22 @@ pub enum Output {
         ticket: Ticket,
         /// The message's id once it is sealed and handed to the mesh.
         result: Result<MessageId, SendRefused>,
+    },
+    /// The answer to one [`Input::Command`].
+    Commanded {
+        /// Which.
+        ticket: Ticket,
+        /// Whether it is done.
+        result: Result<(), CommandRefused>,
+    },
+    /// The net moves to another generation: all links end, and stand again once both ends have moved.
+    Move(Box<Move>),
+    /// What the net asks where a peer is in another generation; replaces the last one.
+    Knock(Knock),
+    /// We deleted the room: the rendezvous has to hear of it.
+    DeleteAtRendezvous {
+        /// An encoded tombstone.
+        tombstone: Vec<u8>,
     },
     /// Something for the user.
     Event(RoomEvent),

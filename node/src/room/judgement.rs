@@ -11,6 +11,8 @@ use super::{Now, Room, day};
 pub(super) struct Judgement {
     members: u64,
     epochs: u64,
+    authority: u64,
+    generations: u64,
     today: u32,
     /// Wall-clock time at which a leaf expires and this no longer holds.
     until_ms: u64,
@@ -47,6 +49,8 @@ impl Room {
     fn stands(&self, judgement: &Judgement, now: Now) -> bool {
         judgement.members == self.members.version()
             && judgement.epochs == self.epochs.version()
+            && judgement.authority == self.authority.version()
+            && judgement.generations == self.generations.version()
             && judgement.today == day(now.unix_ms)
             && now.unix_ms < judgement.until_ms
     }
@@ -58,6 +62,8 @@ impl Room {
             Judgement {
                 members: self.members.version(),
                 epochs: self.epochs.version(),
+                authority: self.authority.version(),
+                generations: self.generations.version(),
                 today: view.today,
                 until_ms: self.members.next_expiry(now.unix_ms).unwrap_or(u64::MAX),
                 best,
@@ -71,7 +77,8 @@ impl Room {
 
     /// Runs a question about epochs against the roster as of now.
     pub(super) fn with_view<T>(&self, now: Now, ask: impl FnOnce(&View<'_>) -> T) -> T {
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = self.admission();
+        let roster = self.members.roster(&admission, now.unix_ms);
         ask(&View {
             members: &self.members,
             roster: &roster,

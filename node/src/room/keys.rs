@@ -15,6 +15,7 @@ use snug_crypto::ids::{EpochId, LeafId, PeerKey};
 use snug_crypto::kem::KemKey;
 use snug_crypto::leaf::Leaf;
 
+use super::admission::Admission;
 use super::delivery::FrameKey;
 use super::epochs::View;
 use super::exchange::Question;
@@ -132,7 +133,8 @@ impl Room {
 
     /// When our turn to issue comes; `None` when nothing is needed of us.
     pub(super) fn issue_due(&self, now: Now) -> Option<Duration> {
-        if self.phase != Phase::In {
+        // On the way from one net to the next nobody would hear of it.
+        if self.phase != Phase::In || self.moving.is_some() {
             return None;
         }
         let mine = self.own.leaf_id()?;
@@ -175,7 +177,13 @@ impl Room {
 
     fn issue(&mut self, now: Now) {
         let Some(mine) = self.own.leaf_id() else { return };
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        );
+        let roster = self.members.roster(&admission, now.unix_ms);
         let entries: Vec<(MemberEntry, &KemKey)> = roster
             .values()
             .map(|leaf| (MemberEntry::of(leaf), leaf.kem()))
@@ -439,7 +447,7 @@ impl Room {
     }
 
     /// An epoch that contains us is held now: what waited for it can go on.
-    fn entered(&mut self, now: Now) {
+    pub(super) fn entered(&mut self, now: Now) {
         self.questions.epoch_changed(now.elapsed);
         self.reopen_held(now);
         self.erase_kems();
@@ -448,7 +456,13 @@ impl Room {
     fn prune(&mut self, now: Now) {
         let judged = self.judge(now);
         let retention = self.retention();
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        );
+        let roster = self.members.roster(&admission, now.unix_ms);
         let view = View {
             members: &self.members,
             roster: &roster,
@@ -473,6 +487,6 @@ impl Room {
     /// that frames in flight across a change of epoch are lost.
     fn retention(&self) -> Duration {
         const IN_FLIGHT: Duration = Duration::from_secs(60);
-        Duration::from_secs(u64::from(self.genesis.policy().retention_s)).clamp(IN_FLIGHT, KEPT_AGE)
+        Duration::from_secs(u64::from(self.authority.policy(&self.genesis).retention_s)).clamp(IN_FLIGHT, KEPT_AGE)
     }
 }

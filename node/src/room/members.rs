@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use snug_crypto::generation::Generation;
 use snug_crypto::ids::{IdentityKey, LeafId, PeerKey};
 use snug_crypto::leaf::{Leaf, Record};
 
 use snug_crypto::{kdf, label};
 
+use super::admission::Admission;
 use super::timing::{CLOCK_SKEW_MS, HEARD_HORIZON, MAX_LEAVES, MAX_REGISTERS, MAX_SUPERSEDED, PRESENCE_STICKY};
 
 /// What merging a record did.
@@ -157,12 +157,12 @@ impl Members {
         true
     }
 
-    /// Everybody whose newest record is an unexpired leaf of this generation.
-    pub(super) fn roster(&self, generation: Generation, unix_ms: u64) -> Roster<'_> {
+    /// Everybody whose newest record is an unexpired leaf that counts.
+    pub(super) fn roster(&self, admission: &Admission<'_>, unix_ms: u64) -> Roster<'_> {
         self.registers
             .iter()
             .filter_map(|(identity, register)| match &register.record {
-                Record::Leaf(leaf) if leaf.generation() == generation && !self.expired(leaf, unix_ms) => {
+                Record::Leaf(leaf) if admission.counts(leaf) && !self.expired(leaf, unix_ms) => {
                     Some((*identity, &**leaf))
                 }
                 _ => None,
@@ -203,6 +203,22 @@ impl Members {
 
     pub(super) fn leaf(&self, id: &LeafId) -> Option<&Leaf> {
         self.leaves.get(id)
+    }
+
+    /// Each identity's newest leaf, whether or not it counts.
+    pub(super) fn current_leaves(&self) -> impl Iterator<Item = &Leaf> {
+        self.registers.values().filter_map(|register| match &register.record {
+            Record::Leaf(leaf) => Some(&**leaf),
+            Record::Leave(_) => None,
+        })
+    }
+
+    /// An identity's newest leaf.
+    pub(super) fn current_leaf(&self, identity: &IdentityKey) -> Option<&Leaf> {
+        match self.record(identity)? {
+            Record::Leaf(leaf) => Some(leaf),
+            Record::Leave(_) => None,
+        }
     }
 
     pub(super) fn record(&self, identity: &IdentityKey) -> Option<&Record> {

@@ -6,7 +6,10 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `members` | registers, roster, presence |
-//! | `authority` | operations and the roles that follow |
+//! | `authority` | operations and what follows from them: roles, removals, generations |
+//! | `admission` | whose leaf counts |
+//! | `acts`, `command` | what the admin and moderators do |
+//! | `rekey`, `generations`, `moving` | new generations of the Room Key: made, found, adopted |
 //! | `epochs`, `judgement`, `issue`, `keys` | which epoch counts, when to issue one, how to get one's box |
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
@@ -14,21 +17,28 @@
 //! | `notices` | what people are told |
 //! | `state` | what rests on disk, and how it comes back |
 
+mod acts;
+mod admission;
 mod authority;
+mod certificates;
+mod command;
 mod delivery;
 mod epochs;
 mod event;
 mod exchange;
 mod frames;
+mod generations;
 mod ids;
 mod io;
 mod issue;
 mod judgement;
 mod keys;
 mod members;
+mod moving;
 mod notices;
 mod outbox;
 mod own;
+mod rekey;
 mod state;
 mod timeline;
 mod timing;
@@ -38,31 +48,42 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use snug_crypto::AdminKey;
+use snug_crypto::capsule::Capsule;
 use snug_crypto::control::{self, ControlMessage};
-use snug_crypto::generation::GenerationKeys;
-use snug_crypto::genesis::Genesis;
+use snug_crypto::generation::{GenerationKeys, RoomRandom};
+use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::identity::{Identity, TransportKey};
 use snug_crypto::ids::{EpochId, Fingerprint, GenesisHash, IdentityKey};
+use snug_crypto::names::RoomKey;
 use snug_crypto::operation::SignedOperation;
 
+use acts::Approvals;
+use admission::Admission;
 use authority::Authority;
+use certificates::Certificates;
 use delivery::Delivery;
 use epochs::Epochs;
 use exchange::Questions;
 use frames::Unopened;
+use generations::Generations;
 use issue::Issuing;
 use judgement::Judgement;
 use keys::{Custody, Recovery};
 use members::Members;
+use moving::Moving;
 use notices::Shown;
 use outbox::Outbox;
 use own::Own;
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
 
+pub use certificates::Registering;
+pub use command::{Command, CommandRefused};
 pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
+pub use generations::HeldKey;
 pub use ids::{GossipId, QueryId, RequestId, Ticket, Verdict};
 pub use io::{Input, Now, Output, SendRefused};
+pub use moving::{Knock, Move};
 pub use snug_crypto::operation::Role;
 pub use state::{Change, Stored};
 
@@ -72,6 +93,10 @@ pub struct RoomConfig {
     pub genesis: Genesis,
     /// The keys of the current Room Key.
     pub keys: GenerationKeys,
+    /// The Room Key itself: whoever holds it hands it on to members that a new one passed by.
+    pub room_key: RoomKey,
+    /// The generation's random half.
+    pub random: RoomRandom,
     /// The authority log as the capsule holds it.
     pub log: Vec<SignedOperation>,
     /// Who we are.
@@ -99,6 +124,13 @@ pub struct Room {
     own: Own,
     members: Members,
     authority: Authority,
+    generations: Generations,
+    approvals: Approvals,
+    certificates: Certificates,
+    /// On our way to the net of a new generation.
+    moving: Option<Moving>,
+    /// Since when removals overlap that no generation joins.
+    overlap_since: Option<Duration>,
     epochs: Epochs,
     issuing: Issuing,
     recovery: Recovery,
@@ -147,6 +179,8 @@ pub struct RoomFacts {
     pub members: usize,
     /// Authenticated links.
     pub links: usize,
+    /// The policy as it is now.
+    pub policy: Policy,
 }
 
 impl Room {
@@ -162,8 +196,19 @@ impl Room {
             now,
             &mut rng,
         );
-        let mut room = Self {
+        let first = HeldKey {
+            room_key: config.room_key,
+            random: config.random,
+            keys: config.keys.clone(),
+        };
+        Self {
             genesis_hash,
+            authority: Authority::new(config.log, &config.genesis),
+            generations: Generations::new(first),
+            approvals: Approvals::default(),
+            certificates: Certificates::default(),
+            moving: None,
+            overlap_since: None,
             genesis: config.genesis,
             keys: config.keys,
             me: config.identity.key(),
@@ -171,7 +216,6 @@ impl Room {
             transport: config.transport,
             own,
             members: Members::new(grace_ms),
-            authority: Authority::new(),
             epochs: Epochs::default(),
             issuing: Issuing::default(),
             recovery: Recovery::default(),
@@ -189,11 +233,7 @@ impl Room {
             out: VecDeque::new(),
             rng,
             phase: Phase::Joining,
-        };
-        for operation in config.log {
-            room.authority.insert_verified(operation, &room.genesis);
         }
-        room
     }
 
     /// Takes what happened; appends what is to be done to `out`.
@@ -213,6 +253,12 @@ impl Room {
                     result: Err(SendRefused::Closed),
                 });
             }
+            Input::Command { ticket, .. } if self.is_over() => {
+                self.out.push_back(Output::Commanded {
+                    ticket,
+                    result: Err(CommandRefused::Closed),
+                });
+            }
             _ if self.is_over() => {}
             Input::LinkUp { peer } => self.on_link_up(peer, now),
             Input::LinkDown { peer } => self.on_link_down(peer, now),
@@ -222,6 +268,12 @@ impl Room {
             Input::Introduced { links_expected } => self.own.introduced(links_expected, now.elapsed),
             Input::Tombstone { bytes } => self.on_tombstone(&bytes),
             Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
+            Input::Command { ticket, command } => self.on_command(ticket, command, now),
+            Input::Object { bytes } => {
+                self.take_object(&bytes, now);
+            }
+            Input::Knock { id, bytes, .. } => self.on_knock(id, &bytes, now),
+            Input::Door { bytes, .. } => self.on_door(&bytes, now),
             Input::Leave => self.leave(now),
             Input::Offline => self.go_offline(),
             Input::Tick => {}
@@ -247,7 +299,12 @@ impl Room {
 
     /// What follows from the state and the time, whatever the input was.
     fn settle(&mut self, now: Now) {
+        self.tend_move(now);
         self.tend_leaf(now);
+        self.tend_objects(now);
+        self.tend_removals(now);
+        self.tend_approvals();
+        self.tend_certificates(now);
         self.tend_epochs(now);
         self.flush_outbox(now);
         self.tend_timeline(now);
@@ -269,6 +326,9 @@ impl Room {
             self.outbox.next_wake().filter(|_| !self.catching_up.is_in_doubt()),
             self.timeline.next_release(),
             self.questions.next_wake(),
+            self.move_due(),
+            self.join_removals_due(now),
+            self.generations.next_ask(),
             self.members.next_presence_change(now.elapsed),
             self.members
                 .next_expiry(now.unix_ms)
@@ -281,7 +341,8 @@ impl Room {
 
     /// Everybody on the roster.
     pub fn members(&self, now: Now) -> Vec<MemberView> {
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = self.admission();
+        let roster = self.members.roster(&admission, now.unix_ms);
         roster.values().map(|leaf| self.view_of(leaf, now)).collect()
     }
 
@@ -293,7 +354,41 @@ impl Room {
             exact: self.judge(now).exact,
             members: self.judge(now).roster,
             links: self.members.links().count(),
+            policy: self.authority.policy(&self.genesis),
         }
+    }
+
+    /// What decides whose leaf counts, as of now.
+    fn admission(&self) -> Admission<'_> {
+        Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        )
+    }
+
+    /// What the rendezvous shall keep for newcomers, sealed: the current generation and the log.
+    pub fn capsule(&self) -> Option<Capsule> {
+        let held = self.generations.held(&self.keys.generation())?;
+        Some(Capsule {
+            genesis: self.genesis.clone(),
+            generation: self.keys.generation(),
+            random: held.random.clone(),
+            log: self.authority.ordered(&self.genesis),
+        })
+    }
+
+    /// The current Room Key.
+    pub fn room_key(&self) -> Option<&RoomKey> {
+        self.generations
+            .held(&self.keys.generation())
+            .map(|held| &held.room_key)
+    }
+
+    /// The object of the current generation, for members that come with an earlier Room Key.
+    pub fn generation_object(&self) -> Option<Vec<u8>> {
+        self.current_object()
     }
 
     /// Our own fingerprint.
@@ -317,6 +412,11 @@ impl Room {
     fn event(&mut self, event: RoomEvent) {
         self.out.push_back(Output::Event(event));
     }
+}
+
+/// The policy that a log leads to, of a room that one is not in.
+pub fn policy_of(genesis: &Genesis, log: &[SignedOperation]) -> Policy {
+    Authority::new(log.to_vec(), genesis).policy(genesis)
 }
 
 /// Days since 1970.

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use snug_crypto::ids::IdentityKey;
+use snug_crypto::generation::Generation;
+use snug_crypto::ids::{IdentityKey, OperationHash};
 use snug_crypto::leaf::Leaf;
+use snug_crypto::operation::SignedOperation;
 
+use super::admission::Admission;
 use super::timing::PRESENCE_LOOK;
 use super::{MemberView, Notice, Now, Phase, Room, RoomEvent};
 use crate::text::Untrusted;
@@ -16,7 +19,7 @@ pub(super) struct Shown {
     ready: bool,
     members: BTreeMap<IdentityKey, (Leaf, bool)>,
     /// What was looked at last: registers, epochs, links.
-    looked_at: Option<(u64, u64, u64)>,
+    looked_at: Option<(u64, u64, u64, u64, u64)>,
     next_look: Duration,
 }
 
@@ -43,6 +46,8 @@ impl Room {
             self.members.version(),
             self.epochs.version(),
             self.members.link_version(),
+            self.authority.version(),
+            self.generations.version(),
         );
         if self.shown.looked_at == Some(state) && now.elapsed < self.shown.next_look {
             return;
@@ -71,7 +76,13 @@ impl Room {
             .known(&epoch)
             .map(|known| known.announcement.members().to_vec())
             .unwrap_or_default();
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        );
+        let roster = self.members.roster(&admission, now.unix_ms);
         let members: Vec<Leaf> = roster
             .values()
             .filter(|leaf| listed.iter().any(|m| m.leaf == leaf.id()))
@@ -94,7 +105,13 @@ impl Room {
 
     fn tell_of_the_new(&mut self, now: Now) {
         let room = self.genesis.room_id().as_str().to_owned();
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        );
+        let roster = self.members.roster(&admission, now.unix_ms);
         let new: Vec<Leaf> = roster
             .iter()
             .filter(|(identity, _)| **identity != self.me && !self.shown.members.contains_key(*identity))
@@ -115,7 +132,13 @@ impl Room {
 
     fn tell_of_the_gone(&mut self, now: Now) {
         let room = self.genesis.room_id().as_str().to_owned();
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        );
+        let roster = self.members.roster(&admission, now.unix_ms);
         let gone: Vec<IdentityKey> = self
             .shown
             .members
@@ -126,18 +149,69 @@ impl Room {
         for identity in gone {
             if let Some((leaf, _)) = self.shown.members.remove(&identity) {
                 let view = self.view_of(&leaf, now);
-                let notice = Notice::Left {
-                    room: room.clone(),
-                    name: view.name,
-                    fingerprint: view.fingerprint,
+                let (name, fingerprint, room) = (view.name, view.fingerprint, room.clone());
+                let removal = self.authority.evaluation().removal(&identity);
+                // Whoever left before it was removed, left.
+                let removed = removal.filter(|_| self.members.current_leaf(&identity).is_some());
+                let notice = match removed {
+                    Some(removal) => Notice::Removed {
+                        room,
+                        name,
+                        fingerprint,
+                        by: self.maker_of(&removal.operation),
+                    },
+                    None => Notice::Left {
+                        room,
+                        name,
+                        fingerprint,
+                    },
                 };
                 self.event(RoomEvent::System(notice));
             }
         }
     }
 
+    /// The name of whoever made a generation.
+    fn maker_of(&self, operation: &OperationHash) -> Option<Untrusted> {
+        let by = self.generations.carried(operation)?.by?;
+        Some(Untrusted::new(self.known_leaf(&by)?.name()))
+    }
+
+    /// A new generation counts, and we hold it.
+    pub(super) fn tell_of_generation(&mut self, generation: Generation, _: Now) {
+        let signed = self.authority.get(&generation.hash);
+        if self.shown.ready && signed.is_some_and(|signed| signed.operation().removes().is_none()) {
+            let notice = Notice::Rekeyed {
+                room: self.genesis.room_id().as_str().to_owned(),
+                by: self.maker_of(&generation.hash),
+            };
+            self.event(RoomEvent::System(notice));
+        }
+    }
+
+    /// We are out.
+    pub(super) fn tell_removed(&mut self, by: Option<&SignedOperation>, _: Now) {
+        let room = self.genesis.room_id().as_str().to_owned();
+        let removal = self.authority.evaluation().removal(&self.me);
+        let notice = match (removal, by) {
+            (Some(removal), _) => Notice::RemovedUs {
+                room,
+                by: self.maker_of(&removal.operation),
+            },
+            (None, _) => Notice::PassedBy { room },
+        };
+        self.event(RoomEvent::System(notice));
+        self.event(RoomEvent::Removed);
+    }
+
     fn tell_presence(&mut self, now: Now) {
-        let roster = self.members.roster(self.keys.generation(), now.unix_ms);
+        let admission = Admission::new(
+            self.keys.generation(),
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+        );
+        let roster = self.members.roster(&admission, now.unix_ms);
         let mut changed = Vec::new();
         for (identity, (leaf, online)) in &mut self.shown.members {
             let Some(current) = roster.get(identity).filter(|_| *identity != self.me) else {

@@ -199,6 +199,10 @@ impl Room {
         let Some(oldest) = self.outbox.waiting.front().map(|waiting| waiting.since) else {
             return;
         };
+        // On the way from one net to the next nobody would hear it.
+        if self.moving.is_some() {
+            return;
+        }
         if !judged.send_exact && now.elapsed.saturating_sub(oldest) < SEND_HOLD {
             return;
         }

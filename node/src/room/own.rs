@@ -134,6 +134,27 @@ impl Own {
         self.synced
     }
 
+    /// Our leaf, once it is published.
+    pub(super) fn leaf(&self) -> Option<&Leaf> {
+        self.leaf.as_ref()
+    }
+
+    /// The admin's key, if we hold it.
+    pub(super) fn admin(&self) -> Option<&AdminKey> {
+        self.admin.as_ref()
+    }
+
+    /// The KEM secrets that something may be sealed to, the newest first.
+    pub(super) fn kems(&self) -> impl Iterator<Item = &KemSecret> {
+        std::iter::once(&self.secrets.kem).chain(self.old_kems.iter().rev().map(|(_, secret)| secret))
+    }
+
+    /// Somebody was removed, perhaps: who stole a device before that shall not read on.
+    pub(super) fn generation_changed(&mut self, elapsed: Duration, rng: &mut impl rand::CryptoRng) {
+        let jitter = Duration::from_millis(rng.random_range(0..FIRST_ROTATION_JITTER.as_millis() as u64));
+        self.rotate_at = self.rotate_at.min(elapsed + FIRST_ROTATION + jitter);
+    }
+
     pub(super) fn secrets(&self) -> &LeafSecrets {
         &self.secrets
     }
@@ -176,21 +197,26 @@ impl Room {
             }
             return;
         };
+        // On the way from one net to the next nobody would hear of it.
+        if self.moving.is_some() {
+            return;
+        }
+        let moved = leaf.generation() != self.keys.generation();
         let renew = leaf
             .expires_at_ms()
             .saturating_sub(self.own.lifetime_ms() / RENEW_SHARE)
             <= now.unix_ms;
         if now.elapsed >= self.own.rotate_at {
             self.rotate(now);
-        } else if renew {
+        } else if renew || moved {
             self.publish_leaf(now);
         }
     }
 
     fn enter(&mut self, now: Now) {
-        let max = self.genesis.policy().max_participants;
-        let generation = self.keys.generation();
-        let roster = self.members.roster(generation, now.unix_ms);
+        let max = self.authority.policy(&self.genesis).max_participants;
+        let admission = self.admission();
+        let roster = self.members.roster(&admission, now.unix_ms);
         if !roster.contains_key(&self.me) && roster.len() >= usize::from(max) {
             self.phase = Phase::Over;
             return self.event(RoomEvent::Full { max });
@@ -221,6 +247,7 @@ impl Room {
             incarnation: self.own.incarnation,
             expires_at_ms: now.unix_ms.saturating_add(self.own.lifetime_ms()),
             generation: self.keys.generation(),
+            approval: self.own_approval(),
         };
         let leaf = match Leaf::create(
             params,
@@ -239,6 +266,7 @@ impl Room {
             }
         };
         self.own.leaf = Some(leaf.clone());
+        self.prepare_knock();
         let record = Record::Leaf(Box::new(leaf));
         if self.members.merge(record.clone(), now.unix_ms) == Merged::New {
             self.spread_record(record);

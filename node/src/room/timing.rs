@@ -70,8 +70,6 @@ pub(super) const MAX_REGISTERS: usize = 2_048;
 pub(super) const MAX_SUPERSEDED: usize = 2 * MAX_REGISTERS;
 /// Ends of memberships kept at most; the oldest go first.
 pub(super) const MAX_LEAVES: usize = 1_024;
-/// Operations kept at most: what a capsule's log of 64 KiB holds.
-pub(super) const MAX_OPERATIONS: usize = 512;
 /// Between two times that all records are told to a link which seems to know others of the same numbers.
 pub(super) const RETELL_INTERVAL: Duration = Duration::from_secs(20);
 /// After a change of epoch, how long frames of the epochs before it are still compared.
@@ -109,5 +107,26 @@ pub(super) const REPLY_BYTES: usize = 512 << 10;
 pub(super) const MAX_OUTBOX: usize = 256;
 /// Questions of ours that may be open at once.
 pub(super) const MAX_QUERIES: usize = 256;
+/// Generations whose Room Key is kept: late members are let know at the doors of the earlier ones.
+pub(super) const MAX_HELD_GENERATIONS: usize = 8;
+/// Objects of generations kept for late members, each at most 768 KiB.
+pub(super) const MAX_OBJECTS: usize = 4;
+/// Objects looked for at once.
+pub(super) const MAX_WANTED_OBJECTS: usize = 8;
+/// Between two requests for an object.
+pub(super) const OBJECT_RETRY: Duration = Duration::from_millis(200);
+/// After this long an object that nobody has is no longer looked for.
+pub(super) const OBJECT_PATIENCE: Duration = Duration::from_secs(600);
+/// The maker of a generation stays on the old mesh until the members that it is linked with have fetched it, and at most this long:
+/// who is later finds it at the door.
+pub(super) const MOVE_MAKER: Duration = Duration::from_millis(1_500);
+/// Whoever fetched it stays so much longer, for those that have asked it.
+pub(super) const MOVE_OTHERS: Duration = Duration::from_millis(150);
+/// Where removals overlap, the most junior moderator present joins them after this long, the next one a second later.
+pub(super) const JOIN_REMOVALS: Duration = Duration::from_millis(500);
+/// Between two times that a moderator is told the admin's word for it: gossip may lose one.
+pub(super) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Approvals kept for those who are on their way in.
+pub(super) const MAX_APPROVALS: usize = 256;
 /// Parents a frame names at most.
 pub(super) const MAX_PARENTS: usize = 8;

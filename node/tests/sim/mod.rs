@@ -10,9 +10,11 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use snug::room::{
-    Change, GossipId, Input, Now, Output, QueryId, RequestId, Room, RoomConfig, RoomEvent, Ticket, Verdict,
+    Change, Command, CommandRefused, GossipId, Input, Knock, Now, Output, QueryId, RequestId, Room, RoomConfig,
+    RoomEvent, Ticket, Verdict,
 };
 use snug_crypto::AdminKey;
+use snug_crypto::capsule::Capsule;
 use snug_crypto::direct::DirectRequest;
 use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
 use snug_crypto::genesis::{Genesis, Policy};
@@ -58,6 +60,13 @@ pub struct Node {
     admin: bool,
     /// Counts its runs: what was on its way to an earlier one is lost.
     run: u64,
+    pub commanded: Vec<Result<(), CommandRefused>>,
+    /// The mesh key that its net proves, and those that it answers at the door.
+    mesh: [u8; 32],
+    doors: Vec<[u8; 32]>,
+    /// The Room Key that it was given last.
+    pub room_key: String,
+    knock: Option<Knock>,
     wake: Option<Duration>,
     seen: BTreeSet<Vec<u8>>,
     published: Vec<u8>,
@@ -65,6 +74,18 @@ pub struct Node {
 
 enum Arrival {
     Gossip {
+        from: usize,
+        mesh: [u8; 32],
+        bytes: Vec<u8>,
+    },
+    /// Two nodes that can reach each other and aren't linked try again.
+    Redial(usize),
+    /// A question at the door, and its answer.
+    Knock {
+        from: usize,
+        bytes: Vec<u8>,
+    },
+    Door {
         from: usize,
         bytes: Vec<u8>,
     },
@@ -87,6 +108,11 @@ pub struct World {
     pub now: Duration,
     pub weather: Weather,
     links: BTreeSet<(usize, usize)>,
+    /// Nodes that can reach each other, whether or not they are linked.
+    reach: BTreeSet<(usize, usize)>,
+    knocks: BTreeMap<(usize, RequestId), usize>,
+    /// Everything that was ever gossiped.
+    pub recording: Vec<Vec<u8>>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     /// What arrives, and at which of its receiver's runs.
     arrivals: BTreeMap<u64, (u64, Arrival)>,
@@ -126,6 +152,22 @@ impl World {
             max_participants,
             ..Policy::default()
         };
+        Self::with_policy(rng, admin, room_id, weather, policy)
+    }
+
+    /// A room whose newcomers need a moderator's word.
+    pub fn with_approval(seed: u64) -> Self {
+        println!("seed {seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let admin: [u8; 32] = rng.random();
+        let policy = Policy {
+            approval: true,
+            ..Policy::default()
+        };
+        Self::with_policy(rng, admin, RoomId::parse("den").unwrap(), Weather::CALM, policy)
+    }
+
+    fn with_policy(mut rng: StdRng, admin: [u8; 32], room_id: RoomId, weather: Weather, policy: Policy) -> Self {
         let genesis = Genesis::create(&AdminKey::from_seed(&admin), &room_id, "", EPOCH_MS, policy).unwrap();
         let room_key = RoomKey::parse("correct horse battery staple").unwrap();
         Self {
@@ -133,6 +175,9 @@ impl World {
             now: Duration::from_secs(1),
             weather,
             links: BTreeSet::new(),
+            reach: BTreeSet::new(),
+            knocks: BTreeMap::new(),
+            recording: Vec::new(),
             queue: BinaryHeap::new(),
             arrivals: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -183,8 +228,39 @@ impl World {
     }
 
     fn add_member(&mut self, name: &str, identity_seed: [u8; 32], admin: Option<AdminKey>) -> usize {
+        let keys = self.keys();
+        let capsule = Capsule {
+            genesis: self.genesis.clone(),
+            generation: keys.generation(),
+            random: RoomRandom::from_bytes(self.random),
+            log: Vec::new(),
+        };
+        self.add_with(name, identity_seed, admin, capsule, self.room_key.clone())
+    }
+
+    /// A new member that enters with what a capsule of `of`'s generation holds.
+    pub fn add_later(&mut self, name: &str, of: usize) -> usize {
+        let seed = self.rng.random();
+        self.add_identity_later(name, seed, of)
+    }
+
+    pub fn add_identity_later(&mut self, name: &str, seed: [u8; 32], of: usize) -> usize {
+        let capsule = self.nodes[of].room.capsule().unwrap();
+        let room_key = self.nodes[of].room.room_key().unwrap().clone();
+        self.add_with(name, seed, None, capsule, room_key)
+    }
+
+    fn add_with(
+        &mut self,
+        name: &str,
+        identity_seed: [u8; 32],
+        admin: Option<AdminKey>,
+        capsule: Capsule,
+        room_key: RoomKey,
+    ) -> usize {
         let is_admin = admin.is_some();
-        let (room, peer) = self.begin(name, identity_seed, admin, &BTreeMap::new());
+        let known = room_key.reveal().to_owned();
+        let (room, peer, mesh) = self.begin(name, identity_seed, admin, capsule, room_key, &BTreeMap::new());
         self.nodes.push(Node {
             room,
             peer,
@@ -198,6 +274,11 @@ impl World {
             seed: identity_seed,
             admin: is_admin,
             run: 0,
+            commanded: Vec::new(),
+            mesh,
+            doors: Vec::new(),
+            room_key: known,
+            knock: None,
             wake: None,
             seen: BTreeSet::new(),
             published: Vec::new(),
@@ -210,14 +291,21 @@ impl World {
         name: &str,
         identity_seed: [u8; 32],
         admin: Option<AdminKey>,
+        capsule: Capsule,
+        room_key: RoomKey,
         disk: &BTreeMap<Vec<u8>, RestBytes>,
-    ) -> (Room, PeerKey) {
+    ) -> (Room, PeerKey, [u8; 32]) {
+        let handle = self.genesis.handle();
+        let keys = GenerationKeys::derive(&room_key, &capsule.random, &handle, capsule.generation);
+        let mesh = *keys.mesh().expose();
         let transport = TransportKey::generate(&mut self.rng);
         let peer = transport.peer_key();
         let config = RoomConfig {
             genesis: self.genesis.clone(),
-            keys: self.keys(),
-            log: Vec::new(),
+            keys,
+            room_key,
+            random: capsule.random,
+            log: capsule.log,
             identity: Identity::from_seed(&identity_seed),
             transport,
             name: name.to_owned(),
@@ -227,7 +315,7 @@ impl World {
         };
         let stored: Vec<_> = disk.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let (room, _) = Room::restore(config, &stored, self.clock(), StdRng::from_rng(&mut self.rng));
-        (room, peer)
+        (room, peer, mesh)
     }
 
     /// Starts a node again from what it had committed; it knows nobody yet.
@@ -236,8 +324,17 @@ impl World {
         let (name, seed) = (self.nodes[node].name.clone(), self.nodes[node].seed);
         let admin = self.nodes[node].admin.then(|| AdminKey::from_seed(&self.admin));
         let disk = self.nodes[node].disk.clone();
-        let (room, peer) = self.begin(&name, seed, admin, &disk);
+        let keys = self.keys();
+        let capsule = Capsule {
+            genesis: self.genesis.clone(),
+            generation: keys.generation(),
+            random: RoomRandom::from_bytes(self.random),
+            log: Vec::new(),
+        };
+        // It comes with the first Room Key: what it knows of later ones is on its disk.
+        let (room, peer, mesh) = self.begin(&name, seed, admin, capsule, self.room_key.clone(), &disk);
         let again = &mut self.nodes[node];
+        (again.mesh, again.doors, again.knock) = (mesh, Vec::new(), None);
         (again.room, again.peer, again.alive, again.wake) = (room, peer, true, None);
         again.run += 1;
         again.seen.clear();
@@ -275,14 +372,83 @@ impl World {
     }
 
     pub fn link(&mut self, a: usize, b: usize) {
-        if self.links.insert((a.min(b), a.max(b))) {
+        self.reach.insert((a.min(b), a.max(b)));
+        self.dial(a, b);
+    }
+
+    /// What two nets do that can reach each other: a link, if they are of one generation, else a question at the door of the one that has
+    /// moved on; again and again, as nets redial.
+    fn dial(&mut self, a: usize, b: usize) {
+        let pair = (a.min(b), a.max(b));
+        if !self.reach.contains(&pair) || self.links.contains(&pair) {
+            return;
+        }
+        let (one, other) = (&self.nodes[a], &self.nodes[b]);
+        if !one.alive || !other.alive {
+            return;
+        }
+        if one.mesh == other.mesh {
+            self.links.insert(pair);
             let delay = self.delay();
             self.schedule(delay, a, Arrival::LinkUp(b));
             self.schedule(delay, b, Arrival::LinkUp(a));
+            return;
+        }
+        let plain = |node: &Node| node.knock.as_ref().map(|knock| knock.plain.clone());
+        let telling = |node: &Node| node.knock.as_ref().map(|knock| knock.telling.clone());
+        let questions = if other.doors.contains(&one.mesh) {
+            vec![(a, b, plain(one))]
+        } else if one.doors.contains(&other.mesh) {
+            vec![(b, a, plain(other))]
+        } else if one.doors.iter().any(|door| other.doors.contains(door)) {
+            vec![(a, b, telling(one)), (b, a, telling(other))]
+        } else {
+            Vec::new()
+        };
+        for (asker, at, question) in questions {
+            if let Some(bytes) = question {
+                let delay = self.delay();
+                self.schedule(delay, at, Arrival::Knock { from: asker, bytes });
+            }
+        }
+        self.schedule(Duration::from_millis(500), a, Arrival::Redial(b));
+    }
+
+    /// An act of authority; whether it was done stands in `commanded`.
+    pub fn command(&mut self, node: usize, command: Command) {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.input(node, Input::Command { ticket, command });
+    }
+
+    pub fn kick(&mut self, node: usize, whom: usize) {
+        let who = self.nodes[whom].room.fingerprint();
+        self.command(node, Command::Kick { who });
+    }
+
+    /// Two sides that can't reach each other.
+    pub fn part(&mut self, one: &[usize], other: &[usize]) {
+        for a in one {
+            for b in other {
+                self.unlink(*a, *b);
+            }
+        }
+    }
+
+    pub fn heal(&mut self, one: &[usize], other: &[usize]) {
+        for a in one {
+            for b in other {
+                self.link(*a, *b);
+            }
         }
     }
 
     pub fn unlink(&mut self, a: usize, b: usize) {
+        self.reach.remove(&(a.min(b), a.max(b)));
+        self.cut(a, b);
+    }
+
+    fn cut(&mut self, a: usize, b: usize) {
         if self.links.remove(&(a.min(b), a.max(b))) {
             self.schedule(Duration::ZERO, a, Arrival::LinkDown(b));
             self.schedule(Duration::ZERO, b, Arrival::LinkDown(a));
@@ -401,7 +567,26 @@ impl World {
         }
         let peer = |world: &Self, index: usize| world.nodes[index].peer;
         let input = match arrival {
-            Arrival::Gossip { from, bytes } => {
+            Arrival::Redial(other) => {
+                self.dial(node, other);
+                return true;
+            }
+            Arrival::Knock { from, bytes } => {
+                let id = RequestId(self.next);
+                self.next += 1;
+                self.knocks.insert((node, id), from);
+                Input::Knock {
+                    from: peer(self, from),
+                    id,
+                    bytes,
+                }
+            }
+            Arrival::Door { from, bytes } => Input::Door {
+                from: peer(self, from),
+                bytes,
+            },
+            Arrival::Gossip { mesh, .. } if mesh != self.nodes[node].mesh => return true,
+            Arrival::Gossip { from, bytes, .. } => {
                 if !self.nodes[node].seen.insert(bytes.clone()) {
                     return true;
                 }
@@ -484,6 +669,8 @@ impl World {
                 self.frames.insert(bytes.clone());
                 self.nodes[node].seen.insert(bytes.clone());
                 self.nodes[node].published = bytes.clone();
+                self.recording.push(bytes.clone());
+                let mesh = self.nodes[node].mesh;
                 for other in self.neighbours(node) {
                     for _ in 0..1 + usize::from(self.rng.random_bool(self.weather.duplicate)) {
                         if !self.rng.random_bool(self.weather.loss) {
@@ -493,6 +680,7 @@ impl World {
                                 other,
                                 Arrival::Gossip {
                                     from: node,
+                                    mesh,
                                     bytes: bytes.clone(),
                                 },
                             );
@@ -525,6 +713,27 @@ impl World {
                     None => self.schedule(delay, node, Arrival::Response { query: id, bytes: None }),
                 }
             }
+            Output::Respond { id, bytes } if self.knocks.contains_key(&(node, id)) => {
+                if let Some(asker) = self.knocks.remove(&(node, id)) {
+                    let delay = self.delay();
+                    self.schedule(delay, asker, Arrival::Door { from: node, bytes });
+                }
+            }
+            Output::Commanded { result, .. } => self.nodes[node].commanded.push(result),
+            Output::Knock(knock) => self.nodes[node].knock = Some(knock),
+            Output::Move(there) => {
+                self.nodes[node].mesh = *there.keys.mesh().expose();
+                self.nodes[node].doors = there.doors.iter().map(|door| *door.expose()).collect();
+                self.nodes[node].room_key = there.room_key.reveal().to_owned();
+                for other in 0..self.nodes.len() {
+                    self.cut(node, other);
+                    if self.reach.contains(&(node.min(other), node.max(other))) {
+                        let pause = Duration::from_millis(self.rng.random_range(30..90));
+                        self.schedule(pause, node, Arrival::Redial(other));
+                    }
+                }
+            }
+            Output::DeleteAtRendezvous { .. } => {}
             Output::Respond { id, bytes } => {
                 if let Some((from, query)) = self.requests.remove(&(node, id)) {
                     let delay = self.delay();

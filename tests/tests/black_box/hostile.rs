@@ -30,6 +30,7 @@ impl Hostile {
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().expect("an address")],
             expected_genesis: None,
             addresses: Vec::new(),
+            insecure_registration: false,
         };
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

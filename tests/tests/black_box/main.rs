@@ -14,6 +14,7 @@ mod hostile;
 mod hosting;
 mod injection;
 mod refusals;
+mod removal;
 mod rogue_member;
 mod rpc_input;
 mod screen;

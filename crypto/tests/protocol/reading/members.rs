@@ -37,6 +37,7 @@ pub(super) fn leaf(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
                 count: generation.number("count")?,
                 hash: OperationHash::from_bytes(generation.array("hash")?),
             },
+            approval: None,
         };
         let made = Leaf::create(params, &identity, &transport, &secrets, &join, &room).map_err(failed)?;
         h.is(case, "identity_vk", made.identity())?;
@@ -99,6 +100,18 @@ pub(super) fn control(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
             ControlMessage::Record(record) => (1, record.encode().to_vec()),
             ControlMessage::Operation(operation) => (2, operation.encode()),
             ControlMessage::Announcement(announcement) => (3, announcement.encode()),
+            ControlMessage::Approval {
+                identity,
+                generation,
+                approval,
+            } => {
+                let mut body = identity.as_bytes().to_vec();
+                body.extend(generation.count.to_be_bytes());
+                body.extend(generation.hash.as_bytes());
+                body.extend(approval.encode());
+                (4, body)
+            }
+            ControlMessage::Certificate(certificate) => (5, certificate.to_bytes().to_vec()),
         };
         h.same("type", kind, case.number("type")?)?;
         h.is(case, "body", body)?;

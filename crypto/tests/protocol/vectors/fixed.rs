@@ -56,6 +56,7 @@ impl Fixed {
                     incarnation: u32::from(number),
                     expires_at_ms: NOW + 604_800_000,
                     generation: keys.generation(),
+                    approval: None,
                 };
                 let leaf = Leaf::create(params, &identity, &transport, &secrets, keys.join(), &genesis.hash()).unwrap();
                 FixedMember {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use snug_crypto::{
-    AdminKey,
+    AdminKey, Policy,
     control::{self, ControlMessage},
     credential::Tombstone,
     leaf::{Leave, UnverifiedRecord},
-    operation::{Author, Operation, OperationKind, Role, SignedOperation, UnverifiedOperation},
+    operation::{Author, Keeper, Operation, OperationKind, Rekey, Role, SignedOperation, UnverifiedOperation},
 };
 
 use super::{
@@ -104,6 +104,37 @@ impl Fixed {
             body: vec![1, 2, 3],
         };
         let unknown = SignedOperation::create(author, vec![], unknown, &self.hash()).unwrap();
+        let rekey = Rekey {
+            count: 7,
+            key_commit: self.b(0x23),
+            members_hash: self.b(0x24),
+            member_count: 2,
+        };
+        let identity = self.members[2].identity.key();
+        let sign = |operation| SignedOperation::create(author, vec![role.hash()], operation, &self.hash()).unwrap();
+        let kick = sign(Operation::Kick { identity, rekey });
+        let ban = sign(Operation::Ban { identity, rekey });
+        let key_gen = sign(Operation::KeyGen(rekey));
+        let policy = sign(Operation::Policy(Policy {
+            max_participants: 9,
+            approval: true,
+            ..Policy::default()
+        }));
+        let keeper = sign(Operation::Keeper(Box::new(Keeper {
+            key: identity,
+            kem: self.members[2].leaf.kem().clone(),
+            addresses: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
+        })));
+        // Signed as they stand: what they say is what no decoder takes.
+        let signed_body = |kind: u16, body: Vec<u8>| {
+            sign(Operation::Unknown {
+                kind: OperationKind(kind),
+                body,
+            })
+            .encode()
+        };
+        let none_carried = [&[0; 7][..], &[1], &[0; 64], &[0; 4]].concat();
+        let no_count = [&[0; 8][..], &[0; 64], &[0, 0, 0, 1]].concat();
         let case = |what: &str, operation: &SignedOperation| {
             let (kind, bytes) = (operation.operation().kind().0, operation.encode());
             let parents = operation.parents();
@@ -135,6 +166,11 @@ impl Fixed {
                 case("alice makes bob a moderator", &moderator),
                 case("alice carries the admin's tombstone", &carried(&self.admin)),
                 case("a kind of a later version", &unknown),
+                case("alice kicks carol", &kick),
+                case("alice bans carol", &ban),
+                case("alice changes the policy", &policy),
+                case("alice makes a new generation", &key_gen),
+                case("alice names a keeper", &keeper),
             ],
             "reject": [
                 verify("another role", &flipped(&bytes, bytes.len() - 65)),
@@ -145,6 +181,12 @@ impl Fixed {
                 verify("a byte too few", &bytes[..bytes.len() - 1]),
                 verify("another signature", &flipped(&bytes, bytes.len() - 1)),
                 verify("another kind", &flipped(&bytes, 38)),
+                verify("a generation that carries nobody", &signed_body(5, none_carried)),
+                verify("a generation with the count of the first", &signed_body(5, no_count)),
+                verify("a kick without a generation", &signed_body(2, identity.as_bytes().to_vec())),
+                verify("a policy for nobody", &signed_body(4, vec![0; 13])),
+                verify("a policy that is too long", &signed_body(4, vec![0; 15])),
+                verify("a role that doesn't exist", &signed_body(1, [identity.as_bytes(), &[3][..]].concat())),
             ],
         })
     }

@@ -7,6 +7,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
+mod authority;
 mod certificate;
 mod epochs;
 mod fixed;
@@ -63,6 +64,7 @@ pub fn make(name: &str, inputs: Inputs) -> Value {
         "link" => room.link(),
         "direct" => room.direct(),
         "vault" => room.vault(),
+        "authority" => room.authority(),
         "labels" => room.labels(),
         "bounds" => tables::bounds(),
         _ => panic!("no maker for {name}"),

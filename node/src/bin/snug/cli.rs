@@ -79,6 +79,9 @@ pub enum Command {
     Join(JoinArgs),
     /// Delete a room for everybody, with its Room ID and Password
     Delete(DeleteArgs),
+    /// What a room is, and a new Room Key for it
+    #[command(subcommand)]
+    Room(RoomCommand),
     /// Your identity
     #[command(subcommand)]
     Id(IdCommand),
@@ -242,12 +245,84 @@ pub struct JoinArgs {
     /// The room was deleted and made anew under the same Room ID, as its members told you: trust the new one
     #[arg(long)]
     pub accept_new_room: bool,
+    /// Register a new Room Key over plain http to another host, although whoever listens on the way could take the room over
+    #[arg(long)]
+    pub insecure_registration: bool,
 
     #[command(flatten)]
     pub enter: EnterArgs,
 
     #[command(flatten)]
     pub profile: ProfileArgs,
+}
+
+/// `snug room`.
+#[derive(Debug, Subcommand)]
+pub enum RoomCommand {
+    /// Give everybody in the room a new Room Key, with the Password; the old one lets nobody in any more
+    RotateKey(RotateKeyArgs),
+    /// Print what the room is; its members don't notice
+    Info(RoomInfoArgs),
+}
+
+/// `snug room info`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct RoomInfoArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// The room's ID
+    #[arg(long, env = "SNUG_ROOM", value_name = "ID")]
+    pub room: Option<String>,
+
+    /// The Room Key is in this file
+    #[arg(long, env = "SNUG_ROOM_KEY_FILE", value_name = "FILE")]
+    pub room_key_file: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `snug room rotate-key`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct RotateKeyArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// The room's ID
+    #[arg(long, env = "SNUG_ROOM", value_name = "ID")]
+    pub room: Option<String>,
+
+    /// The present Room Key is in this file
+    #[arg(long, env = "SNUG_ROOM_KEY_FILE", value_name = "FILE")]
+    pub room_key_file: Option<PathBuf>,
+
+    /// The room's Password is in this file
+    #[arg(long, env = "SNUG_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Take the new Room Key from this file instead of generating it
+    #[arg(long, value_name = "FILE")]
+    pub new_room_key_file: Option<PathBuf>,
+
+    /// Accept a new Room Key that can be guessed
+    #[arg(long)]
+    pub allow_weak_key: bool,
+
+    /// Register over plain http to another host, although whoever listens on the way could take the room over
+    #[arg(long)]
+    pub insecure_registration: bool,
+
+    /// The name under which the members see it done
+    #[arg(long, env = "SNUG_NAME", value_name = "NAME", default_value = "admin")]
+    pub name: String,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `snug delete`.

@@ -34,6 +34,22 @@ impl Handout {
         Self::new(self.room, self.room_key, self.password, server, self.genesis)
     }
 
+    /// The room has another Room Key: that is what to hand on from now on.
+    pub fn rekey(&mut self, room_key: &RoomKey) {
+        let made = Self::new(
+            self.room.clone(),
+            room_key.clone(),
+            self.password.clone(),
+            self.server.clone(),
+            self.genesis,
+        );
+        match made {
+            Ok(handout) => *self = handout,
+            // The same invite was made before, with another key.
+            Err(_) => tracing::error!("no invite can be made for the new Room Key"),
+        }
+    }
+
     /// Makes the invite for these.
     pub fn new(
         room: RoomId,

@@ -1,6 +1,9 @@
 //! The gate as libp2p sees it, and what is inside as libp2p would see it.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    task::{Context, Poll, ready},
+    time::Instant,
+};
 
 use either::Either;
 use libp2p::{
@@ -74,6 +77,9 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        if self.bans.contains(&peer, Instant::now()) {
+            return Err(ConnectionDenied::new(Denied::Banned));
+        }
         self.handler(peer, LinkRole::Listener)
     }
 
@@ -121,6 +127,11 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         match (event, stage) {
             (Either::Left(Progress::Proven), Stage::Proving) => self.admit(id),
             (Either::Left(Progress::Open), Stage::Admitted) => self.open(id),
+            (Either::Left(Progress::Asked(question)), Stage::Proving) => self.on_asked(id, question),
+            (Either::Left(Progress::Answered(answer)), Stage::Proving | Stage::Admitted) => {
+                self.events
+                    .push_back(ToSwarm::GenerateEvent(Event::Answered { peer, answer }));
+            }
             (Either::Left(Progress::Failed(failure)), Stage::Proving | Stage::Admitted | Stage::Open(_)) => {
                 self.refuse(id, failure);
             }

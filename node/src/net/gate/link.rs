@@ -22,7 +22,7 @@ use libp2p::{
 use snug_crypto::link::LinkRole;
 use tokio::time::Sleep;
 
-use super::protocol::{self, Failure, PROTOCOL, Proof};
+use super::protocol::{self, Failure, Opened, PROTOCOL, Proof, Proven};
 
 /// Proves one connection, opens it, and beats on it.
 pub(crate) struct LinkHandler {
@@ -37,10 +37,13 @@ enum State {
     Fresh(Proof),
     /// The stream isn't there yet.
     Waiting(Proof),
-    Proving(BoxFuture<'static, Result<Stream, Failure>>),
+    Proving(BoxFuture<'static, Result<Proven<Stream>, Failure>>),
     /// The behaviour was told and makes the protocols' handlers.
-    Proven(Stream),
-    Opening(BoxFuture<'static, Result<Stream, Failure>>),
+    Proven(Proven<Stream>),
+    Opening(BoxFuture<'static, Result<Opened<Stream>, Failure>>),
+    /// The behaviour was told what is asked at the door, and looks for the answer.
+    Asked(Stream),
+    Answering(BoxFuture<'static, Failure>),
     Beating(BoxFuture<'static, Failure>),
     Over,
 }
@@ -52,13 +55,22 @@ pub(crate) enum Progress {
     Proven,
     /// Both sides' protocols stand ready.
     Open,
+    /// The peer is in another generation, and asks this.
+    Asked(Vec<u8>),
+    /// The peer is in another generation, and answered this to our question.
+    Answered(Vec<u8>),
     /// Close this connection.
     Failed(Failure),
 }
 
-/// What the behaviour tells the handler: this side's protocols stand ready.
+/// What the behaviour tells the handler.
 #[derive(Debug)]
-pub(crate) struct Ready;
+pub(crate) enum Told {
+    /// This side's protocols stand ready.
+    Ready,
+    /// The answer to what was asked at the door.
+    Answer(Vec<u8>),
+}
 
 impl LinkHandler {
     /// `patience` is for the whole way to [`Progress::Open`].
@@ -92,15 +104,28 @@ impl LinkHandler {
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Progress> {
         match &mut self.state {
             State::Proving(proving) => match proving.poll_unpin(cx) {
-                Poll::Ready(Ok(stream)) => {
-                    self.state = State::Proven(stream);
+                Poll::Ready(Ok(proven)) if proven.at_door => {
+                    self.state = State::Opening(protocol::door(proven).boxed());
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Ready(Ok(proven)) => {
+                    self.state = State::Proven(proven);
                     return Poll::Ready(Progress::Proven);
                 }
                 Poll::Ready(Err(failure)) => return Poll::Ready(self.fail(failure)),
                 Poll::Pending => {}
             },
             State::Opening(opening) => match opening.poll_unpin(cx) {
-                Poll::Ready(Ok(stream)) => {
+                Poll::Ready(Ok(Opened::Answered(answer))) => {
+                    self.state = State::Answering(futures::future::ready(Failure::Door).boxed());
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(Progress::Answered(answer));
+                }
+                Poll::Ready(Ok(Opened::Asked(stream, question))) => {
+                    self.state = State::Asked(stream);
+                    return Poll::Ready(Progress::Asked(question));
+                }
+                Poll::Ready(Ok(Opened::Open(stream))) => {
                     self.state = State::Beating(protocol::beat(stream, self.beat).boxed());
                     // The beats' timers start when they are first polled.
                     cx.waker().wake_by_ref();
@@ -110,15 +135,20 @@ impl LinkHandler {
                 Poll::Pending => {}
             },
             State::Beating(beating) => return beating.poll_unpin(cx).map(|failure| self.fail(failure)),
+            State::Answering(answering) => {
+                if let Poll::Ready(failure) = answering.poll_unpin(cx) {
+                    return Poll::Ready(self.fail(failure));
+                }
+            }
             State::Over => return Poll::Pending,
-            State::Fresh(_) | State::Waiting(_) | State::Proven(_) => {}
+            State::Fresh(_) | State::Waiting(_) | State::Proven(_) | State::Asked(_) => {}
         }
         self.patience.poll_unpin(cx).map(|()| self.fail(Failure::TimedOut))
     }
 }
 
 impl ConnectionHandler for LinkHandler {
-    type FromBehaviour = Ready;
+    type FromBehaviour = Told;
     type ToBehaviour = Progress;
     type InboundProtocol = Either<ReadyUpgrade<StreamProtocol>, DeniedUpgrade>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
@@ -137,10 +167,13 @@ impl ConnectionHandler for LinkHandler {
         !matches!(self.state, State::Over)
     }
 
-    fn on_behaviour_event(&mut self, Ready: Ready) {
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Proven(stream) => self.state = State::Opening(protocol::open(stream).boxed()),
-            state => self.state = state,
+    fn on_behaviour_event(&mut self, told: Told) {
+        match (std::mem::replace(&mut self.state, State::Over), told) {
+            (State::Proven(proven), Told::Ready) => self.state = State::Opening(protocol::open(proven).boxed()),
+            (State::Asked(stream), Told::Answer(bytes)) => {
+                self.state = State::Answering(protocol::answer(stream, bytes).boxed());
+            }
+            (state, _) => self.state = state,
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! Proving --Proven--> Admitted (inbound streams are taken) --Open--> Open (outbound streams too; the link is up)
+//!    └─ at the door of another generation: one question, one answer, and the connection is closed
 //! ```
 
 mod bans;
@@ -39,7 +40,7 @@ use snug_crypto::{MeshKey, PeerKey, link::LinkRole};
 
 use self::{
     bans::Bans,
-    link::{LinkHandler, Ready},
+    link::{LinkHandler, Told},
     protocol::{Credentials, Proof},
     waiting::{Host, Waiting},
     withheld::{Order, Withheld},
@@ -50,6 +51,9 @@ pub(crate) use self::protocol::Failure;
 
 /// When both peers dial at once, the two connections open within this time of each other.
 const AT_ONCE: Duration = Duration::from_secs(5);
+/// Questions at the door that are answered within [`DOOR_WINDOW`]: an answer costs up to 768 KiB, and a removed member may ask.
+const DOOR_ANSWERS: usize = 32;
+const DOOR_WINDOW: Duration = Duration::from_secs(10);
 
 /// How patient the gate is.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +83,17 @@ pub(crate) enum Event<E> {
         peer: PeerId,
         failure: Failure,
         proven: bool,
+        /// Whether we had dialed it.
+        dialed: bool,
     },
+    /// A peer of an earlier generation asks at the door; [`Gate::answer`] is waited for.
+    Asked {
+        peer: PeerId,
+        id: ConnectionId,
+        question: Vec<u8>,
+    },
+    /// A peer of another generation answered what we asked at its door.
+    Answered { peer: PeerId, answer: Vec<u8> },
     /// From inside.
     Inner(E),
 }
@@ -97,6 +111,12 @@ pub(crate) struct Gate<B: NetworkBehaviour> {
     /// Inbound connections that are unproven.
     unproven: Waiting,
     bans: Bans,
+    /// Which key to prove to a peer that turned the current one down: 1 and above are earlier generations'.
+    attempts: HashMap<PeerId, usize>,
+    /// Answers given at the door since then.
+    answered: (Option<Instant>, usize),
+    /// While the net moves between generations nobody is admitted.
+    moving: bool,
     events: VecDeque<ToSwarm<Event<B::ToSwarm>, THandlerInEvent<Self>>>,
 }
 
@@ -137,13 +157,22 @@ impl<B: NetworkBehaviour> Gate<B> {
     pub(crate) fn new(inner: B, mesh: MeshKey, local: PeerKey, config: GateConfig) -> Self {
         Self {
             inner,
-            credentials: Arc::new(Credentials { mesh, local }),
+            credentials: Arc::new(Credentials {
+                mesh,
+                doors: Vec::new(),
+                local,
+                plain: Vec::new(),
+                telling: Vec::new(),
+            }),
             config,
             connections: HashMap::new(),
             admitted: HashMap::new(),
             handshakes: Waiting::default(),
             unproven: Waiting::default(),
             bans: Bans::default(),
+            attempts: HashMap::new(),
+            answered: (None, 0),
+            moving: false,
             events: VecDeque::new(),
         }
     }
@@ -161,15 +190,73 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.unproven.len()
     }
 
+    /// From here on another generation's key counts; nobody is admitted until [`Self::moved`].
+    pub(crate) fn rekey(&mut self, mesh: MeshKey, doors: Vec<MeshKey>) {
+        let old = &self.credentials;
+        self.credentials = Arc::new(Credentials {
+            mesh,
+            doors,
+            local: old.local,
+            plain: old.plain.clone(),
+            telling: old.telling.clone(),
+        });
+        self.bans = Bans::default();
+        self.attempts.clear();
+        self.moving = true;
+    }
+
+    /// Whether a connection of the generation before is still around.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.moving && !self.admitted.is_empty()
+    }
+
+    pub(crate) fn moved(&mut self) {
+        self.moving = false;
+    }
+
+    /// What is asked at the door of a peer that is in another generation.
+    pub(crate) fn set_questions(&mut self, plain: Vec<u8>, telling: Vec<u8>) {
+        let old = &self.credentials;
+        self.credentials = Arc::new(Credentials {
+            mesh: old.mesh.clone(),
+            doors: old.doors.clone(),
+            local: old.local,
+            plain,
+            telling,
+        });
+    }
+
+    /// Answers what a peer asked at the door.
+    pub(crate) fn answer(&mut self, id: ConnectionId, bytes: Vec<u8>) {
+        if let Some(peer) = self.connections.get(&id).map(|connection| connection.peer) {
+            self.notify(peer, id, Either::Left(Told::Answer(bytes)));
+        }
+    }
+
+    fn on_asked(&mut self, id: ConnectionId, question: Vec<u8>) {
+        // It proved a key of the room: its place among the unproven is free.
+        self.unproven.remove(id);
+        let now = Instant::now();
+        let (since, count) = &mut self.answered;
+        if since.is_none_or(|since| now.duration_since(since) >= DOOR_WINDOW) {
+            (*since, *count) = (Some(now), 0);
+        }
+        *count += 1;
+        if *count > DOOR_ANSWERS {
+            return self.refuse(id, Failure::Door);
+        }
+        if let Some(peer) = self.connections.get(&id).map(|connection| connection.peer) {
+            self.events
+                .push_back(ToSwarm::GenerateEvent(Event::Asked { peer, id, question }));
+        }
+    }
+
     /// Refuses a peer for a while.
     pub(crate) fn ban(&mut self, peer: PeerId) {
         self.bans.insert(peer, Instant::now(), self.config.ban);
     }
 
     fn handler(&self, peer: PeerId, role: LinkRole) -> Result<THandler<Self>, ConnectionDenied> {
-        if self.bans.contains(&peer, Instant::now()) {
-            return Err(ConnectionDenied::new(Denied::Banned));
-        }
         let remote = peer::key_of(&peer).ok_or_else(|| ConnectionDenied::new(Denied::ForeignKey))?;
         if remote == self.credentials.local {
             return Err(ConnectionDenied::new(Denied::Ourselves));
@@ -178,6 +265,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             credentials: Arc::clone(&self.credentials),
             remote,
             role,
+            key: self.attempts.get(&peer).copied().unwrap_or(0),
         };
         Ok(LinkHandler::new(proof, self.config.patience, self.config.beat).select(Withheld::new()))
     }
@@ -261,10 +349,11 @@ impl<B: NetworkBehaviour> Gate<B> {
     /// The peer is proven: makes what is inside meet the connection.
     fn admit(&mut self, id: ConnectionId) {
         self.unproven.remove(id);
-        if self
-            .connections
-            .get(&id)
-            .is_some_and(|connection| self.is_redundant(connection))
+        if self.moving
+            || self
+                .connections
+                .get(&id)
+                .is_some_and(|connection| self.is_redundant(connection))
         {
             return self.refuse(id, Failure::Redundant);
         }
@@ -292,7 +381,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         };
         connection.stage = Stage::Admitted;
         self.notify(peer_id, id, Either::Right(Order::Admit(Box::new(handler))));
-        self.notify(peer_id, id, Either::Left(Ready));
+        self.notify(peer_id, id, Either::Left(Told::Ready));
         let others = self.admitted.entry(peer_id).or_default();
         let other_established = others.len();
         others.push(id);
@@ -314,6 +403,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             return;
         };
         let first = !self.is_open(&peer);
+        self.attempts.remove(&peer);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.stage = Stage::Open(Instant::now());
         }
@@ -330,18 +420,29 @@ impl<B: NetworkBehaviour> Gate<B> {
         };
         let peer = connection.peer;
         let proven = connection.stage.is_proven();
+        let dialed = connection.endpoint.is_dialer();
         if !proven {
             connection.stage = Stage::Refused;
         }
-        if matches!(failure, Failure::WrongProof | Failure::Unsupported) {
+        let doors = self.credentials.doors.len();
+        if matches!(failure, Failure::WrongProof | Failure::Unsupported) && doors == 0 {
             self.ban(peer);
+        }
+        // It may be in another generation, that came of an earlier one of ours.
+        if dialed && !proven && doors > 0 && !matches!(failure, Failure::Redundant) {
+            let attempt = self.attempts.entry(peer).or_default();
+            *attempt = (*attempt + 1) % (doors + 1);
         }
         self.events.push_back(ToSwarm::CloseConnection {
             peer_id: peer,
             connection: CloseConnection::One(id),
         });
-        self.events
-            .push_back(ToSwarm::GenerateEvent(Event::Failed { peer, failure, proven }));
+        self.events.push_back(ToSwarm::GenerateEvent(Event::Failed {
+            peer,
+            failure,
+            proven,
+            dialed,
+        }));
     }
 
     fn notify(&mut self, peer_id: PeerId, id: ConnectionId, event: THandlerInEvent<Self>) {

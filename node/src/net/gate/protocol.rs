@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! dialer                              listener
-//! nonce_d (32)            ->
+//! nonce_d (32) ‖ hint (8) ->
 //!                         <-          nonce_l (32) ‖ HMAC(mesh, listener ‖ peers ‖ nonces) (32)
 //! HMAC(mesh, dialer ‖ …) (32) ->
 //! OPEN (1)                <->         OPEN (1)
 //! BEAT (1) every few seconds <->      BEAT (1)
 //! ```
+//!
+//! The hint says which generation's mesh key the dialer proves. A side whose current generation is another one sends `DOOR` in the place of
+//! `OPEN`: no protocol of the room is spoken on such a connection, but one question and its answer on this very stream, `door`.
 //!
 //! Each side sends `OPEN` once its own protocols stand ready, and opens none of them before it has the other's `OPEN`:
 //! gossipsub takes one refused stream for "not supported" and stays silent on that connection for good.
@@ -20,6 +23,7 @@ use libp2p::StreamProtocol;
 use rand::{TryRng, rngs::SysRng};
 use snug_crypto::{
     MeshKey, PeerKey,
+    bounds::MAX_DIRECT_BYTES,
     link::{self, Link, LinkRole},
 };
 
@@ -31,6 +35,7 @@ const BEATS_MISSED: u32 = 3;
 
 const OPEN: u8 = 1;
 const BEAT: u8 = 2;
+const DOOR: u8 = 3;
 
 /// Why a link came to nothing, or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +58,9 @@ pub(crate) enum Failure {
     /// Both peers dialed at once, and the other connection stays.
     #[error("one connection is enough")]
     Redundant,
+    /// The peers are in different generations: what there was to say about that is said.
+    #[error("the peer is in another generation of the room")]
+    Door,
     /// No randomness from the operating system.
     #[error("the operating system gave no randomness")]
     NoRandomness,
@@ -60,8 +68,25 @@ pub(crate) enum Failure {
 
 /// What both ends of a link need to prove themselves, shared by all connections.
 pub(crate) struct Credentials {
+    /// The current generation's key.
     pub(crate) mesh: MeshKey,
+    /// Those of earlier ones, the latest first.
+    pub(crate) doors: Vec<MeshKey>,
     pub(crate) local: PeerKey,
+    /// What is asked at a door by a peer whose generation is the one proven.
+    pub(crate) plain: Vec<u8>,
+    /// The same by one whose generation is another, and of which the answerer may not know.
+    pub(crate) telling: Vec<u8>,
+}
+
+impl Credentials {
+    /// The current key, or an earlier one.
+    fn key(&self, index: usize) -> &MeshKey {
+        index
+            .checked_sub(1)
+            .and_then(|door| self.doors.get(door))
+            .unwrap_or(&self.mesh)
+    }
 }
 
 /// One connection's side of the proof.
@@ -69,11 +94,23 @@ pub(crate) struct Proof {
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) remote: PeerKey,
     pub(crate) role: LinkRole,
+    /// Which key a dialer proves: 0 the current one, from 1 on the doors.
+    pub(crate) key: usize,
+}
+
+/// A stream whose peer holds a mesh key of the room.
+pub(crate) struct Proven<S> {
+    pub(crate) stream: S,
+    /// Whether it is an earlier generation's: then the link is good for [`door`] alone.
+    pub(crate) at_door: bool,
+    /// Which end of it we are.
+    pub(crate) role: LinkRole,
+    pub(crate) credentials: Arc<Credentials>,
 }
 
 impl Proof {
     /// Runs the proof both ways and hands the stream back; from then on the peer is known to hold the mesh key.
-    pub(crate) async fn run<S>(self, mut stream: S) -> Result<S, Failure>
+    pub(crate) async fn run<S>(mut self, mut stream: S) -> Result<Proven<S>, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -81,13 +118,20 @@ impl Proof {
         SysRng.try_fill_bytes(&mut ours).map_err(|_| Failure::NoRandomness)?;
         match self.role {
             LinkRole::Dialer => {
-                write(&mut stream, &ours).await?;
+                let mut hello = [0; 40];
+                hello[..32].copy_from_slice(&ours);
+                hello[32..].copy_from_slice(&link::hint(self.mesh(), &ours));
+                write(&mut stream, &hello).await?;
                 let theirs = read(&mut stream).await?;
                 self.check(LinkRole::Listener, &ours, &theirs, &read(&mut stream).await?)?;
                 write(&mut stream, &self.prove(&ours, &theirs)).await?;
             }
             LinkRole::Listener => {
                 let theirs = read(&mut stream).await?;
+                let hint: [u8; 8] = read(&mut stream).await?;
+                let keys = 0..=self.credentials.doors.len();
+                let hinted = |key: &usize| link::hint(self.credentials.key(*key), &theirs) == hint;
+                self.key = keys.into_iter().find(hinted).ok_or(Failure::WrongProof)?;
                 let mut answer = [0; 64];
                 answer[..32].copy_from_slice(&ours);
                 answer[32..].copy_from_slice(&self.prove(&theirs, &ours));
@@ -95,15 +139,20 @@ impl Proof {
                 self.check(LinkRole::Dialer, &theirs, &ours, &read(&mut stream).await?)?;
             }
         }
-        Ok(stream)
+        Ok(Proven {
+            stream,
+            at_door: self.key > 0,
+            role: self.role,
+            credentials: self.credentials,
+        })
+    }
+
+    fn mesh(&self) -> &MeshKey {
+        self.credentials.key(self.key)
     }
 
     fn prove(&self, dialer_nonce: &[u8; 32], listener_nonce: &[u8; 32]) -> [u8; 32] {
-        link::prove(
-            &self.credentials.mesh,
-            self.role,
-            &self.link(dialer_nonce, listener_nonce),
-        )
+        link::prove(self.mesh(), self.role, &self.link(dialer_nonce, listener_nonce))
     }
 
     fn check(
@@ -113,12 +162,7 @@ impl Proof {
         listener_nonce: &[u8; 32],
         proof: &[u8; 32],
     ) -> Result<(), Failure> {
-        if link::verify(
-            &self.credentials.mesh,
-            role,
-            &self.link(dialer_nonce, listener_nonce),
-            proof,
-        ) {
+        if link::verify(self.mesh(), role, &self.link(dialer_nonce, listener_nonce), proof) {
             Ok(())
         } else {
             Err(Failure::WrongProof)
@@ -139,15 +183,99 @@ impl Proof {
     }
 }
 
-/// Tells the peer that our protocols stand ready, and waits until its do.
-pub(crate) async fn open<S>(mut stream: S) -> Result<S, Failure>
+/// What became of a link that was proven.
+pub(crate) enum Opened<S> {
+    /// It is open.
+    Open(S),
+    /// The peer is in another generation, and answered our question.
+    Answered(Vec<u8>),
+    /// The peer is in another generation, and asks this: [`answer`] is waited for.
+    Asked(S, Vec<u8>),
+}
+
+/// Tells the peer that our protocols stand ready, and waits until its do; or hears that it has moved on, and asks.
+pub(crate) async fn open<S>(mut proven: Proven<S>) -> Result<Opened<S>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    write(&mut stream, &[OPEN]).await?;
-    match read(&mut stream).await? {
-        [OPEN] => Ok(stream),
+    write(&mut proven.stream, &[OPEN]).await?;
+    match read(&mut proven.stream).await? {
+        [OPEN] => Ok(Opened::Open(proven.stream)),
+        [DOOR] => ask(&mut proven.stream, &proven.credentials.plain)
+            .await
+            .map(Opened::Answered),
         [_] => Err(Failure::Unsupported),
+    }
+}
+
+/// The peer proved an earlier generation's key: whoever is in that generation asks, or the dialer, if neither is.
+pub(crate) async fn door<S>(mut proven: Proven<S>) -> Result<Opened<S>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    write(&mut proven.stream, &[DOOR]).await?;
+    match (read(&mut proven.stream).await?, proven.role) {
+        ([DOOR], LinkRole::Dialer) => {
+            let answer = ask(&mut proven.stream, &proven.credentials.telling).await?;
+            Ok(Opened::Answered(answer))
+        }
+        ([OPEN | DOOR], _) => {
+            let question = read_long(&mut proven.stream).await?;
+            Ok(Opened::Asked(proven.stream, question))
+        }
+        _ => Err(Failure::Unsupported),
+    }
+}
+
+/// Answers what was asked at the door, and is done with it.
+pub(crate) async fn answer<S>(mut stream: S, bytes: Vec<u8>) -> Failure
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let told = async {
+        write_long(&mut stream, &bytes).await?;
+        stream.close().await.map_err(|_| Failure::Ended)?;
+        // The asker closes when it has all of it.
+        let mut rest = [0; 1];
+        drop(stream.read(&mut rest).await);
+        Ok(())
+    };
+    told.await.err().unwrap_or(Failure::Door)
+}
+
+async fn ask<S>(stream: &mut S, question: &[u8]) -> Result<Vec<u8>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if question.is_empty() {
+        return Err(Failure::Door);
+    }
+    write_long(stream, question).await?;
+    read_long(stream).await
+}
+
+async fn write_long<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<(), Failure> {
+    let length = u32::try_from(bytes.len()).map_err(|_| Failure::Unsupported)?;
+    writer
+        .write_all(&length.to_be_bytes())
+        .await
+        .map_err(|_| Failure::Ended)?;
+    write(writer, bytes).await
+}
+
+async fn read_long<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Vec<u8>, Failure> {
+    let length = u32::from_be_bytes(read(reader).await?) as usize;
+    if length > MAX_DIRECT_BYTES {
+        return Err(Failure::Unsupported);
+    }
+    // Memory for what comes, not for what is announced.
+    let mut bytes = Vec::new();
+    let mut limited = reader.take(length as u64);
+    limited.read_to_end(&mut bytes).await.map_err(|_| Failure::Ended)?;
+    if bytes.len() == length {
+        Ok(bytes)
+    } else {
+        Err(Failure::Ended)
     }
 }
 

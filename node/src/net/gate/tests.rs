@@ -114,7 +114,7 @@ impl Rig {
                     ..
                 } => Told::Close(id),
                 ToSwarm::NotifyHandler {
-                    event: Either::Left(Ready),
+                    event: Either::Left(link::Told::Ready),
                     ..
                 } => Told::Ready,
                 ToSwarm::NotifyHandler {

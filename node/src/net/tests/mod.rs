@@ -7,6 +7,7 @@ mod direct;
 mod faults;
 mod gossip;
 mod links;
+mod rekey;
 mod rogue;
 
 use std::{collections::HashSet, time::Duration};

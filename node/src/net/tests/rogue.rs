@@ -9,6 +9,7 @@ use libp2p::{
     tcp, yamux,
 };
 use libp2p_stream::{self as stream, OpenStreamError};
+use snug_crypto::link;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -227,7 +228,7 @@ async fn a_stranger_that_is_dialed_is_asked_for_its_proof_and_nothing_else() {
         while !listener.is_finished() {
             chatter(&mut world, &mut number).await;
         }
-        assert_eq!(listener.await.unwrap().len(), 32, "a nonce");
+        assert_eq!(listener.await.unwrap().len(), 40, "a nonce and a hint");
         assert_eq!(stranger.leaks.try_recv().ok(), None);
         assert_eq!(world.nets[0].gossip().all_peers().count(), 1);
     })
@@ -278,7 +279,9 @@ async fn no_answer_but_the_right_one_opens_the_gate() {
             let (mut control, _, run) = streams(Some(world.address(0)));
             let attempt = tokio::spawn(async move {
                 let mut stream = link_stream(&mut control, victim).await;
-                stream.write_all(&[5; 32]).await.unwrap();
+                // A hello that some member said to somebody.
+                let hello = [&[5; 32][..], &link::hint(&MeshKey::from_bytes([1; 32]), &[5; 32])].concat();
+                stream.write_all(&hello).await.unwrap();
                 stream.flush().await.unwrap();
                 let mut heard = vec![0; 64];
                 stream.read_exact(&mut heard).await.unwrap();

@@ -8,6 +8,7 @@ use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId, OperationHash};
 use snug_crypto::rest::{self, OwnAtRest, RestBytes};
 use snug_crypto::wire::Writer;
 
+use super::generations::GenerationsLedger;
 use super::{
     ALIVE, ANNOUNCEMENT, BOX, CHAIN, Change, EPOCH, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED, RECORD,
     TIPS, UNHELD, epoch_key, key, wall,
@@ -29,6 +30,7 @@ pub(in crate::room) struct Ledger {
     pub(super) records: BTreeMap<IdentityKey, [u8; 32]>,
     pub(super) leaves: BTreeSet<LeafId>,
     pub(super) operations: BTreeSet<OperationHash>,
+    pub(super) generations: GenerationsLedger,
     /// Announcements, and how many boxes of each.
     pub(super) known: BTreeMap<EpochId, BTreeSet<LeafId>>,
     pub(super) held: BTreeSet<EpochId>,
@@ -108,6 +110,7 @@ impl Room {
             changes.forget(Vec::new());
         }
         self.note_members(&mut changes);
+        self.note_generations(&mut changes);
         self.note_epochs(now, &mut changes);
         for (epoch, leaf, counter) in fresh {
             let at = key(FRAME, &[epoch.as_bytes(), leaf.as_bytes(), &counter.to_be_bytes()]);
@@ -329,10 +332,10 @@ impl Room {
 
 /// Changes on their way out.
 #[derive(Default)]
-struct Changes(Vec<Change>);
+pub(super) struct Changes(Vec<Change>);
 
 impl Changes {
-    fn put(&mut self, key: Vec<u8>, value: Writer) {
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Writer) {
         self.put_bytes(key, RestBytes::new(value.finish()));
     }
 
@@ -343,7 +346,7 @@ impl Changes {
         });
     }
 
-    fn forget(&mut self, key: Vec<u8>) {
+    pub(super) fn forget(&mut self, key: Vec<u8>) {
         self.0.push(Change { key, value: None });
     }
 }

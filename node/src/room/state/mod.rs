@@ -17,13 +17,14 @@
 //! | `e` epoch `c` leaf | a sender's chain |
 //! | `d` epoch | erased for good |
 //! | `f` epoch leaf counter | ciphertext kept for others |
-//! | `g` … | what the authority adds to its operations |
+//! | `g` … | generations of the Room Key (`generations`) |
 //! | `w` frame | opened, and not surely seen by the user |
 //! | `t` | the latest frames |
 //! | `q` number | waits to be sent |
 //! | `u` epoch counter | was sent, and nobody is known to have it |
 
 mod catch_up;
+mod generations;
 mod ledger;
 mod restore;
 
@@ -60,6 +61,7 @@ const FRAME: u8 = b'f';
 const PENDING: u8 = b'w';
 const TIPS: u8 = b't';
 const QUEUED: u8 = b'q';
+const GENERATION: u8 = b'g';
 const UNHELD: u8 = b'u';
 
 // Behind an epoch's id.

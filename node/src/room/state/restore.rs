@@ -16,8 +16,8 @@ use snug_crypto::rest::{self, ChainAtRest, EpochAtRest, OwnAtRest};
 use snug_crypto::wire::{DecodeError, Reader};
 
 use super::{
-    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED, RECORD, Stored,
-    TIPS, UNHELD, moment,
+    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED,
+    RECORD, Stored, TIPS, UNHELD, moment,
 };
 use crate::room::outbox::Unheld;
 use crate::room::timeline::Arrived;
@@ -110,6 +110,7 @@ impl Room {
             }
         }
         self.take_up_epochs(sorted, now, alive_ms);
+        self.take_up_generations(sorted.of(GENERATION), now);
         self.take_up_frames(sorted, now);
         self.take_up_outbox(sorted, now);
         Some(())

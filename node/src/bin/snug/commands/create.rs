@@ -71,6 +71,8 @@ pub struct Made {
     pub handout: Handout,
     pub admin: AdminKey,
     pub genesis: GenesisHash,
+    /// Whether a new Room Key, too, may be registered over plain http to another host.
+    pub insecure_registration: bool,
 }
 
 /// The rules of new rooms.
@@ -90,6 +92,7 @@ pub async fn make(
     password: Password,
     options: CreateOptions,
 ) -> Result<Made, Failure> {
+    let insecure_registration = options.insecure_registration;
     let created = client.create(&room_id, &room_key, &password, options).await?;
     let server = client.server().clone();
     let genesis = created.genesis_hash;
@@ -98,6 +101,7 @@ pub async fn make(
         handout,
         admin: created.admin,
         genesis,
+        insecure_registration,
     })
 }
 
@@ -121,6 +125,7 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         handout,
         admin,
         genesis,
+        insecure_registration,
     } = made;
     // Before anything else can fail: nobody else knows these secrets.
     match front {
@@ -137,6 +142,7 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         listen: who.listen,
         expected_genesis: Some(genesis),
         addresses: Vec::new(),
+        insecure_registration,
     })
     .await?;
     let room = Room {

@@ -2,7 +2,7 @@
 
 use snug::engine::EnterError;
 use snug::profile::ProfileError;
-use snug::rendezvous::{CreateError, DeleteError, ServerError};
+use snug::rendezvous::{CreateError, DeleteError, LoginError, ServerError};
 
 use crate::failure::{Exit, Failure};
 
@@ -28,7 +28,7 @@ macro_rules! with_status {
     )*};
 }
 
-with_status!(EnterError, CreateError, DeleteError, ServerError);
+with_status!(EnterError, CreateError, DeleteError, LoginError, ServerError);
 
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {

@@ -86,6 +86,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         listen,
         expected_genesis: target.genesis,
         addresses: target.addresses,
+        insecure_registration: args.insecure_registration,
     })
     .await?;
     // The founding record was checked against the invite's, or is trusted from now on: either way it goes into ours.

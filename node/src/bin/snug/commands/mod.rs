@@ -10,10 +10,11 @@ mod id;
 mod join;
 mod lan;
 mod profile;
+mod room;
 
 use std::io::IsTerminal as _;
 
-use crate::cli::{Cli, Color, Command, IdCommand};
+use crate::cli::{Cli, Color, Command, IdCommand, RoomCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::front::Front;
@@ -41,6 +42,8 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Create(args) => create::run(&app, args).await,
         Command::Join(args) => join::run(&app, args).await,
         Command::Delete(args) => delete::run(&app, args).await,
+        Command::Room(RoomCommand::Info(args)) => room::info(&app, args).await,
+        Command::Room(RoomCommand::RotateKey(args)) => room::rotate_key(&app, args).await,
         Command::Id(IdCommand::Show(args)) => id::show(&app, &args),
         Command::Id(IdCommand::Passphrase(args)) => id::passphrase(&app, &args),
         Command::Id(IdCommand::Export(args)) => id::export(&app, &args),

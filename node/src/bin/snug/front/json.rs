@@ -4,18 +4,22 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use snug::engine::{Event, EventKind, Handle, SendError};
 use snug::room::{MemberView, Message, SendRefused};
+use snug_crypto::genesis::Policy;
 use snug_crypto::operation::Role;
 
+use super::acts;
 use super::input::Line;
 use super::rpc::{self, Call, Code, Fault};
 use super::session::{self, Dialect, Reaction};
 use super::{End, Failure, Room};
+use crate::handout::Handout;
 
 /// Runs until the room is left or closes.
 pub async fn run(room: Room) -> Result<End, Failure> {
     let dialect = Rpc {
         handle: room.handle.clone(),
         room: room.handout.room.as_str().to_owned(),
+        handout: room.handout,
     };
     session::run(dialect, room.handle, room.events).await
 }
@@ -38,13 +42,23 @@ pub fn created(room: &str, card: Value) -> Result<String, Failure> {
 struct Rpc {
     handle: Handle,
     room: String,
+    handout: Handout,
 }
 
 impl Dialect for Rpc {
     const MAX_LINE: usize = rpc::MAX_LINE;
 
     fn event(&mut self, event: &Event) -> Reaction {
-        let Some(body) = body(&event.kind) else {
+        let body = match &event.kind {
+            // The program stands in for its user, who has to hand it on.
+            EventKind::NewRoomKey { room_key } => {
+                self.handout.rekey(room_key);
+                let (room_key, invite) = (self.handout.room_key.reveal(), self.handout.invite.as_str());
+                Some(json!({"type": "room_key", "room_key": room_key, "invite": invite}))
+            }
+            kind => body(kind),
+        };
+        let Some(body) = body else {
             return Reaction::Show(Vec::new());
         };
         let params = Params {
@@ -126,14 +140,7 @@ async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
                 "members": info.members,
                 "created_at": rfc3339(info.created_at_unix_ms),
                 "server": info.server.as_str(),
-                "policy": {
-                    "max_participants": policy.max_participants,
-                    "listed": policy.listed,
-                    "retention_s": policy.retention_s,
-                    "history": policy.history,
-                    "approval": policy.approval,
-                    "grace_s": policy.grace_s,
-                },
+                "policy": policy_in_json(policy),
             }))
         }
         Call::Status => {
@@ -148,6 +155,10 @@ async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
                 "rendezvous": status.rendezvous.as_str(),
             }))
         }
+        Call::Act(act) => match acts::perform(handle, act).await {
+            Ok(()) => Ok(json!({})),
+            Err(error) => Err(Fault::new(Code::Failed, error)),
+        },
         Call::Leave => {
             handle.leave().await;
             Ok(json!({}))
@@ -220,8 +231,20 @@ fn member(member: &MemberView) -> Value {
     })
 }
 
+/// The rules of a room.
+pub fn policy_in_json(policy: &Policy) -> Value {
+    json!({
+        "max_participants": policy.max_participants,
+        "listed": policy.listed,
+        "retention_s": policy.retention_s,
+        "history": policy.history,
+        "approval": policy.approval,
+        "grace_s": policy.grace_s,
+    })
+}
+
 /// A moment as RFC 3339 in UTC, to the millisecond; a moment that no calendar holds is 1970.
-fn rfc3339(unix_ms: u64) -> String {
+pub fn rfc3339(unix_ms: u64) -> String {
     let timestamp = i64::try_from(unix_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());

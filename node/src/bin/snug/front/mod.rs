@@ -1,5 +1,6 @@
 //! The front ends: what is between a room and a person, or a program.
 
+mod acts;
 mod input;
 mod interrupt;
 pub mod json;

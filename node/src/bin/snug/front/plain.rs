@@ -5,6 +5,7 @@ use snug::engine::{Event, EventKind, Handle, Status};
 use snug::room::Message;
 use snug::text::Untrusted;
 
+use super::acts::{self, Act};
 use super::input::Line;
 use super::people::{People, describe, members_in_words};
 use super::session::{self, Dialect, Reaction};
@@ -63,6 +64,10 @@ impl Dialect for Plain {
                     .chain(self.here.take())
                     .collect()
             }
+            EventKind::NewRoomKey { room_key } => {
+                self.handout.rekey(room_key);
+                Vec::new()
+            }
             EventKind::Warning { message } => vec![format!("! Warning: {}", message.line())],
             EventKind::Error { message } => vec![format!("! Error: {}", message.line())],
             EventKind::Lagged { missed } => vec![format!("! {missed} events came too fast and were not shown.")],
@@ -95,6 +100,10 @@ impl Dialect for Plain {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(info(handle)))
             }
+            Typed::Act(act) => self.act(act),
+            Typed::DeleteRoom(room) if room == self.handout.room.as_str() => self.act(Act::DeleteRoom),
+            Typed::DeleteRoom(_) => Reaction::Show(vec![format!("! {}", typed::OTHER_ROOM)]),
+            Typed::Usage(usage) => Reaction::Show(vec![format!("! Type: {usage}")]),
             Typed::Invite => Reaction::Show(self.handout.to_hand_on()),
             Typed::Help => Reaction::Show(help()),
             Typed::Quit => Reaction::Quit,
@@ -113,6 +122,19 @@ impl Dialect for Plain {
         vec![format!(
             "! {unsent} lines could not be sent in time; they wait for your next run, unless this one is --ephemeral."
         )]
+    }
+}
+
+impl Plain {
+    /// What it leads to is told to all as a notice; only a refusal is told here.
+    fn act(&self, act: Act) -> Reaction {
+        let handle = self.handle.clone();
+        Reaction::Await(Box::pin(async move {
+            match acts::perform(&handle, act).await {
+                Ok(()) => Vec::new(),
+                Err(error) => vec![format!("! Not done: {error}.")],
+            }
+        }))
     }
 }
 

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use snug::text::{Untrusted, json as text_json};
 use snug_crypto::ids::MessageId;
+use snug_crypto::names::RoomKey;
+
+use super::acts::{self, Act};
 
 /// Longest line taken from a program, in bytes: a message of the largest size with every character escaped fits.
 pub const MAX_LINE: usize = 256 * 1024;
@@ -51,11 +54,32 @@ pub enum Call {
     Members,
     RoomInfo,
     Status,
+    Act(Act),
     Leave,
 }
 
 /// The methods, for the error that names them.
-const METHODS: &str = "send, members, room.info, status, leave";
+const METHODS: &str = "send, members, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhoParams {
+    who: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleParams {
+    who: String,
+    role: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RekeyParams {
+    #[serde(default)]
+    room_key: Option<String>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +155,12 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "room.info" => bare(Call::RoomInfo),
         "status" => bare(Call::Status),
         "leave" => bare(Call::Leave),
+        "room.delete" => bare(Call::Act(Act::DeleteRoom)),
+        "kick" => who(params).map(|who| Call::Act(Act::Kick(who))),
+        "ban" => who(params).map(|who| Call::Act(Act::Ban(who))),
+        "approve" => who(params).map(|who| Call::Act(Act::Approve(who))),
+        "role" => role(params),
+        "rekey" => rekey(params),
         _ => {
             let shown = Untrusted::new(method).log();
             Err(Fault::new(
@@ -141,14 +171,36 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
     }
 }
 
+fn wrong(message: impl Into<String>) -> Fault {
+    Fault::new(Code::InvalidParams, message)
+}
+
+fn read<T: serde::de::DeserializeOwned>(params: Value) -> Result<T, Fault> {
+    serde_json::from_value(params).map_err(|error| wrong(Untrusted::new(error.to_string()).line_within(200)))
+}
+
+fn who(params: Value) -> Result<String, Fault> {
+    read(params).map(|WhoParams { who }| who)
+}
+
+fn role(params: Value) -> Result<Call, Fault> {
+    let RoleParams { who, role } = read(params)?;
+    let role = acts::role(&role).ok_or_else(|| wrong("role is admin, moderator or member"))?;
+    Ok(Call::Act(Act::Role(who, role)))
+}
+
+fn rekey(params: Value) -> Result<Call, Fault> {
+    let RekeyParams { room_key } = read(params)?;
+    let room_key = room_key.map(|key| RoomKey::parse(&key).map_err(|error| wrong(error.to_string())));
+    Ok(Call::Act(Act::Rekey(room_key.transpose()?)))
+}
+
 fn send(params: Value) -> Result<Call, Fault> {
-    let wrong = |message: String| Fault::new(Code::InvalidParams, message);
-    let SendParams { text, reply_to } =
-        serde_json::from_value(params).map_err(|error| wrong(Untrusted::new(error.to_string()).line_within(200)))?;
+    let SendParams { text, reply_to } = read(params)?;
     if text.is_empty() {
-        return Err(wrong("text is empty".into()));
+        return Err(wrong("text is empty"));
     }
-    let reply_to = reply_to.map(|id| message_id(&id).ok_or_else(|| wrong("reply_to is not a message id".into())));
+    let reply_to = reply_to.map(|id| message_id(&id).ok_or_else(|| wrong("reply_to is not a message id")));
     Ok(Call::Send {
         text,
         reply_to: reply_to.transpose()?,

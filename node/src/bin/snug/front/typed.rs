@@ -1,5 +1,9 @@
 //! What a person types into the plain and the full-screen front end: a message, or a command that starts with a slash.
 
+use snug_crypto::operation::Role;
+
+use super::acts::{self, Act};
+
 /// A line of input, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {
@@ -15,6 +19,12 @@ pub enum Typed {
     Invite,
     /// What can be typed.
     Help,
+    /// An act of the admin or of a moderator.
+    Act(Act),
+    /// Delete the room, whose id was typed for confirmation.
+    DeleteRoom(String),
+    /// A command that lacks something, or says something wrong: how it is written.
+    Usage(&'static str),
     /// Go offline and end: membership stays.
     Quit,
     /// Leave the room for good and end.
@@ -24,10 +34,16 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 6] = [
+pub const COMMANDS: [(&str, &str); 12] = [
     ("/members", "who is in the room"),
     ("/info", "what the room is, and how you are connected"),
     ("/invite", "what to hand on so that others can join"),
+    ("/kick NAME", "remove a member; everybody else gets a new Room Key"),
+    ("/ban NAME", "the same, and for good"),
+    ("/role NAME moderator", "let a member kick and ban; or: admin, member"),
+    ("/rekey", "give everybody a new Room Key"),
+    ("/approve NAME", "let somebody in, where newcomers need a moderator"),
+    ("/delete-room ROOM", "delete the room for everybody"),
     ("/quit", "go offline; you stay a member, and messages wait for you"),
     ("/leave", "leave the room for good; the others are told"),
     ("/help", "this list"),
@@ -51,6 +67,7 @@ pub fn parse(text: &str) -> Typed {
         return Typed::Say(command.to_owned());
     }
     let word = command.split_whitespace().next().unwrap_or_default();
+    let rest = command[word.len()..].trim();
     match word.to_lowercase().as_str() {
         "members" | "who" => Typed::Members,
         "info" => Typed::Info,
@@ -58,9 +75,29 @@ pub fn parse(text: &str) -> Typed {
         "help" => Typed::Help,
         "quit" => Typed::Quit,
         "leave" => Typed::Leave,
+        "kick" if !rest.is_empty() => Typed::Act(Act::Kick(rest.to_owned())),
+        "kick" => Typed::Usage("/kick NAME"),
+        "ban" if !rest.is_empty() => Typed::Act(Act::Ban(rest.to_owned())),
+        "ban" => Typed::Usage("/ban NAME"),
+        "role" => match rest.rsplit_once(char::is_whitespace) {
+            Some((who, role)) if acts::role(role).is_some() => Typed::Act(Act::Role(
+                who.trim().to_owned(),
+                acts::role(role).unwrap_or(Role::Member),
+            )),
+            _ => Typed::Usage("/role NAME moderator, or admin, or member"),
+        },
+        "rekey" if rest.is_empty() => Typed::Act(Act::Rekey(None)),
+        "rekey" => Typed::Usage("/rekey; the new Room Key is generated"),
+        "approve" if !rest.is_empty() => Typed::Act(Act::Approve(rest.to_owned())),
+        "approve" => Typed::Usage("/approve NAME"),
+        "delete-room" if !rest.is_empty() => Typed::DeleteRoom(rest.to_owned()),
+        "delete-room" => Typed::Usage("/delete-room ROOM, with the Room ID, so that it does not happen by accident"),
         _ => Typed::Unknown(word.chars().take(MAX_REPEATED).collect()),
     }
 }
+
+/// What is said when the room's id wasn't repeated right.
+pub const OTHER_ROOM: &str = "That is not this room's id; nothing was deleted.";
 
 /// What is said about an unknown command.
 pub fn unknown(word: &str) -> String {
@@ -81,6 +118,23 @@ mod tests {
         assert_eq!(parse("/quit"), Typed::Quit);
         assert_eq!(parse("/"), Typed::Unknown(String::new()));
         assert_eq!(parse("/dance\nnow"), Typed::Unknown("dance".into()));
+        assert_eq!(parse("/kick  carol b "), Typed::Act(Act::Kick("carol b".into())));
+        assert_eq!(
+            parse("/role carol b mod"),
+            Typed::Act(Act::Role("carol b".into(), Role::Moderator))
+        );
+        assert_eq!(parse("/delete-room den"), Typed::DeleteRoom("den".into()));
+        for incomplete in [
+            "/kick",
+            "/ban ",
+            "/role carol",
+            "/role carol king",
+            "/rekey x",
+            "/approve",
+            "/delete-room",
+        ] {
+            assert!(matches!(parse(incomplete), Typed::Usage(_)), "{incomplete}");
+        }
         assert_eq!(parse(" \t\n "), Typed::Nothing);
         assert_eq!(parse("\u{200b}\u{202e}"), Typed::Nothing);
     }

@@ -23,6 +23,7 @@ use snug_crypto::ids::MessageId;
 
 use self::state::{Action, State};
 use self::terminal::Screen;
+use super::acts;
 use super::interrupt::Interrupts;
 use super::{End, Failure, Room};
 use crate::handout::Handout;
@@ -47,6 +48,8 @@ enum Answer {
     ListMembers(Vec<MemberView>),
     Info(Box<(RoomInfo, Status)>),
     Status(Box<Status>),
+    /// An act was refused, for this reason.
+    Refused(String),
     Left,
     /// The node has ended: its last event says why.
     Nothing,
@@ -69,7 +72,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
     let Room {
         handle,
         mut events,
-        handout,
+        mut handout,
         made_here,
         color,
     } = room;
@@ -106,7 +109,12 @@ async fn converse(room: Room) -> Result<End, Failure> {
         tokio::select! {
             event = events.recv() => match event {
                 Some(Event { kind: EventKind::Closed(reason), .. }) => break End::Closed(reason),
-                Some(event) => stale |= state.event(event.at_unix_ms, &event.kind),
+                Some(event) => {
+                    if let EventKind::NewRoomKey { room_key } = &event.kind {
+                        handout.rekey(room_key);
+                    }
+                    stale |= state.event(event.at_unix_ms, &event.kind);
+                }
                 None => break End::Closed(CloseReason::Failed),
             },
             input = inputs.next(), if answers.len() < IN_FLIGHT => match input {
@@ -129,6 +137,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 Answer::ListMembers(members) => state.list_members(members),
                 Answer::Info(about) => state.info(&about.0, &about.1),
                 Answer::Status(status) => state.set_status(&status),
+                Answer::Refused(why) => state.refused(&why),
                 // The event that the room is left follows, or came before.
                 Answer::Left | Answer::Nothing => {}
             },
@@ -181,6 +190,15 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 }));
             }
             Some(Action::Info) => answers.push(Box::pin(info(handle.clone()))),
+            Some(Action::Act(act)) => {
+                let handle = handle.clone();
+                answers.push(Box::pin(async move {
+                    match acts::perform(&handle, act).await {
+                        Ok(()) => Answer::Nothing,
+                        Err(error) => Answer::Refused(format!("Not done: {error}.")),
+                    }
+                }));
+            }
             Some(Action::Send { ticket, text }) => {
                 let handle = handle.clone();
                 answers.push(Box::pin(async move {

@@ -9,6 +9,7 @@ use snug_crypto::ids::{Fingerprint, MessageId};
 
 use super::composer::Composer;
 use super::timeline::{Delivery, Entry, Kind, Timeline};
+use crate::front::acts::Act;
 use crate::front::people::{People, describe};
 use crate::front::plain;
 use crate::front::typed::{self, Typed};
@@ -31,6 +32,8 @@ pub enum Action {
     Info,
     /// Show what to hand on.
     Invite,
+    /// Do what only an admin or a moderator may.
+    Act(Act),
     /// Draw everything anew.
     Redraw,
 }
@@ -132,6 +135,11 @@ impl State {
                 self.composer.put_back(text);
             }
         }
+    }
+
+    /// Why something typed here was not done.
+    pub fn refused(&mut self, why: &str) {
+        self.push(now(), Kind::Warning, vec![why.to_owned()]);
     }
 
     /// Shows the members in the timeline.
@@ -255,6 +263,16 @@ impl State {
             Typed::Members => Some(Action::ListMembers),
             Typed::Info => Some(Action::Info),
             Typed::Invite => Some(Action::Invite),
+            Typed::Act(act) => Some(Action::Act(act)),
+            Typed::DeleteRoom(room) if room == self.room => Some(Action::Act(Act::DeleteRoom)),
+            Typed::DeleteRoom(_) => {
+                self.refused(typed::OTHER_ROOM);
+                None
+            }
+            Typed::Usage(usage) => {
+                self.refused(&format!("Type: {usage}"));
+                None
+            }
             Typed::Help => {
                 self.help = true;
                 None

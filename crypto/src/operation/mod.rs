@@ -8,12 +8,17 @@
 //!
 //! Here an operation is only what its author signed. Whether the author may is decided over the whole log, by the room.
 
+mod body;
+
+pub use body::{Keeper, Operation, Rekey, Role};
+
 use thiserror::Error;
 
 use crate::{
-    AdminKey, Genesis, GenesisHash, Identity, IdentityKey, OperationHash, bounds,
-    credential::{SignedTombstone, Tombstone},
-    kdf, label,
+    AdminKey, Generation, Genesis, GenesisHash, Identity, IdentityKey, OperationHash, bounds,
+    credential::Tombstone,
+    kdf,
+    label::{self, Label},
     sign::{self, BadSignature, Signature},
     wire::{DecodeError, Reader, Writer},
 };
@@ -29,52 +34,18 @@ pub struct OperationKind(pub u16);
 impl OperationKind {
     /// Gives an identity a role.
     pub const ROLE: Self = Self(1);
-    /// Removes an identity's leaves and makes a new generation (reserved).
+    /// Removes an identity's leaves and makes a new generation.
     pub const KICK: Self = Self(2);
-    /// Removes an identity for good (reserved).
+    /// Removes an identity for good, and makes a new generation.
     pub const BAN: Self = Self(3);
-    /// Changes the policy (reserved).
+    /// Changes the policy.
     pub const POLICY: Self = Self(4);
-    /// Makes a new generation (reserved).
+    /// Makes a new generation.
     pub const KEY_GEN: Self = Self(5);
-    /// Names a keeper (reserved).
+    /// Names a keeper.
     pub const KEEPER: Self = Self(6);
     /// Ends the room.
     pub const TOMBSTONE: Self = Self(7);
-}
-
-/// What a member may do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum Role {
-    /// Talk.
-    Member = 0,
-    /// Also kick and ban its juniors, and approve newcomers.
-    Moderator = 1,
-    /// Everything.
-    Admin = 2,
-}
-
-/// An operation's content.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Operation {
-    /// `identity_vk(32) ‖ role(1)`.
-    Role {
-        /// Who gets it.
-        identity: IdentityKey,
-        /// What it gets.
-        role: Role,
-    },
-    /// The room is deleted. The admin's tombstone as the rendezvous has it (128 bytes): anybody may carry the admin's
-    /// word into the log.
-    Tombstone(SignedTombstone),
-    /// A kind that this version doesn't understand: kept and passed on.
-    Unknown {
-        /// Its number.
-        kind: OperationKind,
-        /// Its body.
-        body: Vec<u8>,
-    },
 }
 
 /// An operation as it came.
@@ -132,59 +103,11 @@ impl Author<'_> {
         }
     }
 
-    fn sign(&self, genesis: &GenesisHash, hash: &OperationHash) -> Signature {
+    pub(crate) fn sign(&self, label: Label, genesis: &GenesisHash, digest: &[u8; 32]) -> Signature {
         match self {
-            Self::Member(identity) => identity.sign(label::SIGN_OPERATION, genesis, hash.as_bytes()),
-            Self::Admin(admin) => admin.sign(label::SIGN_OPERATION, genesis, hash.as_bytes()),
+            Self::Member(identity) => identity.sign(label, genesis, digest),
+            Self::Admin(admin) => admin.sign(label, genesis, digest),
         }
-    }
-}
-
-impl Operation {
-    /// The kind's number.
-    #[must_use]
-    pub const fn kind(&self) -> OperationKind {
-        match self {
-            Self::Role { .. } => OperationKind::ROLE,
-            Self::Tombstone(_) => OperationKind::TOMBSTONE,
-            Self::Unknown { kind, .. } => *kind,
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Role { identity, role } => {
-                let mut writer = Writer::new();
-                writer.raw(identity.as_bytes()).u8(*role as u8);
-                writer.finish()
-            }
-            Self::Tombstone(tombstone) => tombstone.to_bytes().to_vec(),
-            Self::Unknown { body, .. } => body.clone(),
-        }
-    }
-
-    fn decode(kind: OperationKind, body: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(body);
-        let operation = match kind {
-            OperationKind::ROLE => Self::Role {
-                identity: IdentityKey::from_bytes(reader.array()?),
-                role: match reader.u8()? {
-                    0 => Role::Member,
-                    1 => Role::Moderator,
-                    2 => Role::Admin,
-                    _ => return Err(DecodeError::Invalid { what: "role" }),
-                },
-            },
-            OperationKind::TOMBSTONE => Self::Tombstone(SignedTombstone::from_bytes(&reader.array()?)),
-            _ => {
-                return Ok(Self::Unknown {
-                    kind,
-                    body: body.to_vec(),
-                });
-            }
-        };
-        reader.finish()?;
-        Ok(operation)
     }
 }
 
@@ -215,7 +138,7 @@ impl SignedOperation {
             hash: NOT_YET,
         };
         signed.hash = operation_hash(genesis, &signed.body());
-        signed.signature = author.sign(genesis, &signed.hash);
+        signed.signature = author.sign(label::SIGN_OPERATION, genesis, signed.hash.as_bytes());
         Ok(signed)
     }
 
@@ -265,6 +188,12 @@ impl SignedOperation {
     #[must_use]
     pub const fn operation(&self) -> &Operation {
         &self.operation
+    }
+
+    /// The generation that it makes, if it makes one.
+    #[must_use]
+    pub fn generation(&self) -> Option<Generation> {
+        self.operation.rekey().map(|rekey| rekey.generation(self.hash))
     }
 
     /// The operation in the form in which it travels.
@@ -319,6 +248,12 @@ impl UnverifiedOperation {
     #[must_use]
     pub const fn unverified_author(&self) -> IdentityKey {
         self.0.author
+    }
+
+    /// The operations that it claims to build on.
+    #[must_use]
+    pub fn unverified_parents(&self) -> &[OperationHash] {
+        &self.0.parents
     }
 
     /// What it claims to do.

@@ -1,0 +1,133 @@
+//! Acts of the room's admin and its moderators, as people and programs ask for them.
+
+use snug::engine::Handle;
+use snug::room::{Command, MemberView};
+use snug_crypto::ids::Fingerprint;
+use snug_crypto::names::RoomKey;
+use snug_crypto::operation::Role;
+
+use super::people::short;
+
+/// Digits of a fingerprint that are enough to name somebody, if nobody else begins with them.
+const MIN_PREFIX: usize = 8;
+
+/// What is to be done; members are named as whoever asks knows them.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Remove somebody.
+    Kick(String),
+    /// Remove somebody for good.
+    Ban(String),
+    /// Give somebody a role.
+    Role(String, Role),
+    /// Give everybody a new Room Key: this one, or a generated one.
+    Rekey(Option<RoomKey>),
+    /// Let somebody in who waits at the door.
+    Approve(String),
+    /// Delete the room for everybody.
+    DeleteRoom,
+}
+
+impl PartialEq for Act {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Kick(a), Self::Kick(b)) | (Self::Ban(a), Self::Ban(b)) | (Self::Approve(a), Self::Approve(b)) => {
+                a == b
+            }
+            (Self::Role(a, role), Self::Role(b, other)) => a == b && role == other,
+            (Self::Rekey(a), Self::Rekey(b)) => a.as_ref().map(RoomKey::reveal) == b.as_ref().map(RoomKey::reveal),
+            (Self::DeleteRoom, Self::DeleteRoom) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Act {}
+
+/// A role by its name.
+pub fn role(word: &str) -> Option<Role> {
+    match word.to_lowercase().as_str() {
+        "admin" => Some(Role::Admin),
+        "moderator" | "mod" => Some(Role::Moderator),
+        "member" => Some(Role::Member),
+        _ => None,
+    }
+}
+
+/// Does it; the error is a sentence for whoever asked.
+pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
+    let command = match act {
+        Act::Kick(who) => Command::Kick {
+            who: member(handle, &who).await?,
+        },
+        Act::Ban(who) => Command::Ban {
+            who: member(handle, &who).await?,
+        },
+        Act::Role(who, role) => Command::Role {
+            who: member(handle, &who).await?,
+            role,
+        },
+        Act::Rekey(room_key) => Command::Rekey { room_key },
+        Act::Approve(who) => {
+            let applicants = handle.applicants().await.map_err(|error| error.to_string())?;
+            Command::Approve {
+                who: find(&applicants, &who)?,
+            }
+        }
+        Act::DeleteRoom => Command::Delete,
+    };
+    handle.act(command).await.map_err(|error| error.to_string())
+}
+
+async fn member(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
+    let members = handle.members().await.map_err(|error| error.to_string())?;
+    find(&members, who)
+}
+
+/// Somebody by name, by name and the first digits of the fingerprint (`alice#0123abcd`), or by fingerprint. A whole fingerprint may also be that
+/// of somebody who has left.
+fn find(members: &[MemberView], who: &str) -> Result<Fingerprint, String> {
+    let who = who.trim();
+    if let Some(fingerprint) = Fingerprint::from_hex(who) {
+        return Ok(fingerprint);
+    }
+    let prefix = who.to_lowercase();
+    let is_prefix = prefix.len() >= MIN_PREFIX && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let matches = |member: &&MemberView| {
+        let (name, digits) = (member.name.name(), member.fingerprint.to_string());
+        name == who
+            || member.name.exact() == who
+            || format!("{name}#{}", short(&member.fingerprint)) == who
+            || (is_prefix && digits.starts_with(&prefix))
+    };
+    let mut found = members.iter().filter(matches);
+    match (found.next(), found.next()) {
+        (Some(member), None) => Ok(member.fingerprint),
+        (None, _) => Err("there is nobody of that name or fingerprint; /members lists who is here".to_owned()),
+        (Some(_), Some(_)) => {
+            Err("several members go by that name; name one by its fingerprint, see /members".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::people::tests::member;
+    use super::*;
+
+    #[test]
+    fn members_are_named_by_name_or_fingerprint_and_never_guessed() {
+        let members = [member("alice", 1), member("bob", 2), member("bob", 3)];
+        let one = Fingerprint::from_bytes([1; 16]);
+        assert_eq!(find(&members, "alice"), Ok(one));
+        assert_eq!(find(&members, "01010101"), Ok(one));
+        assert_eq!(find(&members, &one.to_string()), Ok(one));
+        assert_eq!(find(&members, "bob#03030303"), Ok(Fingerprint::from_bytes([3; 16])));
+        assert!(find(&members, "bob").unwrap_err().contains("several"));
+        assert!(find(&members, "Alice").is_err());
+        assert!(find(&members, "0101").is_err());
+        assert!(find(&members, "").is_err());
+        let gone = Fingerprint::from_bytes([9; 16]);
+        assert_eq!(find(&members, &gone.to_string()), Ok(gone));
+    }
+}

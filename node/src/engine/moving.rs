@@ -1,0 +1,148 @@
+//! What the actor does when the room gets another Room Key: the mesh moves, the heartbeat goes on under the new key, and front ends learn
+//! what to hand on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use snug_crypto::credential::SignedTombstone;
+use snug_crypto::generation::IntroKey;
+use snug_crypto::names::RoomKey;
+use snug_crypto::rest::{GenerationAtRest, MembershipAtRest};
+use tokio_util::sync::CancellationToken;
+
+use super::EventKind;
+use super::actor::Actor;
+use super::heartbeat::BeatKeys;
+use super::registrar::{Registered, Registration};
+use crate::room::{Move, Registering};
+use crate::text::Untrusted;
+
+/// Room Keys that a heartbeat tries, the newest first: the rendezvous may not have heard of the newest.
+const TRIED_KEYS: usize = 3;
+/// How long the rendezvous may take to hear of a deletion; the members know of it already.
+const DELETION: Duration = Duration::from_secs(5);
+
+impl Actor {
+    pub(super) fn move_to(&mut self, there: Move) {
+        let Move {
+            keys,
+            room_key,
+            doors,
+            register,
+        } = there;
+        self.net.rekey(keys.mesh().clone(), &keys.topic(), doors);
+        let intro = keys.intro().clone();
+        let known = self.beat_keys.borrow().clone();
+        let intros: Vec<IntroKey> = std::iter::once(intro).chain(known.intros).take(TRIED_KEYS).collect();
+        self.introductions.rekey(intros.clone());
+        let room_keys = std::iter::once(room_key.clone())
+            .chain(known.room_keys)
+            .take(TRIED_KEYS)
+            .collect();
+        // An error means that the heartbeat has ended, which the actor hears of otherwise.
+        let _ = self.beat_keys.send(BeatKeys { room_keys, intros });
+        self.keep_room_key();
+        self.emit(EventKind::NewRoomKey {
+            room_key: Arc::new(room_key.clone()),
+        });
+        if let Some(registering) = register {
+            self.register(room_key, registering, false);
+        }
+    }
+}
+
+impl Actor {
+    /// The rendezvous shall let newcomers in with the new Room Key, and with no earlier one. What was being registered before is given up.
+    fn register(&mut self, room_key: RoomKey, registering: Registering, overrides: bool) {
+        self.registration.cancel();
+        self.registration = CancellationToken::new();
+        let Registering {
+            capsule,
+            object,
+            certificate,
+            key,
+            after,
+        } = registering;
+        let registration = Registration {
+            client: self.client.clone(),
+            session: self.session.clone(),
+            room_id: self.room_id.clone(),
+            room_key,
+            capsule,
+            object,
+            certificate,
+            key,
+            after,
+            overrides,
+            insecure: self.insecure_registration,
+        };
+        let (cancelled, done) = (self.registration.clone(), self.registered.clone());
+        tokio::spawn(async move {
+            if let Some(registered) = registration.run(cancelled).await {
+                // An error means that the node has ended.
+                let _ = done.send(registered).await;
+            }
+        });
+    }
+
+    /// The next run enters with the Room Key of now.
+    fn keep_room_key(&self) {
+        let (Some(capsule), Some(room_key)) = (self.room.capsule(), self.room.room_key()) else {
+            return;
+        };
+        let kept = self.profile.keep_membership(&MembershipAtRest {
+            server: Some(self.server.as_str().to_owned()),
+            room_id: self.room_id.clone(),
+            genesis: self.genesis.clone(),
+            name: self.name.clone(),
+            generations: vec![GenerationAtRest {
+                generation: capsule.generation,
+                random: capsule.random,
+                room_key: room_key.clone(),
+            }],
+        });
+        if let Err(error) = kept {
+            self.warn(format!(
+                "The new Room Key could not be stored: {error}. Note the invite that /invite shows."
+            ));
+        }
+    }
+
+    pub(super) fn on_registered(&mut self, registered: Registered) {
+        match registered {
+            Registered::Done => self.emit(EventKind::System {
+                event: "registered",
+                message: Untrusted::new(format!(
+                    "The rendezvous {} lets newcomers in with the new Room Key now; /invite shows what to hand on.",
+                    self.server
+                )),
+                notice: None,
+            }),
+            Registered::Outdone(by) if self.room.is_void(&by.hash) => {
+                let now = self.clock.now();
+                let room_key = self.room.room_key().cloned();
+                if let (Some(room_key), Some(registering)) = (room_key, self.room.registering(now)) {
+                    self.register(room_key, registering, true);
+                }
+            }
+            Registered::Outdone(_) => tracing::debug!("another generation is registered, and wins"),
+            Registered::Refused(error) => self.warn(format!(
+                "The new Room Key could not be registered at the rendezvous: {error}. Newcomers can't enter with it until the admin \
+                 has come by."
+            )),
+        }
+    }
+
+    /// We deleted the room: the tombstone is the admin's word, whoever brings it.
+    pub(super) fn delete_at_rendezvous(&mut self, tombstone: &[u8]) {
+        let Ok(bytes) = tombstone.try_into() else { return };
+        let (session, tombstone) = (self.session.get(), SignedTombstone::from_bytes(bytes));
+        self.deletion = Some(tokio::spawn(async move {
+            match tokio::time::timeout(DELETION, session.delete_room(&tombstone)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the rendezvous still lists the room"),
+                Err(_) => tracing::warn!("the rendezvous did not answer in time; it still lists the room"),
+            }
+        }));
+    }
+}

@@ -1,0 +1,430 @@
+//! What the log says: one pure pass over the set of operations (docs/PROTOCOL.md, "Authority").
+//!
+//! Authors are gone through from the most senior one down: the admin key, admins, moderators, each by (depth, hash) of the Role that
+//! first made it one. Only a senior can take an author's word away, so when an author's turn comes, all that could void its operations
+//! is decided; two moderators who kick each other don't void everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use snug_crypto::generation::Generation;
+use snug_crypto::genesis::{Genesis, Policy};
+use snug_crypto::ids::{IdentityKey, OperationHash};
+use snug_crypto::operation::{Keeper, Operation, Role, SignedOperation};
+
+/// What follows from a set of operations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Evaluation {
+    /// Operations that count, in the order (depth, hash).
+    pub(crate) valid: BTreeSet<OperationHash>,
+    roles: BTreeMap<IdentityKey, Role>,
+    ranks: BTreeMap<IdentityKey, Rank>,
+    removals: BTreeMap<IdentityKey, Removal>,
+    /// The valid generations, the most current first, each with whom valid removals outside its past remove: these may hold its
+    /// Room Key, so until a later one joins all removals, only those that it carried over count.
+    pub(crate) generations: Vec<(Generation, BTreeSet<IdentityKey>)>,
+    /// The policy, if an operation changed it.
+    pub(crate) policy: Option<Policy>,
+    /// Who keeps mail.
+    pub(crate) keepers: BTreeMap<IdentityKey, Keeper>,
+}
+
+/// Who was removed, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Removal {
+    /// Leaves of generations with a lower count are void.
+    pub(crate) before: u64,
+    /// All leaves are, for good.
+    pub(crate) banned: bool,
+    /// The operation that says so: the latest one.
+    pub(crate) operation: OperationHash,
+}
+
+/// Seniority: the lower, the more senior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    class: Class,
+    depth: usize,
+    hash: OperationHash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    AdminKey,
+    Admin,
+    Moderator,
+}
+
+impl Evaluation {
+    pub(crate) fn role(&self, identity: &IdentityKey) -> Role {
+        self.roles.get(identity).copied().unwrap_or(Role::Member)
+    }
+
+    /// Seniority of somebody who has, or had, a role.
+    pub(crate) fn rank(&self, identity: &IdentityKey) -> Option<Rank> {
+        self.ranks.get(identity).copied()
+    }
+
+    /// Whom valid removals outside a generation's past remove; of a generation that no operation here makes, all removals are.
+    pub(crate) fn removed_outside(&self, generation: &Generation) -> BTreeSet<IdentityKey> {
+        let known = self.generations.iter().find(|(known, _)| known == generation);
+        known.map_or_else(
+            || self.removals.keys().copied().collect(),
+            |(_, outside)| outside.clone(),
+        )
+    }
+
+    pub(crate) fn removal(&self, identity: &IdentityKey) -> Option<&Removal> {
+        self.removals.get(identity)
+    }
+
+    /// Whether a leaf of this identity, admitted in a generation of this count, is void.
+    pub(crate) fn voids(&self, identity: &IdentityKey, count: u64) -> bool {
+        self.removals
+            .get(identity)
+            .is_some_and(|removal| removal.banned || count < removal.before)
+    }
+}
+
+/// The operations, indexed: parents before children.
+pub(crate) struct Log<'a> {
+    genesis: &'a Genesis,
+    operations: Vec<Entry<'a>>,
+}
+
+struct Entry<'a> {
+    signed: &'a SignedOperation,
+    depth: usize,
+    /// Everything in its past, by index.
+    past: Bits,
+    /// Of an operation that makes a generation: whether its count is one more than the highest in its past.
+    counts_right: bool,
+}
+
+impl<'a> Log<'a> {
+    /// Orders a set that is closed under parents; what is not, is left out.
+    pub(crate) fn new(operations: &'a BTreeMap<OperationHash, SignedOperation>, genesis: &'a Genesis) -> Self {
+        let mut order: Vec<(usize, OperationHash)> = depths(operations)
+            .into_iter()
+            .map(|(hash, depth)| (depth, hash))
+            .collect();
+        order.sort_unstable();
+        let index: BTreeMap<OperationHash, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(index, (_, hash))| (*hash, index))
+            .collect();
+        let mut log: Vec<Entry<'_>> = Vec::with_capacity(order.len());
+        for (depth, hash) in &order {
+            let Some(signed) = operations.get(hash) else { continue };
+            let mut past = Bits::new(order.len());
+            for parent in signed.parents().iter().filter_map(|parent| index.get(parent)) {
+                past.set(*parent);
+                past.add(&log[*parent].past);
+            }
+            let highest = log
+                .iter()
+                .enumerate()
+                .filter(|(index, entry)| past.has(*index) && entry.counts_right)
+                .filter_map(|(_, entry)| entry.signed.operation().rekey())
+                .map(|rekey| rekey.count)
+                .max()
+                .unwrap_or(0);
+            let rekey = signed.operation().rekey();
+            log.push(Entry {
+                signed,
+                depth: *depth,
+                past,
+                counts_right: rekey.is_some_and(|rekey| Some(rekey.count) == highest.checked_add(1)),
+            });
+        }
+        Self {
+            genesis,
+            operations: log,
+        }
+    }
+
+    /// Hashes in the order (depth, hash).
+    pub(crate) fn order(&self) -> impl Iterator<Item = &'a SignedOperation> + '_ {
+        self.operations.iter().map(|entry| entry.signed)
+    }
+
+    /// Operations in the past of one of these, and these themselves.
+    pub(crate) fn with_past(&self, of: &BTreeSet<OperationHash>) -> BTreeSet<OperationHash> {
+        let mut past = Bits::new(self.operations.len());
+        for (index, entry) in self.operations.iter().enumerate() {
+            if of.contains(&entry.signed.hash()) {
+                past.set(index);
+                past.add(&entry.past);
+            }
+        }
+        (self.operations.iter().enumerate())
+            .filter(|(index, _)| past.has(*index))
+            .map(|(_, entry)| entry.signed.hash())
+            .collect()
+    }
+
+    /// The pass.
+    pub(crate) fn evaluate(&self) -> Evaluation {
+        let mut pass = Pass {
+            log: self,
+            valid: Bits::new(self.operations.len()),
+            ranks: BTreeMap::new(),
+            done: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+        };
+        pass.run();
+        self.conclude(&pass)
+    }
+
+    fn conclude(&self, pass: &Pass<'_, '_>) -> Evaluation {
+        let mut result = Evaluation {
+            ranks: pass.ranks.clone(),
+            ..Evaluation::default()
+        };
+        let valid = || (self.operations.iter().enumerate()).filter(|(index, _)| pass.valid.has(*index));
+        for (_, entry) in valid() {
+            let hash = entry.signed.hash();
+            result.valid.insert(hash);
+            match entry.signed.operation() {
+                Operation::Role { identity, role } => {
+                    result.roles.insert(*identity, *role);
+                }
+                Operation::Policy(policy) => result.policy = Some(*policy),
+                Operation::Keeper(keeper) => {
+                    result.keepers.insert(keeper.key, (**keeper).clone());
+                }
+                operation => {
+                    let (Some(identity), Some(rekey)) = (operation.removes(), operation.rekey()) else {
+                        continue;
+                    };
+                    result.roles.remove(&identity);
+                    let banned = matches!(operation, Operation::Ban { .. });
+                    let old = result.removals.get(&identity);
+                    let removal = Removal {
+                        before: rekey.count.max(old.map_or(0, |old| old.before)),
+                        banned: banned || old.is_some_and(|old| old.banned),
+                        operation: hash,
+                    };
+                    result.removals.insert(identity, removal);
+                }
+            }
+        }
+        let removals: Vec<usize> = valid()
+            .filter(|(_, entry)| entry.signed.operation().removes().is_some())
+            .map(|(index, _)| index)
+            .collect();
+        result.generations = valid()
+            .filter_map(|(index, entry)| {
+                let outside = removals
+                    .iter()
+                    .filter(|removal| **removal != index && !entry.past.has(**removal))
+                    .filter_map(|removal| self.operations[*removal].signed.operation().removes())
+                    .collect();
+                Some((entry.signed.generation()?, outside))
+            })
+            .collect();
+        result.generations.sort_by(|(a, _), (b, _)| b.cmp_currency(a));
+        result
+    }
+}
+
+struct Pass<'p, 'a> {
+    log: &'p Log<'a>,
+    valid: Bits,
+    ranks: BTreeMap<IdentityKey, Rank>,
+    /// Authors whose operations are decided: everybody senior to the one whose turn it is.
+    done: BTreeSet<IdentityKey>,
+    waiting: BTreeSet<(Rank, IdentityKey)>,
+}
+
+impl Pass<'_, '_> {
+    fn run(&mut self) {
+        let admin_key = IdentityKey::from_bytes(*self.log.genesis.admin().as_bytes());
+        let top = Rank {
+            class: Class::AdminKey,
+            depth: 0,
+            hash: OperationHash::from_bytes([0; 32]),
+        };
+        self.ranks.insert(admin_key, top);
+        self.waiting.insert((top, admin_key));
+        while let Some((rank, author)) = self.waiting.pop_first() {
+            self.done.insert(author);
+            for index in 0..self.log.operations.len() {
+                if self.log.operations[index].signed.author() == author && self.counts(index, &author, rank.class) {
+                    self.valid.set(index);
+                    self.note_rank(index);
+                }
+            }
+        }
+        // A deletion is the admin's own word, whoever carried it.
+        for (index, entry) in self.log.operations.iter().enumerate() {
+            if matches!(entry.signed.operation(), Operation::Tombstone(_)) {
+                self.valid.set(index);
+            }
+        }
+    }
+
+    /// Somebody got a role: its seniority is that of the first such operation. An admin's Role lies in the past of all that it signs,
+    /// so nobody who is decided already becomes junior to the one whose turn it is.
+    fn note_rank(&mut self, index: usize) {
+        let entry = &self.log.operations[index];
+        let Operation::Role { identity, role } = entry.signed.operation() else {
+            return;
+        };
+        let class = match role {
+            Role::Member => return,
+            Role::Moderator => Class::Moderator,
+            Role::Admin => Class::Admin,
+        };
+        let rank = Rank {
+            class,
+            depth: entry.depth,
+            hash: entry.signed.hash(),
+        };
+        let old = self.ranks.get(identity).copied();
+        if self.done.contains(identity) || old.is_some_and(|old| old <= rank) {
+            return;
+        }
+        if let Some(old) = old {
+            self.waiting.remove(&(old, *identity));
+        }
+        self.ranks.insert(*identity, rank);
+        self.waiting.insert((rank, *identity));
+    }
+
+    fn counts(&self, index: usize, author: &IdentityKey, class: Class) -> bool {
+        let role = match class {
+            Class::AdminKey => Role::Admin,
+            _ if self.is_voided(index, author) => return false,
+            _ => self.role_at(index, author),
+        };
+        let entry = &self.log.operations[index];
+        let operation = entry.signed.operation();
+        let admin_key = self.log.genesis.admin().as_bytes();
+        // Whoever isn't decided yet is junior to the author.
+        let is_junior = |identity: &IdentityKey| !self.done.contains(identity) && identity.as_bytes() != admin_key;
+        match operation {
+            Operation::Role { identity, .. } => {
+                role == Role::Admin && (is_junior(identity) || (identity == author && class != Class::AdminKey))
+            }
+            Operation::Kick { identity, .. } | Operation::Ban { identity, .. } => {
+                role >= Role::Moderator && entry.counts_right && is_junior(identity)
+            }
+            Operation::KeyGen(_) => {
+                entry.counts_right && (role == Role::Admin || (role == Role::Moderator && self.joins_removals(index)))
+            }
+            Operation::Policy(_) | Operation::Keeper(_) | Operation::Unknown { .. } => role == Role::Admin,
+            Operation::Tombstone(_) => true,
+        }
+    }
+
+    /// What the author was at this point of the log.
+    fn role_at(&self, index: usize, author: &IdentityKey) -> Role {
+        let past = &self.log.operations[index].past;
+        let mut role = Role::Member;
+        for (other, entry) in self.log.operations.iter().enumerate() {
+            if !past.has(other) || !self.valid.has(other) {
+                continue;
+            }
+            match entry.signed.operation() {
+                Operation::Role { identity, role: given } if identity == author => role = *given,
+                operation if operation.removes() == Some(*author) => role = Role::Member,
+                _ => {}
+            }
+        }
+        role
+    }
+
+    /// Whether somebody senior took the author's word away without having seen this operation.
+    fn is_voided(&self, index: usize, author: &IdentityKey) -> bool {
+        let past = &self.log.operations[index].past;
+        let lowers = |operation: &Operation| match operation {
+            Operation::Role { identity, role } => {
+                identity == author && *role < Role::Admin && self.is_lowering(author, *role)
+            }
+            operation => operation.removes() == Some(*author),
+        };
+        (self.log.operations.iter().enumerate()).any(|(other, entry)| {
+            self.valid.has(other)
+                && other != index
+                && !past.has(other)
+                && !entry.past.has(index)
+                && lowers(entry.signed.operation())
+        })
+    }
+
+    /// Whether a Role takes something from an identity of this seniority.
+    fn is_lowering(&self, identity: &IdentityKey, role: Role) -> bool {
+        let had = match self.ranks.get(identity).map(|rank| rank.class) {
+            Some(Class::AdminKey | Class::Admin) => Role::Admin,
+            Some(Class::Moderator) => Role::Moderator,
+            None => Role::Member,
+        };
+        role < had
+    }
+
+    /// Whether two removals in its past overlap, and nothing there joins them: the one case in which a moderator makes a generation
+    /// that removes nobody.
+    fn joins_removals(&self, index: usize) -> bool {
+        let past = &self.log.operations[index].past;
+        let generations: Vec<usize> = (self.log.operations.iter().enumerate())
+            .filter(|(other, entry)| past.has(*other) && entry.signed.operation().rekey().is_some())
+            .map(|(other, _)| other)
+            .collect();
+        let covers = |later: usize, earlier: usize| later == earlier || self.log.operations[later].past.has(earlier);
+        generations.len() > 1
+            && !generations
+                .iter()
+                .any(|last| generations.iter().all(|other| covers(*last, *other)))
+    }
+}
+
+/// The longest way back to the genesis of each operation whose past is complete.
+fn depths(operations: &BTreeMap<OperationHash, SignedOperation>) -> BTreeMap<OperationHash, usize> {
+    let mut depths = BTreeMap::new();
+    let mut left: Vec<&SignedOperation> = operations.values().collect();
+    // Hashes form no cycle; a round that finds nothing leaves only operations whose past is missing.
+    loop {
+        let before = left.len();
+        left.retain(|signed| {
+            let parents: Option<Vec<usize>> = signed.parents().iter().map(|p| depths.get(p).copied()).collect();
+            match parents {
+                Some(parents) => {
+                    depths.insert(
+                        signed.hash(),
+                        parents.into_iter().max().map_or(1, |deepest| deepest + 1),
+                    );
+                    false
+                }
+                None => true,
+            }
+        });
+        if left.is_empty() || left.len() == before {
+            return depths;
+        }
+    }
+}
+
+/// A set of indices.
+#[derive(Clone)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(size: usize) -> Self {
+        Self(vec![0; size.div_ceil(64)])
+    }
+
+    fn set(&mut self, index: usize) {
+        self.0[index / 64] |= 1 << (index % 64);
+    }
+
+    fn has(&self, index: usize) -> bool {
+        self.0[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+}

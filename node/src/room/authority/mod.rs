@@ -1,0 +1,234 @@
+//! The authority log: signed operations of the admin and its moderators, and what follows from them (docs/PROTOCOL.md, "Authority").
+//!
+//! The set is closed under parents. Members that hold the same set agree on everything in [`Evaluation`], in whatever order the operations
+//! came; an operation that makes a generation enters it only when the generation is whole here (`generations`).
+
+mod evaluate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use snug_crypto::bounds::{
+    MAX_LOG_BYTES, MAX_LOG_BYTES_OF_MODERATORS, MAX_LOG_OPERATIONS, MAX_OPERATION_PARENTS, MAX_OPERATIONS_OF_MODERATOR,
+};
+use snug_crypto::genesis::{Genesis, Policy};
+use snug_crypto::ids::{IdentityKey, OperationHash};
+use snug_crypto::operation::{Operation, OperationError, Role, SignedOperation, UnverifiedOperation};
+
+pub(super) use evaluate::{Evaluation, Log};
+
+/// The operations we know, verified.
+pub(super) struct Authority {
+    operations: BTreeMap<OperationHash, SignedOperation>,
+    evaluation: Evaluation,
+    /// Rises with every operation, so that judgements can be kept until then.
+    version: u64,
+}
+
+/// What became of an operation.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It is in the log now.
+    New(SignedOperation),
+    /// It makes a generation, and counts only with its boxes: the object has to be fetched.
+    Generation(SignedOperation),
+    /// It was in the log.
+    Known,
+    /// Its past is not all here: our own lag, perhaps.
+    MissingPast,
+    /// Its author never had a say, or used up its share of the log.
+    Refused,
+}
+
+impl Authority {
+    pub(super) fn new(operations: Vec<SignedOperation>, genesis: &Genesis) -> Self {
+        let mut authority = Self {
+            operations: operations.into_iter().map(|signed| (signed.hash(), signed)).collect(),
+            evaluation: Evaluation::default(),
+            version: 0,
+        };
+        authority.evaluate(genesis);
+        authority
+    }
+
+    /// Checks an operation and adds it, cheapest first.
+    pub(super) fn take(&mut self, operation: UnverifiedOperation, genesis: &Genesis) -> Result<Taken, OperationError> {
+        let hash = operation.hash(&genesis.hash());
+        if self.operations.contains_key(&hash) {
+            return Ok(Taken::Known);
+        }
+        let is_tombstone = matches!(operation.unverified_operation(), Operation::Tombstone(_));
+        if !is_tombstone {
+            if !self.may_speak(&operation.unverified_author(), genesis) {
+                return Ok(Taken::Refused);
+            }
+            if !operation
+                .unverified_parents()
+                .iter()
+                .all(|parent| self.operations.contains_key(parent))
+            {
+                return Ok(Taken::MissingPast);
+            }
+            if !self.has_room_for(&operation, genesis) {
+                return Ok(Taken::Refused);
+            }
+        }
+        let operation = operation.verify(genesis)?;
+        // One that is void has no effect: it needs no boxes to be known to all.
+        if operation.operation().rekey().is_some() && self.would_count(&operation, genesis) {
+            return Ok(Taken::Generation(operation));
+        }
+        self.insert_verified(operation.clone(), genesis);
+        Ok(Taken::New(operation))
+    }
+
+    /// Whether an author has, or ever had, a say: the admin key, or an identity with a role. Anything else would only fill the log.
+    fn may_speak(&self, author: &IdentityKey, genesis: &Genesis) -> bool {
+        author.as_bytes() == genesis.admin().as_bytes() || self.evaluation.rank(author).is_some()
+    }
+
+    /// Moderators have a share of the log, so that a hostile one can't keep the admin from being heard.
+    fn has_room_for(&self, operation: &UnverifiedOperation, genesis: &Genesis) -> bool {
+        let size = operation.encode().len() + 4;
+        let author = operation.unverified_author();
+        let is_admin = |identity: &IdentityKey| {
+            identity.as_bytes() == genesis.admin().as_bytes() || self.evaluation.role(identity) == Role::Admin
+        };
+        let sum = |of: &dyn Fn(&SignedOperation) -> bool| -> usize {
+            let chosen = self.operations.values().filter(|signed| of(signed));
+            chosen.map(|signed| signed.encode().len() + 4).sum()
+        };
+        if self.operations.len() >= MAX_LOG_OPERATIONS || sum(&|_| true) + size > MAX_LOG_BYTES {
+            return false;
+        }
+        let by_author = self
+            .operations
+            .values()
+            .filter(|signed| signed.author() == author)
+            .count();
+        is_admin(&author)
+            || (by_author < MAX_OPERATIONS_OF_MODERATOR
+                && sum(&|signed| !is_admin(&signed.author())) + size <= MAX_LOG_BYTES_OF_MODERATORS)
+    }
+
+    /// Adds an operation that was verified, or made here; `false` when we had it.
+    pub(super) fn insert_verified(&mut self, operation: SignedOperation, genesis: &Genesis) -> bool {
+        if self.operations.insert(operation.hash(), operation).is_some() {
+            return false;
+        }
+        self.evaluate(genesis);
+        true
+    }
+
+    /// Adds an operation that makes a generation, with those of its past that we lack; `None` if it doesn't count in that company.
+    /// The operations are verified here; others in `log` are left out.
+    pub(super) fn insert_with_past(
+        &mut self,
+        log: Vec<UnverifiedOperation>,
+        target: OperationHash,
+        genesis: &Genesis,
+    ) -> Result<bool, OperationError> {
+        let mut union = self.operations.clone();
+        for operation in log {
+            let hash = operation.hash(&genesis.hash());
+            if !union.contains_key(&hash) {
+                union.insert(hash, operation.verify(genesis)?);
+            }
+        }
+        let past = Log::new(&union, genesis).with_past(&BTreeSet::from([target]));
+        union.retain(|hash, _| past.contains(hash) || self.operations.contains_key(hash));
+        let size: usize = union.values().map(|signed| signed.encode().len() + 4).sum();
+        let evaluation = Log::new(&union, genesis).evaluate();
+        if !evaluation.valid.contains(&target) || union.len() > MAX_LOG_OPERATIONS || size > MAX_LOG_BYTES {
+            return Ok(false);
+        }
+        self.version += 1;
+        self.operations = union;
+        self.evaluation = evaluation;
+        Ok(true)
+    }
+
+    /// Whether an operation would count if it were in the log.
+    pub(super) fn would_count(&self, operation: &SignedOperation, genesis: &Genesis) -> bool {
+        let mut union = self.operations.clone();
+        union.insert(operation.hash(), operation.clone());
+        let size: usize = union.values().map(|signed| signed.encode().len() + 4).sum();
+        union.len() <= MAX_LOG_OPERATIONS
+            && size <= MAX_LOG_BYTES
+            && Log::new(&union, genesis).evaluate().valid.contains(&operation.hash())
+    }
+
+    /// An operation and all that it builds on.
+    pub(super) fn past_of(&self, hash: OperationHash, genesis: &Genesis) -> BTreeSet<OperationHash> {
+        Log::new(&self.operations, genesis).with_past(&BTreeSet::from([hash]))
+    }
+
+    /// Drops an operation that nothing builds on, as if it had never come: what the admin signs next has not seen it.
+    pub(super) fn forget(&mut self, hash: &OperationHash, genesis: &Genesis) {
+        if self.heads().contains(hash) && self.operations.remove(hash).is_some() {
+            self.evaluate(genesis);
+        }
+    }
+
+    pub(super) fn contains(&self, hash: &OperationHash) -> bool {
+        self.operations.contains_key(hash)
+    }
+
+    pub(super) fn get(&self, hash: &OperationHash) -> Option<&SignedOperation> {
+        self.operations.get(hash)
+    }
+
+    pub(super) fn role(&self, identity: &IdentityKey) -> Role {
+        self.evaluation.role(identity)
+    }
+
+    pub(super) fn evaluation(&self) -> &Evaluation {
+        &self.evaluation
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The policy as it is now.
+    pub(super) fn policy(&self, genesis: &Genesis) -> Policy {
+        self.evaluation.policy.unwrap_or(*genesis.policy())
+    }
+
+    /// The count of a generation that is made on top of all we know.
+    pub(super) fn next_count(&self) -> u64 {
+        let counts = self.operations.values().filter_map(|signed| signed.operation().rekey());
+        counts.map(|rekey| rekey.count).max().unwrap_or(0).saturating_add(1)
+    }
+
+    /// Operations that no other names as its past: the parents of the next one, as many as one may name.
+    pub(super) fn heads(&self) -> Vec<OperationHash> {
+        let named: BTreeSet<&OperationHash> = self.operations.values().flat_map(|op| op.parents()).collect();
+        self.operations
+            .keys()
+            .filter(|hash| !named.contains(hash))
+            .take(MAX_OPERATION_PARENTS)
+            .copied()
+            .collect()
+    }
+
+    pub(super) fn hashes(&self) -> impl Iterator<Item = &OperationHash> {
+        self.operations.keys()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&OperationHash, &SignedOperation)> {
+        self.operations.iter()
+    }
+
+    /// All of them, parents before children.
+    pub(super) fn ordered(&self, genesis: &Genesis) -> Vec<SignedOperation> {
+        Log::new(&self.operations, genesis).order().cloned().collect()
+    }
+
+    fn evaluate(&mut self, genesis: &Genesis) {
+        self.version += 1;
+        self.evaluation = Log::new(&self.operations, genesis).evaluate();
+    }
+}

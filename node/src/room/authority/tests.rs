@@ -1,0 +1,297 @@
+//! The pass over the log: who may what, who outranks whom, and that the order in which operations come changes nothing.
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use snug_crypto::AdminKey;
+use snug_crypto::identity::Identity;
+use snug_crypto::ids::GenesisHash;
+use snug_crypto::names::RoomId;
+use snug_crypto::operation::{Author, Rekey};
+
+use super::*;
+
+struct World {
+    admin: AdminKey,
+    genesis: Genesis,
+    people: Vec<Identity>,
+}
+
+impl World {
+    fn new() -> Self {
+        let admin = AdminKey::from_seed(&[1; 32]);
+        let genesis = Genesis::create(&admin, &RoomId::parse("den").unwrap(), "", 7, Policy::default()).unwrap();
+        let people = (0..8).map(|n| Identity::from_seed(&[n + 10; 32])).collect();
+        Self { admin, genesis, people }
+    }
+
+    fn by_admin(&self, parents: &[&SignedOperation], operation: Operation) -> SignedOperation {
+        self.sign(Author::Admin(&self.admin), parents, operation)
+    }
+
+    fn by(&self, who: usize, parents: &[&SignedOperation], operation: Operation) -> SignedOperation {
+        self.sign(Author::Member(&self.people[who]), parents, operation)
+    }
+
+    fn sign(&self, author: Author<'_>, parents: &[&SignedOperation], operation: Operation) -> SignedOperation {
+        let parents = parents.iter().map(|signed| signed.hash()).collect();
+        SignedOperation::create(author, parents, operation, &self.genesis.hash()).unwrap()
+    }
+
+    fn role(&self, who: usize, role: Role) -> Operation {
+        let identity = self.people[who].key();
+        Operation::Role { identity, role }
+    }
+
+    fn kick(&self, who: usize, count: u64) -> Operation {
+        let identity = self.people[who].key();
+        let rekey = rekey(count);
+        Operation::Kick { identity, rekey }
+    }
+
+    fn log(&self, operations: &[&SignedOperation]) -> Authority {
+        Authority::new(
+            operations.iter().map(|signed| (*signed).clone()).collect(),
+            &self.genesis,
+        )
+    }
+
+    fn counts(&self, operations: &[&SignedOperation], which: &SignedOperation) -> bool {
+        self.log(operations).evaluation().valid.contains(&which.hash())
+    }
+}
+
+fn rekey(count: u64) -> Rekey {
+    Rekey {
+        count,
+        key_commit: [3; 32],
+        members_hash: [4; 32],
+        member_count: 1,
+    }
+}
+
+#[test]
+fn only_the_admin_gives_roles_and_only_moderators_kick() {
+    let w = World::new();
+    let bob = w.by_admin(&[], w.role(1, Role::Moderator));
+    let stranger = w.by(5, &[&bob], w.role(5, Role::Admin));
+    let by_moderator = w.by(1, &[&bob], w.role(2, Role::Moderator));
+    let kick = w.by(1, &[&bob], w.kick(2, 1));
+    let by_member = w.by(2, &[&bob], w.kick(3, 1));
+    let log = [&bob, &stranger, &by_moderator, &kick, &by_member];
+    let valid = |which| w.counts(&log, which);
+    assert!(valid(&bob) && valid(&kick));
+    assert!(!valid(&stranger) && !valid(&by_moderator) && !valid(&by_member));
+    assert_eq!(w.log(&log).role(&w.people[1].key()), Role::Moderator);
+}
+
+#[test]
+fn nobody_removes_a_senior_itself_or_the_admin() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let boss = w.by_admin(&[&two], w.role(3, Role::Admin));
+    let upward = w.by(2, &[&boss], w.kick(1, 1));
+    let own = w.by(1, &[&boss], w.kick(1, 1));
+    let admin = w.by(1, &[&boss], w.kick(3, 1));
+    let key = Operation::Kick {
+        identity: IdentityKey::from_bytes(*w.genesis.admin().as_bytes()),
+        rekey: rekey(1),
+    };
+    let key = w.by(3, &[&boss], key);
+    let down = w.by(1, &[&boss], w.kick(2, 1));
+    let log = [&one, &two, &boss, &upward, &own, &admin, &key, &down];
+    for void in [&upward, &own, &admin, &key] {
+        assert!(!w.counts(&log, void));
+    }
+    assert!(w.counts(&log, &down));
+}
+
+#[test]
+fn of_two_moderators_who_kick_each_other_the_senior_ones_counts() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let down = w.by(1, &[&two], w.kick(2, 1));
+    let up = w.by(2, &[&two], w.kick(1, 1));
+    let aside = w.by(2, &[&two], w.kick(4, 1));
+    let before = w.by(2, &[&two], w.kick(5, 1));
+    let after = w.by(1, &[&before], w.kick(2, 2));
+    let log = [&one, &two, &down, &up, &aside];
+    assert!(w.counts(&log, &down) && !w.counts(&log, &up) && !w.counts(&log, &aside));
+    // What the senior had seen when it kicked stays.
+    let log = [&one, &two, &before, &after];
+    assert!(w.counts(&log, &before) && w.counts(&log, &after));
+}
+
+#[test]
+fn the_admin_voids_what_it_has_not_seen_and_takes_back_roles() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let usurped = w.by(1, &[&one], w.kick(4, 1));
+    let demoted = w.by_admin(&[&one], w.role(1, Role::Member));
+    let log = [&one, &usurped, &demoted];
+    assert!(!w.counts(&log, &usurped));
+    let again = w.by_admin(&[&demoted], w.role(1, Role::Moderator));
+    let later = w.by(1, &[&again], w.kick(4, 1));
+    let log = [&one, &usurped, &demoted, &again, &later];
+    assert!(w.counts(&log, &later) && !w.counts(&log, &usurped));
+}
+
+#[test]
+fn counts_rise_by_one_and_the_lowest_hash_wins() {
+    let w = World::new();
+    let jump = w.by_admin(&[], Operation::KeyGen(rekey(2)));
+    let one = w.by_admin(&[], Operation::KeyGen(rekey(1)));
+    let other = w.by_admin(
+        &[],
+        Operation::KeyGen(Rekey {
+            member_count: 2,
+            ..rekey(1)
+        }),
+    );
+    let next = w.by_admin(&[&one, &other], Operation::KeyGen(rekey(2)));
+    let after_jump = w.by_admin(&[&jump], Operation::KeyGen(rekey(3)));
+    let log = [&jump, &one, &other, &after_jump];
+    let log = w.log(&log);
+    assert!(!log.evaluation().valid.contains(&jump.hash()) && !log.evaluation().valid.contains(&after_jump.hash()));
+    let winner = one.hash().min(other.hash());
+    assert_eq!(log.evaluation().generations[0].0.hash, winner);
+    let log = w.log(&[&one, &other, &next]);
+    assert_eq!(log.evaluation().generations[0].0.hash, next.hash());
+}
+
+#[test]
+fn a_moderator_makes_a_generation_only_to_join_removals() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let alone = w.by(1, &[&two], Operation::KeyGen(rekey(1)));
+    let left = w.by(1, &[&two], w.kick(4, 1));
+    let right = w.by(2, &[&two], w.kick(5, 1));
+    let after_one = w.by(1, &[&left], Operation::KeyGen(rekey(2)));
+    let joins = w.by(2, &[&left, &right], Operation::KeyGen(rekey(2)));
+    let again = w.by(2, &[&joins], Operation::KeyGen(rekey(3)));
+    let log = [&one, &two, &alone, &left, &right, &after_one, &joins, &again];
+    assert!(w.counts(&log, &joins));
+    for void in [&alone, &after_one, &again] {
+        assert!(!w.counts(&log, void));
+    }
+    let evaluation = w.log(&[&one, &two, &left, &right]).evaluation().clone();
+    let (current, outside) = &evaluation.generations[0];
+    let other = if current.hash == left.hash() { 5 } else { 4 };
+    assert_eq!(*outside, BTreeSet::from([w.people[other].key()]));
+    assert!(w.log(&log).evaluation().generations[0].1.is_empty());
+}
+
+/// A log of the admin and a few moderators acting on what each of them happens to have seen.
+fn random_log(w: &World, rng: &mut StdRng) -> Vec<SignedOperation> {
+    let mut log: Vec<SignedOperation> = Vec::new();
+    for _ in 0..rng.random_range(3..24) {
+        let mut seen: Vec<&SignedOperation> = log.iter().collect();
+        seen.shuffle(rng);
+        seen.truncate(rng.random_range(0..4));
+        let seen: Vec<SignedOperation> = seen.into_iter().cloned().collect();
+        let seen: Vec<&SignedOperation> = seen.iter().collect();
+        let target = rng.random_range(0..w.people.len());
+        let past = w.log(&log.iter().collect::<Vec<_>>());
+        let count = seen
+            .iter()
+            .flat_map(|head| past.past_of(head.hash(), &w.genesis))
+            .filter_map(|hash| past.get(&hash)?.operation().rekey().map(|rekey| rekey.count))
+            .max()
+            .unwrap_or(0)
+            + 1;
+        let operation = match rng.random_range(0..6) {
+            0 | 1 => w.role(
+                target,
+                [Role::Member, Role::Moderator, Role::Admin][rng.random_range(0..3)],
+            ),
+            2 => Operation::KeyGen(rekey(count)),
+            3 => Operation::Policy(Policy {
+                max_participants: rng.random_range(1..9),
+                ..Policy::default()
+            }),
+            _ => w.kick(target, count),
+        };
+        let signed = match rng.random_range(0..4) {
+            0 => w.by_admin(&seen, operation),
+            _ => w.by(rng.random_range(0..w.people.len()), &seen, operation),
+        };
+        log.push(signed);
+    }
+    log
+}
+
+#[test]
+fn whatever_order_operations_come_in_all_settle_on_the_same() {
+    let w = World::new();
+    for seed in 0..300 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let log = random_log(&w, &mut rng);
+        let whole = w.log(&log.iter().collect::<Vec<_>>());
+        let mut shuffled = log.clone();
+        shuffled.shuffle(&mut rng);
+        let other = w.log(&shuffled.iter().collect::<Vec<_>>());
+        assert_eq!(whole.evaluation(), other.evaluation(), "seed {seed}");
+        // Properties of any valid set.
+        let valid = &whole.evaluation().valid;
+        for signed in log.iter().filter(|signed| valid.contains(&signed.hash())) {
+            if let Some(target) = signed.operation().removes() {
+                assert_ne!(signed.author(), target, "seed {seed}: nobody removes itself");
+                // What the removed one signed without being in the removal's past is void.
+                let past = whole.past_of(signed.hash(), &w.genesis);
+                let later = |other: &&SignedOperation| whole.past_of(other.hash(), &w.genesis).contains(&signed.hash());
+                for other in log
+                    .iter()
+                    .filter(|other| other.author() == target && valid.contains(&other.hash()))
+                {
+                    assert!(past.contains(&other.hash()) || later(&other), "seed {seed}");
+                }
+            }
+        }
+        // The admin key's own roles and policies always count.
+        for signed in log.iter().filter(|signed| signed.is_by_admin_key(&w.genesis)) {
+            if matches!(signed.operation(), Operation::Role { .. } | Operation::Policy(_)) {
+                assert!(valid.contains(&signed.hash()), "seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn floods_of_those_without_a_say_leave_no_trace_and_moderators_have_a_share() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let mut log = w.log(&[&one]);
+    for count in 0..100 {
+        let kick = w.by(5, &[&one], w.kick(count % 4, 1));
+        assert!(matches!(log.take(kick.to_unverified(), &w.genesis), Ok(Taken::Refused)));
+    }
+    assert_eq!(log.hashes().count(), 1);
+    // A moderator's void operations fill its own share, and then no more.
+    let mut kept = 0;
+    for count in 0..200 {
+        let operation = Operation::Policy(Policy {
+            max_participants: count + 1,
+            ..Policy::default()
+        });
+        let spam = w.by(1, &[&one], operation);
+        kept += usize::from(matches!(log.take(spam.to_unverified(), &w.genesis), Ok(Taken::New(_))));
+    }
+    assert_eq!(kept, MAX_OPERATIONS_OF_MODERATOR);
+    let kick = w.sign(Author::Admin(&w.admin), &[&one], w.kick(1, 1));
+    assert!(matches!(
+        log.take(kick.to_unverified(), &w.genesis),
+        Ok(Taken::Generation(_))
+    ));
+    // Forged and foreign ones don't get in.
+    let other = GenesisHash::from_bytes([9; 32]);
+    let foreign = SignedOperation::create(Author::Admin(&w.admin), vec![], w.role(2, Role::Admin), &other).unwrap();
+    assert!(log.take(foreign.to_unverified(), &w.genesis).is_err());
+    let orphan = w.by_admin(&[&kick], w.role(2, Role::Admin));
+    assert!(matches!(
+        log.take(orphan.to_unverified(), &w.genesis),
+        Ok(Taken::MissingPast)
+    ));
+}

@@ -1,0 +1,131 @@
+//! The admin's word for moderators' leaves, by which these register a new Room Key at the rendezvous (docs/PROTOCOL.md, "Certificates").
+//!
+//! Whoever holds the admin's key signs one for each moderator on the roster and tells it by gossip; nobody but the leaf's owner can use it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use snug_crypto::capsule::Capsule;
+use snug_crypto::control::ControlMessage;
+use snug_crypto::credential::{CERTIFICATE_TTL_MS, Certificate, Rank, SignedCertificate};
+use snug_crypto::leaf::{Leaf, LeafSigningKey};
+use snug_crypto::operation::Role;
+
+use super::timing::{CERTIFICATE_INTERVAL, CLOCK_SKEW_MS};
+use super::{Now, Phase, Room, Verdict};
+
+/// Certificates given, and the one that we were given.
+#[derive(Default)]
+pub(super) struct Certificates {
+    /// When each leaf was told its own last.
+    given: BTreeMap<[u8; 32], Duration>,
+    /// For our leaf.
+    own: Option<(Certificate, SignedCertificate)>,
+}
+
+/// What it takes to register a generation at the rendezvous.
+#[derive(Debug)]
+pub struct Registering {
+    /// The generation and the log, for newcomers.
+    pub capsule: Capsule,
+    /// The object, for members that come with the Room Key before.
+    pub object: Option<Vec<u8>>,
+    /// The admin's word for our leaf.
+    pub certificate: SignedCertificate,
+    /// Our leaf's key, which signs the request.
+    pub key: LeafSigningKey,
+    /// How long the generation's maker has to do it first.
+    pub after: Duration,
+}
+
+/// An admin that did not make the generation registers it if its maker could not.
+const MAKERS_TIME: Duration = Duration::from_secs(4);
+
+impl Room {
+    /// Signs certificates for moderators, if we hold the admin's key.
+    pub(super) fn tend_certificates(&mut self, now: Now) {
+        let (Some(admin), Phase::In, None) = (self.own.admin(), self.phase, &self.moving) else {
+            return;
+        };
+        let due = |at: &Duration| now.elapsed.saturating_sub(*at) >= CERTIFICATE_INTERVAL;
+        let admission = self.admission();
+        let roster = self.members.roster(&admission, now.unix_ms);
+        let lacking: Vec<[u8; 32]> = (roster.values())
+            .filter(|leaf| leaf.identity() != self.me && self.authority.role(&leaf.identity()) >= Role::Moderator)
+            .map(|leaf| *leaf.key().as_bytes())
+            .filter(|key| self.certificates.given.get(key).is_none_or(due))
+            .collect();
+        let signed: Vec<SignedCertificate> = (lacking.iter())
+            .map(|key| self.certificate(*key, Rank::Moderator, now).sign(admin))
+            .collect();
+        self.certificates.given.retain(|_, at| !due(at));
+        self.certificates
+            .given
+            .extend(lacking.into_iter().map(|key| (key, now.elapsed)));
+        for certificate in signed {
+            self.publish_control(&ControlMessage::Certificate(certificate));
+        }
+    }
+
+    fn certificate(&self, key: [u8; 32], rank: Rank, now: Now) -> Certificate {
+        Certificate {
+            genesis_hash: self.genesis_hash,
+            key,
+            rank,
+            serial: 0,
+            // The rendezvous' clock may be behind ours.
+            expires_at_ms: now.unix_ms.saturating_add(CERTIFICATE_TTL_MS - CLOCK_SKEW_MS),
+        }
+    }
+
+    pub(super) fn take_certificate(&mut self, signed: SignedCertificate) -> Verdict {
+        let Ok(certificate) = signed.verify(self.genesis.admin()) else {
+            return Verdict::Reject;
+        };
+        if certificate.genesis_hash != self.genesis_hash {
+            return Verdict::Reject;
+        }
+        let is_ours = self
+            .own
+            .leaf()
+            .is_some_and(|leaf| *leaf.key().as_bytes() == certificate.key);
+        let is_later = (self.certificates.own.as_ref())
+            .is_none_or(|(known, _)| known.key != certificate.key || known.expires_at_ms < certificate.expires_at_ms);
+        if is_ours && is_later {
+            self.certificates.own = Some((certificate, signed));
+        }
+        Verdict::Accept
+    }
+
+    /// The word for our own leaf: our own, if we hold the admin's key.
+    fn own_certificate(&self, leaf: &Leaf, now: Now) -> Option<SignedCertificate> {
+        let key = *leaf.key().as_bytes();
+        if let Some(admin) = self.own.admin() {
+            return Some(self.certificate(key, Rank::Admin, now).sign(admin));
+        }
+        let (certificate, signed) = self.certificates.own.as_ref()?;
+        (certificate.key == key && certificate.expires_at_ms > now.unix_ms).then_some(*signed)
+    }
+
+    /// What registers the generation that we are in, if we may.
+    pub fn registering(&self, now: Now) -> Option<Registering> {
+        let leaf = self.own.leaf()?;
+        let generation = self.keys.generation();
+        let ours = self.generations.carried(&generation.hash)?.by == Some(self.me);
+        if !ours && self.own.admin().is_none() {
+            return None;
+        }
+        Some(Registering {
+            capsule: self.capsule()?,
+            object: self.generation_object(),
+            certificate: self.own_certificate(leaf, now)?,
+            key: self.own.secrets().signing.clone(),
+            after: if ours { Duration::ZERO } else { MAKERS_TIME },
+        })
+    }
+
+    /// Whether a generation is known not to count: a registration of it may be overridden.
+    pub fn is_void(&self, hash: &snug_crypto::ids::OperationHash) -> bool {
+        self.authority.contains(hash) && !self.authority.evaluation().valid.contains(hash)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the admin and moderators tell the room to do (docs/PROTOCOL.md, "Authority").
+
+use snug_crypto::genesis::Policy;
+use snug_crypto::ids::Fingerprint;
+use snug_crypto::names::RoomKey;
+use snug_crypto::operation::Role;
+
+/// An act of authority.
+#[derive(Debug)]
+pub enum Command {
+    /// Removes a member: everybody else gets a new Room Key.
+    Kick {
+        /// Whom.
+        who: Fingerprint,
+    },
+    /// Removes an identity for good: everybody else gets a new Room Key.
+    Ban {
+        /// Whom.
+        who: Fingerprint,
+    },
+    /// Gives a member a role.
+    Role {
+        /// Whom.
+        who: Fingerprint,
+        /// Which.
+        role: Role,
+    },
+    /// Gives everybody a new Room Key.
+    Rekey {
+        /// Which; generated if there is none.
+        room_key: Option<RoomKey>,
+    },
+    /// Changes the room's rules.
+    Policy(Policy),
+    /// Lets somebody in who asked to be.
+    Approve {
+        /// Whom.
+        who: Fingerprint,
+    },
+    /// Deletes the room for everybody.
+    Delete,
+}
+
+/// Why it is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandRefused {
+    /// Our role doesn't allow it.
+    #[error("only the room's admin may do that; enter with the Password (join --password-file) to be it")]
+    NotAdmin,
+    /// Our role doesn't allow it.
+    #[error("only the room's admin and its moderators may do that")]
+    NotModerator,
+    /// There is nobody of that fingerprint.
+    #[error("there is no such member; /members lists them with their fingerprints")]
+    NoSuchMember,
+    /// The member was made moderator before us, or is the admin.
+    #[error("you may not do that to somebody who has been a moderator for longer than you, or to the admin")]
+    Senior,
+    /// We can't remove ourselves.
+    #[error("you can't remove yourself; leave the room instead")]
+    Yourself,
+    /// We have no keys yet.
+    #[error("the room is not ready yet; try again in a moment")]
+    NotReady,
+    /// The new Room Key is the one in use.
+    #[error("that is the Room Key already")]
+    SameKey,
+    /// The log or the room is too large.
+    #[error("the room's log of such acts is full; make a new room and invite everybody there")]
+    LogFull,
+    /// The room is closed for us.
+    #[error("you are no longer in this room")]
+    Closed,
+}

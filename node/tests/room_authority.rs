@@ -1,0 +1,420 @@
+//! Removals, roles and new Room Keys among simulated members: across loss and partitions, with members that are away, late or hostile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod sim;
+
+use std::time::Duration;
+
+use sim::{Weather, World};
+use snug::room::{Command, CommandRefused, Role, RoomEvent, Verdict};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LOSSY: Weather = Weather {
+    delay: (Duration::from_millis(2), Duration::from_millis(60)),
+    loss: 0.2,
+    duplicate: 0.05,
+};
+
+/// A room whose first member is the admin, entered one after the other.
+fn room(seed: u64, count: usize, weather: Weather) -> World {
+    let mut world = World::new(seed, weather);
+    for index in 0..count {
+        let node = if index == 0 {
+            world.add_admin("member0")
+        } else {
+            world.add(&format!("member{index}"))
+        };
+        world.enter(node);
+        let settles = world.run_until(40 * SECOND, |world| world.settled(index + 1));
+        assert!(settles.is_some(), "seed {seed}: {} members do not settle", index + 1);
+    }
+    world
+}
+
+fn removed(world: &World, node: usize) -> bool {
+    let events = &world.nodes[node].events;
+    events.iter().any(|(_, event)| matches!(event, RoomEvent::Removed))
+}
+
+/// Stops whoever is out, so that the world's questions are about those who are in.
+fn bury(world: &mut World, node: usize) {
+    assert!(removed(world, node), "member{node} was not told");
+    world.kill(node);
+}
+
+fn all_read_all(world: &mut World, tag: &str) {
+    let alive = world.alive();
+    for node in &alive {
+        world.send(*node, &format!("{tag} {node}"));
+    }
+    world.run(15 * SECOND);
+    for reader in &alive {
+        let texts = world.texts(*reader);
+        for author in alive.iter().filter(|author| *author != reader) {
+            let text = format!("{tag} {author}");
+            assert_eq!(
+                texts.iter().filter(|t| **t == text).count(),
+                1,
+                "member{reader} reads {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_kick_removes_one_and_the_others_talk_on() {
+    for seed in 0..12 {
+        let weather = if seed % 2 == 0 { Weather::CALM } else { LOSSY };
+        let mut world = room(seed, 5, weather);
+        let before = world.nodes[1].room_key.clone();
+        world.kick(0, 3);
+        assert_eq!(world.nodes[0].commanded, [Ok(())]);
+        let told = world.run_until(20 * SECOND, |world| removed(world, 3));
+        assert!(told.is_some(), "seed {seed}");
+        bury(&mut world, 3);
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(4)).is_some(),
+            "seed {seed}"
+        );
+        all_read_all(&mut world, "after");
+        for node in world.alive() {
+            let notices = world.notices(node);
+            let told = notices
+                .iter()
+                .filter(|n| *n == "member3 was removed from the room den by member0.")
+                .count();
+            assert_eq!(told, 1, "seed {seed}: {notices:?}");
+            assert_ne!(world.nodes[node].room_key, before);
+            assert_eq!(world.nodes[node].room_key, world.nodes[0].room_key);
+            assert!(!world.nodes[node].verdicts.contains_key("reject"), "seed {seed}");
+        }
+        assert!(
+            world
+                .notices(3)
+                .contains(&"You were removed from the room den by member0.".to_owned())
+        );
+        assert!(!world.texts(3).iter().any(|text| text.starts_with("after")));
+    }
+}
+
+#[test]
+fn newcomers_enter_with_the_new_room_key_and_not_with_the_old_one() {
+    for seed in 20..26 {
+        let mut world = room(seed, 4, Weather::CALM);
+        world.kick(0, 3);
+        world.run_until(20 * SECOND, |world| removed(world, 3)).expect("told");
+        bury(&mut world, 3);
+        assert!(world.run_until(30 * SECOND, |world| world.settled(3)).is_some());
+        let late = world.add_later("late", 1);
+        world.enter(late);
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(4)).is_some(),
+            "seed {seed}"
+        );
+        all_read_all(&mut world, "with the late one");
+        // The old Room Key leads to a mesh that nobody is on, and to doors where nothing is handed over.
+        let old = world.add("old");
+        world.enter(old);
+        world.run(30 * SECOND);
+        assert!(removed(&world, old) || world.epoch(old) != world.epoch(0));
+        assert!(world.alive().iter().filter(|node| **node != old).all(|node| {
+            let members = world.nodes[*node].room.members(world.clock());
+            members.iter().all(|member| member.name.exact() != "old")
+        }));
+    }
+}
+
+#[test]
+fn a_member_that_was_away_is_let_in_at_the_door_and_a_removed_one_is_not() {
+    for seed in 40..48 {
+        let mut world = room(seed, 5, LOSSY);
+        world.part(&[3, 4], &[0, 1, 2]);
+        world.part(&[3], &[4]);
+        world.run(5 * SECOND);
+        world.kick(0, 4);
+        world.run(5 * SECOND);
+        assert!(!removed(&world, 4), "it can't have heard of it");
+        all_read_all_of(&mut world, &[0, 1, 2], "meanwhile");
+        world.heal(&[3, 4], &[0, 1, 2]);
+        world
+            .run_until(60 * SECOND, |world| removed(world, 4))
+            .expect("told at the door");
+        bury(&mut world, 4);
+        assert!(
+            world.run_until(60 * SECOND, |world| world.settled(4)).is_some(),
+            "seed {seed}"
+        );
+        all_read_all(&mut world, "together");
+        assert_eq!(world.nodes[3].room_key, world.nodes[0].room_key);
+    }
+}
+
+fn all_read_all_of(world: &mut World, nodes: &[usize], tag: &str) {
+    for node in nodes {
+        world.send(*node, &format!("{tag} {node}"));
+    }
+    world.run(15 * SECOND);
+    for reader in nodes {
+        for author in nodes.iter().filter(|author| *author != reader) {
+            assert!(world.texts(*reader).contains(&format!("{tag} {author}")));
+        }
+    }
+}
+
+/// Member 0 is the admin, 1 and 2 are moderators, 1 the senior one.
+fn with_moderators(seed: u64, count: usize) -> World {
+    let mut world = room(seed, count, Weather::CALM);
+    for node in [1, 2] {
+        let who = world.nodes[node].room.fingerprint();
+        let role = Role::Moderator;
+        world.command(0, Command::Role { who, role });
+        world.run(5 * SECOND);
+    }
+    world
+}
+
+#[test]
+fn of_two_moderators_that_kick_each_other_the_senior_one_stays() {
+    for seed in 60..68 {
+        let mut world = with_moderators(seed, 6);
+        let (left, right) = ([0, 1, 3], [2, 4, 5]);
+        world.part(&left, &right);
+        world.run(5 * SECOND);
+        world.kick(1, 2);
+        world.kick(2, 1);
+        // A junior can't remove its senior, wherever it is.
+        assert_eq!(world.nodes[2].commanded, [Err(CommandRefused::Senior)]);
+        world.run(5 * SECOND);
+        world.heal(&left, &right);
+        world
+            .run_until(60 * SECOND, |world| removed(world, 2))
+            .expect("the junior one is out");
+        bury(&mut world, 2);
+        assert!(
+            world.run_until(60 * SECOND, |world| world.settled(5)).is_some(),
+            "seed {seed}"
+        );
+        all_read_all(&mut world, "after");
+    }
+}
+
+#[test]
+fn overlapping_removals_are_joined_and_both_are_out() {
+    for seed in 80..88 {
+        let mut world = with_moderators(seed, 7);
+        let (left, right) = ([0, 1, 3, 5], [2, 4, 6]);
+        world.part(&left, &right);
+        world.run(5 * SECOND);
+        world.kick(1, 5);
+        world.kick(2, 6);
+        world.run(8 * SECOND);
+        // Each side carried over the one that the other side removed.
+        world.heal(&left, &right);
+        world
+            .run_until(90 * SECOND, |world| removed(world, 5) && removed(world, 6))
+            .expect("both are told");
+        bury(&mut world, 5);
+        bury(&mut world, 6);
+        let joined = |world: &World| {
+            let mut alive = world.alive().into_iter();
+            alive.all(|node| world.nodes[node].room.facts(world.clock()).generation == 2)
+        };
+        let settles = world.run_until(90 * SECOND, |world| joined(world) && world.settled(5));
+        let facts = |n: usize| format!("{:?}", world.nodes[n].room.facts(world.clock()));
+        let facts: Vec<String> = world.alive().into_iter().map(facts).collect();
+        assert!(
+            settles.is_some(),
+            "seed {seed}: joined in a third generation: {facts:#?}"
+        );
+        all_read_all(&mut world, "after");
+        assert!(
+            world
+                .alive()
+                .iter()
+                .all(|node| world.nodes[*node].room_key == world.nodes[0].room_key)
+        );
+    }
+}
+
+#[test]
+fn who_joined_with_the_old_room_key_across_a_partition_needs_the_new_one() {
+    for seed in 100..104 {
+        let mut world = room(seed, 4, Weather::CALM);
+        world.part(&[0, 1], &[2, 3]);
+        world.run(5 * SECOND);
+        let joined = world.add("joined");
+        world.input(joined, snug::room::Input::Introduced { links_expected: 2 });
+        world.heal(&[joined], &[2, 3]);
+        world.run(10 * SECOND);
+        let who = world.nodes[1].room.fingerprint();
+        world.command(0, Command::Kick { who });
+        world.run(5 * SECOND);
+        bury(&mut world, 1);
+        world.heal(&[0], &[2, 3, joined]);
+        world
+            .run_until(60 * SECOND, |world| removed(world, joined))
+            .expect("it is told that it was passed by");
+        assert!(
+            world
+                .notices(joined)
+                .iter()
+                .any(|notice| notice.contains("Ask a member for it"))
+        );
+        world.kill(joined);
+        assert!(
+            world.run_until(60 * SECOND, |world| world.settled(3)).is_some(),
+            "seed {seed}"
+        );
+        all_read_all(&mut world, "after");
+    }
+}
+
+#[test]
+fn a_removed_member_with_all_its_keys_and_a_full_recording_reads_nothing() {
+    for seed in 120..126 {
+        let mut world = room(seed, 4, Weather::CALM);
+        all_read_all(&mut world, "before");
+        // It hears of nothing, so it keeps all that it ever had: epochs, chains, KEM secrets, Room Key.
+        world.part(&[3], &[0, 1, 2]);
+        world.run(4 * SECOND);
+        let start = world.recording.len();
+        world.kick(0, 3);
+        world.run(5 * SECOND);
+        all_read_all_of(&mut world, &[0, 1, 2], "secret");
+        let recording: Vec<Vec<u8>> = world.recording[start..].to_vec();
+        assert!(recording.len() > 6);
+        for frame in recording {
+            let is_frame = frame[0] == 1;
+            let verdict = world.gossip(3, 1, frame);
+            // That it is removed, it may hear: that alone goes over the old mesh.
+            assert!(!is_frame || verdict != Verdict::Accept);
+        }
+        world.run(5 * SECOND);
+        assert!(
+            !world.texts(3).iter().any(|text| text.starts_with("secret")),
+            "seed {seed}"
+        );
+        assert!(world.texts(3).iter().any(|text| text.starts_with("before")));
+    }
+}
+
+#[test]
+fn the_room_key_and_a_full_recording_without_a_members_keys_decrypt_nothing() {
+    for seed in 140..146 {
+        let mut world = room(seed, 3, Weather::CALM);
+        all_read_all(&mut world, "one");
+        world.command(0, Command::Rekey { room_key: None });
+        world.run(5 * SECOND);
+        all_read_all(&mut world, "two");
+        // What a capsule holds and the Room Key, of the generation before and of this one: all keys of the group, and no member's.
+        for thief in [world.add("thief"), world.add_later("later thief", 0)] {
+            world.enter_alone(thief);
+            world.run(SECOND);
+            for frame in world.recording.clone() {
+                world.gossip(thief, 0, frame);
+            }
+            world.run(10 * SECOND);
+            assert_eq!(world.texts(thief), Vec::<String>::new(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_new_room_key_is_given_to_all_and_nobody_else_may_give_one() {
+    let mut world = room(160, 4, Weather::CALM);
+    world.command(1, Command::Rekey { room_key: None });
+    assert_eq!(world.nodes[1].commanded, [Err(CommandRefused::NotAdmin)]);
+    world.kick(1, 2);
+    assert_eq!(world.nodes[1].commanded[1], Err(CommandRefused::NotModerator));
+    world.kick(0, 0);
+    assert_eq!(world.nodes[0].commanded, [Err(CommandRefused::Yourself)]);
+    for round in 1..=4 {
+        world.command(0, Command::Rekey { room_key: None });
+        world.run(5 * SECOND);
+        assert!(world.settled(4));
+        assert_eq!(world.nodes[3].room.facts(world.clock()).generation, round);
+    }
+    all_read_all(&mut world, "after four keys");
+    assert!(
+        world
+            .notices(2)
+            .contains(&"member0 gave the room den a new Room Key.".to_owned())
+    );
+}
+
+#[test]
+fn a_banned_identity_stays_out_even_with_the_new_room_key() {
+    let mut world = World::new(170, Weather::CALM);
+    let admin = world.add_admin("admin");
+    world.enter(admin);
+    let bob = world.add("bob");
+    world.enter(bob);
+    let seed = [77; 32];
+    let mallory = world.add_identity("mallory", seed);
+    world.enter(mallory);
+    assert!(world.run_until(30 * SECOND, |world| world.settled(3)).is_some());
+    let who = world.nodes[mallory].room.fingerprint();
+    world.command(admin, Command::Ban { who });
+    world
+        .run_until(20 * SECOND, |world| removed(world, mallory))
+        .expect("told");
+    bury(&mut world, mallory);
+    assert!(world.run_until(20 * SECOND, |world| world.settled(2)).is_some());
+    let again = world.add_identity_later("mallory", seed, bob);
+    world.enter(again);
+    world.run(20 * SECOND);
+    assert_eq!(world.nodes[bob].room.facts(world.clock()).members, 2);
+    assert_eq!(world.epoch(again), None);
+}
+
+#[test]
+fn a_kicked_identity_that_is_given_the_new_room_key_is_back() {
+    let mut world = World::new(171, Weather::CALM);
+    let admin = world.add_admin("admin");
+    world.enter(admin);
+    let bob = world.add("bob");
+    world.enter(bob);
+    let seed = [78; 32];
+    let carol = world.add_identity("carol", seed);
+    world.enter(carol);
+    assert!(world.run_until(30 * SECOND, |world| world.settled(3)).is_some());
+    world.kick(admin, carol);
+    world
+        .run_until(20 * SECOND, |world| removed(world, carol))
+        .expect("told");
+    bury(&mut world, carol);
+    world.run(5 * SECOND);
+    let again = world.add_identity_later("carol", seed, bob);
+    world.enter(again);
+    assert!(world.run_until(30 * SECOND, |world| world.settled(3)).is_some());
+    all_read_all(&mut world, "pardoned");
+}
+
+#[test]
+fn where_newcomers_need_a_moderator_they_wait_for_one() {
+    for seed in 180..184 {
+        let mut world = World::with_approval(seed);
+        let admin = world.add_admin("admin");
+        world.enter(admin);
+        assert!(world.run_until(30 * SECOND, |world| world.settled(1)).is_some());
+        let dave = world.add("dave");
+        world.enter(dave);
+        world.run(10 * SECOND);
+        assert_eq!(world.nodes[admin].room.facts(world.clock()).members, 1);
+        assert_eq!(world.epoch(dave), None);
+        assert!(
+            world
+                .notices(admin)
+                .iter()
+                .any(|notice| notice.starts_with("dave asks to be let into"))
+        );
+        let who = world.nodes[dave].room.fingerprint();
+        world.command(admin, Command::Approve { who });
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(2)).is_some(),
+            "seed {seed}"
+        );
+        all_read_all(&mut world, "let in");
+    }
+}
