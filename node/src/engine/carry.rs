@@ -128,7 +128,10 @@ impl Actor {
                 self.forget_membership();
                 self.close(CloseReason::Full);
             }
-            RoomEvent::Removed => self.close(CloseReason::Removed),
+            RoomEvent::Removed => {
+                self.forget_membership();
+                self.close(CloseReason::Removed);
+            }
             RoomEvent::Deleted => {
                 self.forget_room();
                 self.forget_membership();

@@ -20,7 +20,7 @@ use super::heartbeat::{self, BeatKeys, Heartbeat, SharedSession};
 use super::{EnterError, Events, Handle};
 use crate::net::{Net, NetConfig, NetLimits};
 use crate::profile::{Place, Profile, Vault};
-use crate::rendezvous::{Client, LoginError, MemberLogin};
+use crate::rendezvous::{Client, LoginError, MemberLogin, ServerUrl};
 use crate::room::{Input, Room, RoomConfig};
 
 /// How long a member of an ephemeral profile stays in the roster when it vanishes, in seconds; renewed while it is there.
@@ -99,7 +99,7 @@ pub(super) async fn enter_with_heartbeat(
                 let followed = superseded
                     .key_gen
                     .as_ref()
-                    .and_then(|object| follow(&profile, &room_id, object));
+                    .and_then(|object| follow(&profile, client.server(), &room_id, object));
                 let (Some(object), Some(newer)) = (superseded.key_gen.clone(), followed) else {
                     return Err(LoginError::Superseded(superseded).into());
                 };
@@ -225,11 +225,10 @@ pub(super) async fn enter_with_heartbeat(
 }
 
 /// The Room Key that an object holds for us, if we were carried over: by what we stored of the room, and by nothing that the rendezvous says.
-fn follow(profile: &Profile, room_id: &RoomId, object: &[u8]) -> Option<RoomKey> {
+fn follow(profile: &Profile, server: &ServerUrl, room_id: &RoomId, object: &[u8]) -> Option<RoomKey> {
     let memberships = profile.memberships().ok()?;
-    let membership = memberships
-        .into_iter()
-        .find(|membership| membership.room_id == *room_id)?;
+    let is_this = |room: &MembershipAtRest| room.room_id == *room_id && room.server.as_deref() == Some(server.as_str());
+    let membership = memberships.into_iter().find(is_this)?;
     let current = membership.current()?.clone();
     let stored = profile.room_state(&membership.genesis.hash()).ok()?;
     let rng = &mut UnwrapErr(SysRng);

@@ -86,7 +86,7 @@ impl Actor {
     }
 
     /// The next run enters with the Room Key of now.
-    fn keep_room_key(&self) {
+    fn keep_room_key(&mut self) {
         let (Some(capsule), Some(room_key)) = (self.room.capsule(), self.room.room_key()) else {
             return;
         };

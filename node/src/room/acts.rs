@@ -185,7 +185,13 @@ impl Room {
             return None;
         }
         let evaluation = self.authority.evaluation();
-        let admission = Admission::new(current, &self.generations, &self.authority, &self.genesis);
+        let admission = Admission::new(
+            current,
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+            &self.members,
+        );
         let roster = self.members.roster(&admission, now.unix_ms);
         if !roster.contains_key(&self.me) {
             return None;

@@ -11,11 +11,14 @@ use snug_crypto::operation::Role;
 
 use super::authority::{Authority, Evaluation};
 use super::generations::{Carried, Generations};
+use super::members::Members;
 
 /// What decides, as of one moment.
 pub(super) struct Admission<'a> {
     generation: Generation,
     carried: Option<&'a Carried>,
+    /// Whose leaves those were: a member that lost its state comes back with another leaf.
+    carried_identities: BTreeSet<IdentityKey>,
     evaluation: &'a Evaluation,
     /// Removed by operations that this generation's maker had not seen.
     outside: BTreeSet<IdentityKey>,
@@ -29,10 +32,16 @@ impl<'a> Admission<'a> {
         generations: &'a Generations,
         authority: &'a Authority,
         genesis: &Genesis,
+        members: &Members,
     ) -> Self {
+        let carried = generations.carried(&generation.hash);
+        let entries = carried.into_iter().flat_map(|carried| &carried.members);
         Self {
             generation,
-            carried: generations.carried(&generation.hash),
+            carried,
+            carried_identities: entries
+                .filter_map(|entry| Some(members.leaf(&entry.leaf)?.identity()))
+                .collect(),
             evaluation: authority.evaluation(),
             outside: authority.evaluation().removed_outside(&generation),
             approval: authority.policy(genesis).approval,
@@ -50,7 +59,8 @@ impl<'a> Admission<'a> {
         if self.carried.is_some_and(|carried| carried.holds(&leaf.id())) {
             return leaf.generation() == self.generation || !self.evaluation.voids(&identity, leaf.generation().count);
         }
-        leaf.generation() == self.generation && self.outside.is_empty() && self.is_approved(leaf)
+        leaf.generation() == self.generation
+            && (self.carried_identities.contains(&identity) || (self.outside.is_empty() && self.is_approved(leaf)))
     }
 
     /// Whether the policy lets a newcomer in by itself, or somebody who may has let it in. The signature was verified with the leaf's.

@@ -182,6 +182,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
         let entries: Vec<(MemberEntry, &KemKey)> = roster
@@ -461,6 +462,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
         let view = View {

@@ -365,6 +365,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         )
     }
 

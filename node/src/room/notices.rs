@@ -81,6 +81,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
         let members: Vec<Leaf> = roster
@@ -110,6 +111,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
         let new: Vec<Leaf> = roster
@@ -137,6 +139,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
         let gone: Vec<IdentityKey> = self
@@ -210,6 +213,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
         let mut changed = Vec::new();

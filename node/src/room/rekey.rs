@@ -76,6 +76,7 @@ impl Room {
             &self.generations,
             &self.authority,
             &self.genesis,
+            &self.members,
         );
         let mut roster = self.members.roster(&admission, now.unix_ms);
         if let Some(identity) = purpose.removes() {
@@ -454,7 +455,13 @@ impl Room {
         let object = (theirs != current)
             .then(|| self.object_for(&current.hash, &leaf.id()))
             .flatten();
-        let admission = Admission::new(current, &self.generations, &self.authority, &self.genesis);
+        let admission = Admission::new(
+            current,
+            &self.generations,
+            &self.authority,
+            &self.genesis,
+            &self.members,
+        );
         let on_roster = self
             .members
             .roster(&admission, now.unix_ms)
@@ -531,9 +538,9 @@ impl Room {
             return;
         };
         // A generation counts that we don't hold: with a box of ours in it that did not open, somebody will hand us its key.
-        let mine = self.known_leaf(&self.me).map(Leaf::id);
+        let is_mine = |leaf: &LeafId| self.members.leaf(leaf).is_some_and(|leaf| leaf.identity() == self.me);
         let carried = self.generations.carried(&above.hash);
-        let listed = mine.is_some_and(|mine| carried.is_some_and(|carried| carried.holds(&mine)));
+        let listed = carried.is_some_and(|carried| carried.members.iter().any(|member| is_mine(&member.leaf)));
         if !listed {
             self.left_out(above, now);
         }

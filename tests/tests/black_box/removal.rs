@@ -133,6 +133,39 @@ fn a_member_that_was_away_comes_back_with_the_old_room_key_and_a_removed_one_doe
 }
 
 #[test]
+fn who_was_offline_comes_back_with_the_old_room_key_and_a_removed_one_does_not() {
+    let server = Rendezvous::start();
+    let homes: [Home; 4] = std::array::from_fn(|_| Home::new());
+    let card = member::create(&homes[0], &server.url(), "den");
+    let mut alice = admin(&homes[0], &card, "alice");
+    let mut bob = Member::join(&homes[1], &card, "bob");
+    let mut carol = Member::join(&homes[2], &card, "carol");
+    let mut dave = Member::join(&homes[3], &card, "dave");
+    for member in [&mut bob, &mut carol, &mut dave] {
+        member.ready();
+    }
+    alice.sees(&["bob", "carol", "dave"]);
+    dave.sees(&["alice", "bob", "carol"]);
+    carol.sees(&["alice", "bob", "dave"]);
+    dave.hang_up();
+    carol.hang_up();
+    alice.notice("offline", "carol is offline.");
+    alice.request("kick", json!({"who": "carol"})).expect("done");
+    bob.notice("kick", "carol was removed from the room den by alice.");
+    registered(&mut alice);
+    alice.send("said while dave was away");
+    bob.hears("said while dave was away");
+    let mut dave = Member::join(&homes[3], &card, "dave");
+    dave.ready();
+    dave.send("back with the old Room Key");
+    alice.hears("back with the old Room Key");
+    bob.hears("back with the old Room Key");
+    dave.hears("said while dave was away");
+    let mut carol = Member::join(&homes[2], &card, "carol");
+    assert_eq!(carol.process().exit_code(), REFUSED);
+}
+
+#[test]
 fn moderators_remove_their_juniors_from_the_plain_front_end_too() {
     let server = Rendezvous::start();
     let homes: [Home; 4] = std::array::from_fn(|_| Home::new());

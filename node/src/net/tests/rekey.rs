@@ -55,11 +55,11 @@ async fn who_is_late_asks_at_the_door_and_hears_nothing_else() {
         for index in 0..2 {
             move_to(&mut world.nets[index], NEW);
         }
-        let (mut answers, mut number) = (0, 0);
+        let (mut answers, mut number) = (0, 0_u32);
         while answers < 2 {
             // Whatever the two say meanwhile is for themselves.
             number += 1;
-            let _ = world.nets[0].publish(vec![number; 64]);
+            let _ = world.nets[0].publish(number.to_be_bytes().repeat(16));
             match tokio::time::timeout(Duration::from_millis(20), world.step()).await {
                 Ok((index, NetEvent::Knock { from, id, bytes })) => {
                     assert!(index < 2 && from == world.key(2));

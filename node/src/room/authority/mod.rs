@@ -8,6 +8,7 @@ mod evaluate;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use snug_crypto::bounds::{
@@ -132,9 +133,8 @@ impl Authority {
     ) -> Result<bool, OperationError> {
         let mut union = self.operations.clone();
         for operation in log {
-            let hash = operation.hash(&genesis.hash());
-            if !union.contains_key(&hash) {
-                union.insert(hash, operation.verify(genesis)?);
+            if let Entry::Vacant(place) = union.entry(operation.hash(&genesis.hash())) {
+                place.insert(operation.verify(genesis)?);
             }
         }
         let past = Log::new(&union, genesis).with_past(&BTreeSet::from([target]));
