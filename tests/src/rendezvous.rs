@@ -82,6 +82,12 @@ impl Rendezvous {
         format!("http://{}", self.address)
     }
 
+    /// The port it serves on.
+    pub fn port(&self) -> u16 {
+        let port = self.address.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.expect("an address has a port")
+    }
+
     /// Host and port.
     pub fn address(&self) -> &str {
         &self.address
@@ -139,8 +145,9 @@ fn serve(home: &Home, store: &Store, flags: &[String], listen: &str) -> (Process
     }
     let process = Process::start("rendezvous", &mut command);
     let address = process.wait_line("`listening on` line", 0, |line| {
-        line.text
-            .strip_prefix("listening on http://")
+        let url = line.text.strip_prefix("listening on ")?;
+        url.strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"))
             .map(|address| address.trim_end_matches('/').to_owned())
     });
     (process, address)

@@ -247,6 +247,7 @@ impl Http {
             "no answer in time"
         } else if error.is_connect() {
             match Causes(error).io_kind() {
+                _ if Causes(error).is_tls() => "no trusted TLS connection",
                 Some(std::io::ErrorKind::ConnectionRefused) => "connection refused",
                 Some(std::io::ErrorKind::InvalidData) => "no trusted TLS connection",
                 _ if error.is_dns() => "its name can't be resolved",
@@ -275,6 +276,13 @@ impl Causes<'_> {
     fn io_kind(&self) -> Option<std::io::ErrorKind> {
         self.chain()
             .find_map(|error| Some(error.downcast_ref::<std::io::Error>()?.kind()))
+    }
+
+    /// Whether TLS failed: a certificate that this machine doesn't trust, of another name, or expired, or no TLS at all.
+    fn is_tls(&self) -> bool {
+        let within_io = |error: &std::io::Error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        self.chain()
+            .any(|error| error.is::<rustls::Error>() || error.downcast_ref::<std::io::Error>().is_some_and(within_io))
     }
 
     fn is_malformed(&self) -> bool {

@@ -198,8 +198,9 @@ impl Default for Limits {
         Self {
             connections: 8192,
             connections_per_address: 512,
-            header_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(10),
+            // A little under ten seconds, so that a silent socket is closed within ten.
+            header_timeout: Duration::from_secs(9),
+            request_timeout: Duration::from_secs(9),
             write_timeout: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(10),
             requests_per_second: 50,

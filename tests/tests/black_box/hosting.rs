@@ -101,3 +101,51 @@ fn rooms_are_made_with_the_hosts_token_and_not_without() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("takes no new rooms"));
 }
+
+#[test]
+fn people_meet_over_https_by_the_server_itself() {
+    let files = Home::new();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+    let certificate = params.self_signed(&key).expect("a certificate").pem();
+    let chain = files.secret("chain.pem", &certificate).display().to_string();
+    let key = files.secret("key.pem", &key.serialize_pem()).display().to_string();
+    let server = Rendezvous::configured(&["--tls-certificate-file", &chain, "--tls-key-file", &key]);
+    let url = format!("https://localhost:{}", server.port());
+    let home = Home::new();
+    let trusting = |command: &mut std::process::Command| {
+        // Where the system's roots come from, for programs that ask the system.
+        command.env("SSL_CERT_FILE", &chain);
+    };
+    let create = |trusts: bool| {
+        let mut command = home.snug(["create", "--server", &url, "--room", "den", "--json"]);
+        if trusts {
+            trusting(&mut command);
+        }
+        process::run("create", &mut command, "")
+    };
+    let distrusted = create(false);
+    let error = String::from_utf8_lossy(&distrusted.stderr).into_owned();
+    assert_eq!(distrusted.status.code(), Some(4), "{error}");
+    assert!(
+        error.contains("no trusted TLS connection") || error.contains("root certificates"),
+        "{error}"
+    );
+    let created = create(true);
+    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    let card = member::RoomCard::from_json(&serde_json::from_slice(&created.stdout).expect("a card"));
+    let (a, b) = (Home::new(), Home::new());
+    let join = |home: &Home, name: &str| {
+        let mut command = member::join_command(home, &card, name, "--json");
+        trusting(&mut command);
+        Member::start(name, &mut command)
+    };
+    let mut alice = join(&a, "alice");
+    alice.ready();
+    let mut bob = join(&b, "bob");
+    bob.ready();
+    alice.sees(&["bob"]);
+    bob.sees(&["alice"]);
+    alice.send("Sealed twice on the way in");
+    bob.hears("Sealed twice on the way in");
+}
