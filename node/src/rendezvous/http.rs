@@ -280,9 +280,12 @@ impl Causes<'_> {
 
     /// Whether TLS failed: a certificate that this machine doesn't trust, of another name, or expired, or no TLS at all.
     fn is_tls(&self) -> bool {
-        let within_io = |error: &std::io::Error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-        self.chain()
-            .any(|error| error.is::<rustls::Error>() || error.downcast_ref::<std::io::Error>().is_some_and(within_io))
+        /// An I/O error's `source` skips the error that it wraps, which may be one of its own kind again.
+        fn holds(error: &(dyn std::error::Error + 'static)) -> bool {
+            let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            error.is::<rustls::Error>() || wrapped.is_some_and(|inner| holds(inner))
+        }
+        self.chain().any(holds)
     }
 
     fn is_malformed(&self) -> bool {
