@@ -27,6 +27,9 @@ pub(super) const REPORTS: usize = 8;
 /// Between two heartbeats; up to a tenth is added or taken away, so that members of a room don't come in step. A deletion is known
 /// within 40 s, and the record (90 s) doesn't lapse if one heartbeat fails.
 pub(super) const INTERVAL: Duration = Duration::from_secs(30);
+/// Between heartbeats after a change of the Room Key, and how many of them: whoever comes with the new one must find somebody.
+const HURRY: Duration = Duration::from_secs(2);
+const HURRIED: u32 = 5;
 /// Addresses come one by one as interfaces are found: those of one moment go out together.
 const SETTLE: Duration = Duration::from_millis(10);
 /// Between two heartbeats at least, however often our addresses change.
@@ -139,6 +142,7 @@ impl Heartbeat {
             return;
         }
         let mut failures = 0;
+        let mut hurried: u32 = 0;
         loop {
             sleep(SETTLE).await;
             let current = addresses.borrow_and_update().clone();
@@ -170,10 +174,12 @@ impl Heartbeat {
                 return;
             }
             let earliest = sleep(MIN_INTERVAL);
+            let wait = if hurried > 0 { wait.min(HURRY) } else { wait };
+            hurried = hurried.saturating_sub(1);
             tokio::select! {
                 () = sleep(wait) => {}
-                // Others look for us under the new keys from now on.
-                Ok(()) = self.keys.changed() => failures = 0,
+                // Others look for us under the new keys from now on; and once those are registered, our record is gone with our token.
+                Ok(()) = self.keys.changed() => (failures, hurried) = (0, HURRIED),
                 changed = addresses.changed() => {
                     if changed.is_err() {
                         return;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use snug_tests::home::Home;
 use snug_tests::member::{self, Member, RoomCard};
 use snug_tests::plain::PlainMember;
+use snug_tests::process;
 use snug_tests::rendezvous::Rendezvous;
 
 /// Exit status: the room was deleted, or you were removed.
@@ -229,6 +230,54 @@ fn a_removal_needs_no_rendezvous_and_is_registered_when_it_is_back() {
     dave.send("open again");
     alice.hears("open again");
     bob.wait("dave's message", is_message("open again"));
+}
+
+#[test]
+fn a_new_room_key_can_be_given_from_outside_and_nobody_is_shut_out() {
+    let server = Rendezvous::start();
+    let homes: [Home; 3] = std::array::from_fn(|_| Home::new());
+    let card = member::create(&homes[0], &server.url(), "den");
+    let mut alice = Member::join(&homes[0], &card, "alice");
+    let mut bob = Member::join(&homes[1], &card, "bob");
+    alice.ready();
+    bob.ready();
+    alice.sees(&["bob"]);
+    let other = &homes[2];
+    let (key, password) = (
+        other.secret("key", &card.room_key),
+        other.secret("password", &card.password),
+    );
+    let mut rotate = other.snug([
+        "room",
+        "rotate-key",
+        "--json",
+        "--server",
+        &server.url(),
+        "--room",
+        "den",
+    ]);
+    let output = process::run(
+        "rotate-key",
+        rotate
+            .arg("--room-key-file")
+            .arg(key)
+            .arg("--password-file")
+            .arg(password),
+        "",
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    for member in [&mut alice, &mut bob] {
+        assert_eq!(new_room_key(member), made["room_key"].as_str().expect("a Room Key"));
+        member.notice("rekey", "admin gave the room den a new Room Key.");
+    }
+    alice.send("with the new Room Key");
+    bob.hears("with the new Room Key");
+    let key = other.secret("new", &new_room_key(&mut alice));
+    let mut info = other.snug(["room", "info", "--json", "--server", &server.url(), "--room", "den"]);
+    let output = process::run("info", info.arg("--room-key-file").arg(key), "");
+    let info: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!((&info["room"], &info["generation"]), (&json!("den"), &json!(1)));
 }
 
 #[test]

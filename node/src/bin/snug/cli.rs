@@ -316,6 +316,10 @@ pub struct RotateKeyArgs {
     #[arg(long)]
     pub insecure_registration: bool,
 
+    /// Do it although nobody is there: members who are away are shut out, and need the new Room Key from you
+    #[arg(long)]
+    pub alone: bool,
+
     /// The name under which the members see it done
     #[arg(long, env = "SNUG_NAME", value_name = "NAME", default_value = "admin")]
     pub name: String,

@@ -18,9 +18,13 @@ use crate::handout::Handout;
 use crate::secrets::{self, Prompter};
 
 /// How long the room may take to let us in, and to move to its new Room Key.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long those who are there get to meet us: whoever we have not heard of is not given the new Room Key.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long those who are there get to meet us, once the first has: whoever we have not heard of is not given the new Room Key.
 const MEETING: Duration = Duration::from_secs(3);
+/// How long somebody is waited for: members show themselves at the rendezvous every 30 s.
+const FIRST_MEETING: Duration = Duration::from_secs(40);
+/// Between two looks at who is linked.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Prints what the room's capsule says; nobody in the room notices.
 pub async fn info(app: &App, args: RoomInfoArgs) -> Result<u8, Failure> {
@@ -97,7 +101,7 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
     })
     .await?;
     let genesis = handle.info().await.map_err(Failure::failed)?.genesis;
-    let changed = tokio::time::timeout(PATIENCE, change(&handle, &mut events, new)).await;
+    let changed = tokio::time::timeout(PATIENCE, change(&handle, &mut events, new, args.alone)).await;
     handle.leave().await;
     let out_of_time =
         || Failure::failed("the room's Room Key was not changed in time").help("is anybody there who holds it up?");
@@ -112,9 +116,11 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
 }
 
 /// The room's new Room Key, once it is registered.
-async fn change(handle: &Handle, events: &mut Events, new: Option<RoomKey>) -> Result<RoomKey, Failure> {
+async fn change(handle: &Handle, events: &mut Events, new: Option<RoomKey>, alone: bool) -> Result<RoomKey, Failure> {
     until(events, |kind| matches!(kind, EventKind::Ready { .. }).then_some(())).await?;
-    tokio::time::sleep(MEETING).await;
+    if !alone {
+        meet(handle).await?;
+    }
     let command = Command::Rekey { room_key: new };
     handle.act(command).await.map_err(Failure::failed)?;
     let room_key = until(events, |kind| match kind {
@@ -134,6 +140,22 @@ async fn change(handle: &Handle, events: &mut Events, new: Option<RoomKey>) -> R
     })
     .await?;
     Ok(room_key)
+}
+
+/// Waits until somebody is linked, who tells us of everybody else.
+async fn meet(handle: &Handle) -> Result<(), Failure> {
+    let linked = async {
+        while handle.status().await.map_err(Failure::failed)?.links.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok::<(), Failure>(())
+    };
+    tokio::time::timeout(FIRST_MEETING, linked).await.map_err(|_| {
+        Failure::failed("nobody is in the room who could be given the new Room Key")
+            .help("members who are away now would be shut out; to do it all the same: --alone")
+    })??;
+    tokio::time::sleep(MEETING).await;
+    Ok(())
 }
 
 async fn until<T>(events: &mut Events, mut pick: impl FnMut(&EventKind) -> Option<T>) -> Result<T, Failure> {
