@@ -111,6 +111,8 @@ pub struct World {
     /// Nodes that can reach each other, whether or not they are linked.
     reach: BTreeSet<(usize, usize)>,
     knocks: BTreeMap<(usize, RequestId), usize>,
+    /// Takes a rule away: boxes, objects and Room Keys are had of this node alone.
+    pub only_server: Option<usize>,
     /// Everything that was ever gossiped.
     pub recording: Vec<Vec<u8>>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
@@ -177,6 +179,7 @@ impl World {
             links: BTreeSet::new(),
             reach: BTreeSet::new(),
             knocks: BTreeMap::new(),
+            only_server: None,
             recording: Vec::new(),
             queue: BinaryHeap::new(),
             arrivals: BTreeMap::new(),
@@ -711,6 +714,16 @@ impl World {
                         },
                     ),
                     None => self.schedule(delay, node, Arrival::Response { query: id, bytes: None }),
+                }
+            }
+            // Replies with a box, boxes, an object, or what a door gives.
+            Output::Respond { id, bytes }
+                if matches!(bytes.first(), Some(4 | 5 | 8 | 9))
+                    && self.only_server.is_some_and(|only| only != node) =>
+            {
+                if let Some((from, query)) = self.requests.remove(&(node, id)) {
+                    let delay = self.delay();
+                    self.schedule(delay, from, Arrival::Response { query, bytes: None });
                 }
             }
             Output::Respond { id, bytes } if self.knocks.contains_key(&(node, id)) => {
