@@ -174,7 +174,9 @@ fn all_asleep_and_back_in_any_order() {
 #[test]
 fn crashes_at_any_point_lose_nothing_and_show_nothing_twice() {
     let (mut crashes, mut again, mut messages) = (0, 0, 0);
-    for seed in 0..30 {
+    // SNUG_SEEDS=300 for a long run.
+    let seeds = std::env::var("SNUG_SEEDS").map_or(30, |seeds| seeds.parse().expect("a number"));
+    for seed in 0..seeds {
         let mut world = settled(seed, 4);
         world.weather = Weather {
             delay: (Duration::from_millis(1), Duration::from_millis(40)),

@@ -209,7 +209,7 @@ fn what_is_said_to_an_empty_room_survives_a_kill_and_meets_the_next_who_comes() 
 }
 
 #[test]
-fn the_data_folder_shows_nothing_and_a_leave_empties_it() {
+fn the_data_folder_shows_nothing_and_a_leave_forgets_the_room_key() {
     const NAME: &str = "canary-name-of-alice";
     const TEXT: &str = "canary text that somebody might look for on a disk";
     let server = Rendezvous::start();
@@ -230,6 +230,18 @@ fn the_data_folder_shows_nothing_and_a_leave_empties_it() {
         assert!(found.is_empty(), "{needle:?} stands in {found:?}");
     }
     bob.leave();
+    let mut again = b.snug([
+        "join",
+        "--room",
+        &card.room,
+        "--server",
+        &card.server,
+        "--name",
+        "bob",
+        "--json",
+    ]);
+    let output = process::run("again", again.args(LOOPBACK), "");
+    assert_eq!(output.status.code(), Some(2), "who left needs the Room Key again");
 }
 
 #[test]
