@@ -36,7 +36,7 @@ pub use server::{Reload, Server};
 #[doc(hidden)]
 pub mod testing {
     pub use crate::store::{
-        Capsule, Change, Changed, FIRST_GENERATION, Finish, Former, HostStore, NewRoom, OpenError, Opened,
+        Capsule, Change, Changed, Entry, FIRST_GENERATION, Finish, Former, HostStore, NewRoom, OpenError, Opened,
         PasswordChange, Portion, Registered, Room, RoomKeyChange, STORE_VERSION, Session, Settlement, Store,
         StoreError, Tombstone, Word, check_redb, open,
     };

@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Metrics};
 use crate::config::{Config, Live, LiveConfig, StoreSpec};
 use crate::control::{Control, ControlSocket};
 use crate::error::StartError;
 use crate::http::{Counters, Front, Tls, Upkeep};
 use crate::key_file;
-use crate::store::{self, Store, Tombstone, Word};
+use crate::store::{self, Store, Timed, Tombstone, Word};
 
 /// Between two sweeps of what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -79,8 +79,11 @@ impl Server {
         let may_create = !matches!(&spec, StoreSpec::Redb(path) if holds_data(path));
         let key = key_file::load_or_create(&config.key_file(), may_create)?;
         let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
-        let store: Arc<dyn Store> = store::open(&spec, setup.key_check()).await?.into();
-        let app = Arc::new(App::new(setup, Arc::clone(&store), config.clock.clone(), live.clone()));
+        let metrics = Arc::new(Metrics::default());
+        let store = store::open(&spec, setup.key_check()).await?.into();
+        let store: Arc<dyn Store> = Arc::new(Timed::new(store, Arc::clone(&metrics) as _));
+        let clock = config.clock.clone();
+        let app = Arc::new(App::new(setup, Arc::clone(&store), metrics, clock, live.clone()));
         // After the store, which only one server can have: the socket that is there is nobody's.
         let control = config.control.then(|| ControlSocket::bind(&config.control_socket()));
         let control = match control {
@@ -98,10 +101,11 @@ impl Server {
             live: live.clone(),
             counters: Arc::new(Counters::default()),
         };
+        let counters = Arc::clone(&front.counters);
         let admin = admin.map(|(listener, address)| {
             let front = Front {
                 listener,
-                router: app::health(Arc::clone(&store)),
+                router: app::health(Arc::clone(&app), counters),
                 tls: None,
                 live: live.clone(),
                 counters: Arc::new(Counters::default()),

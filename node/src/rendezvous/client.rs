@@ -4,7 +4,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use reqwest::Method;
 use snug_crypto::capsule::{AdminCapsule, Capsule};
-use snug_crypto::credential::Tombstone;
+use snug_crypto::credential::{Listing, Tombstone};
 use snug_crypto::generation::{Generation, RoomRandom};
 use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::names::{Password, RoomId, RoomKey};
@@ -112,7 +112,7 @@ impl Client {
         }
         let rng = &mut UnwrapErr(SysRng);
         let admin = AdminKey::generate(rng);
-        let policy = wire_policy(&options.policy);
+        let (policy, policy_listed) = (wire_policy(&options.policy), options.policy.listed);
         let genesis = Genesis::create(&admin, room_id, &options.description, unix_ms(), options.policy)?;
         let genesis_hash = genesis.hash();
         let registered = opaque::register(
@@ -139,6 +139,14 @@ impl Client {
         };
         let capsule = capsule.seal(&room.export_key, rng).map_err(|_| CreateError::TooLarge)?;
         let admin_capsule = admin_capsule.seal(&password.export_key, rng);
+        let listing = Listing {
+            genesis_hash,
+            admin: admin.public(),
+            room_id: room_id.as_str().to_owned(),
+            description: options.description,
+        };
+        let listing = policy_listed.then(|| ByteString::new(listing.sign(&admin))).transpose();
+        let listing = listing.map_err(|_| CreateError::TooLarge)?;
         let body = api::RegisterFinish {
             room: room.upload,
             admin: password.upload,
@@ -146,7 +154,7 @@ impl Client {
             capsule: ByteString::new(capsule).map_err(|_| CreateError::TooLarge)?,
             admin_capsule: ByteString::new(admin_capsule).map_err(|_| CreateError::TooLarge)?,
             policy,
-            listing: None,
+            listing,
         };
         let path = api::register_finish(&opaque::path_handle(&room_id.handle()));
         let _: api::Registered = self

@@ -5,6 +5,7 @@
 
 mod change;
 mod client;
+mod directory;
 mod error;
 mod http;
 mod opaque;
@@ -18,6 +19,7 @@ mod hostile;
 
 pub use change::{Authority, CapsuleKey, KeyChange, Superseded};
 pub use client::{AdminLogin, Client, CreateOptions, Created, MemberLogin};
+pub use directory::{Directory, ListedRoom};
 pub use error::{ChangeError, CreateError, DeleteError, LoginError, PresenceError, ServerError};
 pub use session::Session;
 pub use url::{ServerUrl, ServerUrlError};

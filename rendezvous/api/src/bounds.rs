@@ -44,6 +44,8 @@ pub const MAX_GENERATION: u64 = (1 << 53) - 1;
 pub const MAX_GENERATION_STEP: u64 = 8760;
 /// A signed entry of the public directory: Room ID and description at their longest, two keys, a signature.
 pub const MAX_LISTING: usize = 905;
+/// Rooms on one page of the public directory.
+pub const MAX_PAGE: u16 = 100;
 /// A room handle: SHA-256.
 pub const HANDLE_LEN: usize = 32;
 /// A bearer token: random, so 256 bits can't be guessed.

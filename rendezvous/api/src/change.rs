@@ -2,19 +2,20 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::bounds::{CERTIFICATE_LEN, MAX_ADMIN_CAPSULE, MAX_CAPSULE, MAX_GENERATION, MAX_KEY_GEN, SIGNATURE_LEN};
-use crate::bytes::{ByteString, Exact};
+use crate::bounds::MAX_GENERATION;
+use crate::fields::{CertificateBytes, Hash, KeyGenObject, SealedAdminCapsule, SealedCapsule, SignatureBytes};
 use crate::register::CredentialUpload;
 
 /// A generation of the Room Key (docs/PROTOCOL.md, "Generations").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Generation {
     /// Key changes before it, at most [`MAX_GENERATION`].
     #[serde(deserialize_with = "count")]
     pub count: u64,
     /// The operation that made it. The first generation's is the genesis hash, which a rendezvous is told with the first
     /// change only: until then it takes all zeros for it.
-    pub hash: Exact<32>,
+    pub hash: Hash,
 }
 
 impl Generation {
@@ -44,15 +45,17 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 
 /// A moderator's power to ask for a change, beside a token of the Room Key. An admin's token needs none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Certified {
     /// Signed by the admin.
-    pub certificate: Exact<CERTIFICATE_LEN>,
+    pub certificate: CertificateBytes,
     /// By the certificate's key, over the token and what is asked.
-    pub signature: Exact<SIGNATURE_LEN>,
+    pub signature: SignatureBytes,
 }
 
 /// Body of `POST change`: all that is there happens, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeRoom {
     /// A new Room Key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,16 +73,17 @@ pub struct ChangeRoom {
 
 /// A new Room Key. Tokens of the former one are void afterwards, and who logs in with it gets `key_gen`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewRoomKey {
     /// Its OPAQUE record.
     pub credential: CredentialUpload,
     /// The generation that begins: it must win over the registered one.
     pub generation: Generation,
     /// Sealed under the export key of the new Room Key.
-    pub capsule: ByteString<1, MAX_CAPSULE>,
+    pub capsule: SealedCapsule,
     /// What ended the registered generation: opaque to the server, kept for the leaf grace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_gen: Option<ByteString<1, MAX_KEY_GEN>>,
+    pub key_gen: Option<KeyGenObject>,
     /// Takes the place of a generation that is void, whatever its count; takes admin's rank.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overrides: bool,
@@ -87,20 +91,22 @@ pub struct NewRoomKey {
 
 /// A new Password. The former one's tokens are void afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewPassword {
     /// Its OPAQUE record.
     pub credential: CredentialUpload,
     /// Sealed under the export key of the new Password.
-    pub capsule: ByteString<1, MAX_ADMIN_CAPSULE>,
+    pub capsule: SealedAdminCapsule,
 }
 
 /// Body of `PUT capsule`: the same generation, with more of the authority log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PutCapsule {
     /// The generation that it is of: the registered one.
     pub generation: Generation,
     /// Sealed under the export key of the Room Key.
-    pub capsule: ByteString<1, MAX_CAPSULE>,
+    pub capsule: SealedCapsule,
     /// Certificates with a lower serial are void from now on; takes the admin's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_serial: Option<u32>,
@@ -111,17 +117,19 @@ pub struct PutCapsule {
 
 /// In the problem of a login with a former Room Key: what there is for its holders, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Superseded {
     /// The generation that was registered in its place.
     pub generation: Generation,
     /// What ended the former generation, if its author handed it over: who was carried into the next finds its keys there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_gen: Option<ByteString<1, MAX_KEY_GEN>>,
+    pub key_gen: Option<KeyGenObject>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Exact;
 
     #[test]
     fn the_higher_count_wins_then_the_lower_hash() {

@@ -7,7 +7,11 @@
 mod bounds;
 mod bytes;
 mod change;
+mod directory;
+mod fields;
 mod login;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod paths;
 mod presence;
 mod problem;
@@ -18,9 +22,14 @@ mod token;
 pub use bounds::*;
 pub use bytes::{ByteString, BytesError, Exact};
 pub use change::{Certified, ChangeRoom, Generation, NewPassword, NewRoomKey, PutCapsule, Superseded};
+pub use directory::{Listings, Search, SignedListing};
+pub use fields::*;
 pub use login::{Former, LoginFinish, LoginStart, LoginStarted, Session};
+#[cfg(feature = "openapi")]
+pub use openapi::{Component, components};
 pub use paths::{
     Handle, HandleError, capsule, change, login_finish, login_start, presence, register_finish, register_start, room,
+    rooms,
 };
 pub use presence::{Introductions, PresenceRecord, PutPresence};
 pub use problem::{Problem, ProblemType};

@@ -58,6 +58,12 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// `GET`: the public directory, [`Search`](crate::Search) as the query for [`Listings`](crate::Listings).
+#[must_use]
+pub fn rooms() -> String {
+    "/v1/rooms".to_owned()
+}
+
 /// `DELETE`: [`DeleteRoom`](crate::DeleteRoom), a token of either credential, no content in the answer.
 #[must_use]
 pub fn room(handle: &Handle) -> String {

@@ -11,6 +11,7 @@ pub type PresenceRecord = ByteString<1, MAX_PRESENCE>;
 /// Body of `PUT presence`. It replaces the token's former record and lives [`PRESENCE_TTL_S`](crate::PRESENCE_TTL_S)
 /// seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PutPresence {
     /// The sealed record.
     pub record: PresenceRecord,
@@ -18,6 +19,7 @@ pub struct PutPresence {
 
 /// Up to [`MAX_INTRODUCTIONS`] sealed records of others, chosen at random.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Introductions {
     /// In no order that means anything.
     #[serde(deserialize_with = "bounded")]

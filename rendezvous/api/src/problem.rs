@@ -5,9 +5,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::bounds::TOMBSTONE_LEN;
 use crate::bytes::{Exact, TextVisitor};
 use crate::change::{Generation, Superseded};
+use crate::fields::TombstoneBytes;
 
 /// A problem document. `detail` is for people; programs look at `problem_type`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// What is wrong.
     #[serde(rename = "type")]
@@ -24,7 +26,7 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
     /// For [`ProblemType::RoomGone`]: the admin's signed word for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tombstone: Option<Exact<TOMBSTONE_LEN>>,
+    pub tombstone: Option<TombstoneBytes>,
     /// For [`ProblemType::RoomKeyChanged`]: what there is for holders of the former Room Key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded: Option<Superseded>,

@@ -2,27 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{
-    ADMIN_KEY_LEN, MAX_ADMIN_CAPSULE, MAX_CAPSULE, MAX_LISTING, REGISTRATION_ID_LEN, REGISTRATION_REQUEST_LEN,
-    REGISTRATION_RESPONSE_LEN, REGISTRATION_UPLOAD_LEN,
+use crate::directory::SignedListing;
+use crate::fields::{
+    AdminKeyBytes, RegistrationId, RegistrationRecord, RegistrationRequest, RegistrationResponse, SealedAdminCapsule,
+    SealedCapsule,
 };
-use crate::bytes::{ByteString, Exact};
 use crate::room::Policy;
 
 /// Body of `register/start`: one credential or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterStart {
     /// OPAQUE registration request for the Room Key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub room: Option<Exact<REGISTRATION_REQUEST_LEN>>,
+    pub room: Option<RegistrationRequest>,
     /// OPAQUE registration request for the Password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub admin: Option<Exact<REGISTRATION_REQUEST_LEN>>,
+    pub admin: Option<RegistrationRequest>,
 }
 
 /// Answer to `register/start`, for each that was asked. It is the same whether the room exists or not; only
 /// `register/finish` tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterStarted {
     /// For the Room Key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,44 +36,48 @@ pub struct RegisterStarted {
 
 /// What a server makes of a registration request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegistrationAnswer {
     /// Drawn by the server for this registration alone: to be handed back with the record.
-    pub registration: Exact<REGISTRATION_ID_LEN>,
+    pub registration: RegistrationId,
     /// OPAQUE registration response.
-    pub response: Exact<REGISTRATION_RESPONSE_LEN>,
+    pub response: RegistrationResponse,
 }
 
 /// A credential as the server will keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CredentialUpload {
     /// What the server drew for it.
-    pub registration: Exact<REGISTRATION_ID_LEN>,
+    pub registration: RegistrationId,
     /// OPAQUE registration record.
-    pub record: Exact<REGISTRATION_UPLOAD_LEN>,
+    pub record: RegistrationRecord,
 }
 
 /// Body of `register/finish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterFinish {
     /// The Room Key's.
     pub room: CredentialUpload,
     /// The Password's.
     pub admin: CredentialUpload,
     /// The admin key (Ed25519) that a tombstone must be signed with.
-    pub admin_key: Exact<ADMIN_KEY_LEN>,
+    pub admin_key: AdminKeyBytes,
     /// Sealed under the export key of the Room Key.
-    pub capsule: ByteString<1, MAX_CAPSULE>,
+    pub capsule: SealedCapsule,
     /// Sealed under the export key of the Password.
-    pub admin_capsule: ByteString<1, MAX_ADMIN_CAPSULE>,
+    pub admin_capsule: SealedAdminCapsule,
     /// What the server needs to know of the room's policy.
     pub policy: Policy,
     /// For a room that wants to be found by everybody: its signed entry in the public directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listing: Option<ByteString<1, MAX_LISTING>>,
+    pub listing: Option<SignedListing>,
 }
 
 /// Answer to `register/finish`, 201: the room exists, durably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Registered {
     /// Server time of the creation, milliseconds since 1970.
     pub created_at_ms: u64,

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::TOMBSTONE_LEN;
-use crate::bytes::Exact;
+use crate::fields::TombstoneBytes;
 
 /// Which of a room's two credentials: the Room Key's or the Password's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Credential {
     /// The Room Key: members.
@@ -18,6 +18,7 @@ pub enum Credential {
 /// The numbers of a room's policy that the server acts on or shows. What binds members is the signed genesis inside the
 /// capsule, never this copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Policy {
     /// Members the room is meant for.
     pub max_participants: u16,
@@ -29,7 +30,8 @@ pub struct Policy {
 
 /// Body of `DELETE /v1/rooms/{handle}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeleteRoom {
     /// Signed by the admin key over handle and genesis hash. Handed to every member who asks after the room.
-    pub tombstone: Exact<TOMBSTONE_LEN>,
+    pub tombstone: TombstoneBytes,
 }

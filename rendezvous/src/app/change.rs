@@ -71,7 +71,10 @@ pub(super) async fn change(
         least_serial: body.least_serial,
     };
     match app.store.change_room(authorized.keyed, change, now_ms).await? {
-        Changed::Done => Ok(Done),
+        Changed::Done => {
+            app.metrics.changed();
+            Ok(Done)
+        }
         Changed::Raced => Err(app.raced(&handle, &authorized).await?),
     }
 }

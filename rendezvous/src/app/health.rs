@@ -1,4 +1,5 @@
-//! Health, on a port of its own: `/health/live` says that the process answers, `/health/ready` that its store does.
+//! What operators ask, on a port of its own: `/health/live` says that the process answers, `/health/ready` that its store
+//! does, `/metrics` what was counted.
 
 use std::sync::Arc;
 
@@ -7,31 +8,45 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use snug_rendezvous_api::ProblemType;
 
+use super::App;
 use super::answer::{Answer, Refusal};
-use crate::store::Store;
+use super::metrics::OPEN_METRICS;
+use crate::http::Counters;
 
 #[derive(serde::Serialize)]
 struct Health {
     status: &'static str,
 }
 
-/// The health API.
-pub(crate) fn health(store: Arc<dyn Store>) -> Router {
+/// The operators' API.
+pub(crate) fn health(app: Arc<App>, connections: Arc<Counters>) -> Router {
     Router::new()
         .route(
             "/health/live",
             get(async || Answer(StatusCode::OK, Health { status: "live" })),
         )
         .route("/health/ready", get(ready))
+        .route(
+            "/metrics",
+            get(async move |State(app): State<Arc<App>>| metrics(&app, &connections).await),
+        )
         .fallback(async || Refusal::new(ProblemType::NotFound))
-        .with_state(store)
+        .with_state(app)
 }
 
-async fn ready(State(store): State<Arc<dyn Store>>) -> impl IntoResponse {
-    match store.ping().await {
+async fn ready(State(app): State<Arc<App>>) -> impl IntoResponse {
+    match app.store.ping().await {
         Ok(()) => Ok(Answer(StatusCode::OK, Health { status: "ready" })),
         Err(error) => Err(Refusal::from(error)),
     }
+}
+
+/// Without the store's own numbers when it doesn't answer: the rest is wanted then most of all.
+async fn metrics(app: &App, connections: &Counters) -> impl IntoResponse + use<> {
+    let counts = app.store.counts().await.ok();
+    let text = app.metrics.text(counts, connections);
+    ([(CONTENT_TYPE, OPEN_METRICS), (CACHE_CONTROL, "no-store")], text)
 }

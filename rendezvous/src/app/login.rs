@@ -17,6 +17,7 @@ use snug_rendezvous_api::{
 
 use super::answer::{Answer, Refusal};
 use super::authorize::TOKEN_TTL_MS;
+use super::metrics::Login as Outcome;
 use super::presence::to_records;
 use super::request::{Bearer, InPath, JsonBody};
 use super::{Address, App, random_bytes};
@@ -62,8 +63,10 @@ pub(super) async fn start(
     };
     let started = app.setup.start_login(&mut rng(), &start)?;
     if !exempt && !app.may_start(keyed, attempt, now_ms).await? {
+        app.metrics.login(Outcome::TooMany);
         return Err(Refusal::new(ProblemType::TooManyLogins).retry_after(TOO_MANY_RETRY_S));
     }
+    app.metrics.login(Outcome::Started);
     let state = ByteString::new(started.state).map_err(|_| Refusal::new(ProblemType::Internal))?;
     Ok(Answer(
         StatusCode::OK,
@@ -83,7 +86,8 @@ pub(super) async fn finish(
     let now_ms = app.clock.now_ms();
     let finished = app
         .setup
-        .finish_login(&handle, kind, body.state.as_slice(), body.ke3.as_bytes(), now_ms)?;
+        .finish_login(&handle, kind, body.state.as_slice(), body.ke3.as_bytes(), now_ms)
+        .inspect_err(|_| app.metrics.login(Outcome::Refused))?;
     let room = app.setup.keyed_handle(&handle);
     let token = Token::from_bytes(*app.setup.login_token(&finished.attempt));
     let hash = app.setup.token_hash(token.as_bytes());
@@ -95,6 +99,12 @@ pub(super) async fn finish(
         expires_at_ms: now_ms.saturating_add(TOKEN_TTL_MS),
     };
     let opened = app.store.open_session(finish, now_ms).await?;
+    app.metrics.login(match &opened {
+        Opened::Session { .. } => Outcome::Session,
+        Opened::Superseded { .. } => Outcome::Superseded,
+        Opened::Gone(_) => Outcome::Gone,
+        Opened::Refused => Outcome::Refused,
+    });
     // Whoever gets here has proven a secret of the room, whatever it is good for.
     app.starts.finished(room, finished.attempt).await;
     let (capsule, policy) = match opened {

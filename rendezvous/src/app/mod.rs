@@ -3,9 +3,12 @@
 mod answer;
 mod authorize;
 mod change;
+mod directory;
 mod health;
 mod limit;
 mod login;
+mod metrics;
+mod openapi;
 mod permission;
 mod presence;
 mod register;
@@ -20,7 +23,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post, put};
+use axum::routing::{delete, get, post, put};
 use data_encoding::HEXLOWER;
 use rand::Rng;
 use snug_crypto::RoomHandle;
@@ -31,6 +34,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::health::health;
 pub(crate) use self::limit::Address;
+pub(crate) use self::metrics::Metrics;
 pub(crate) use self::permission::Transport;
 
 use self::answer::Refusal;
@@ -53,6 +57,7 @@ pub(crate) struct App {
     registrations_of_a_day: Limiter<Address>,
     rooms: Limiter<[u8; 32]>,
     starts: Starts,
+    pub metrics: Arc<Metrics>,
     /// Places for large bodies.
     large_bodies: Semaphore,
 }
@@ -65,7 +70,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl App {
-    pub fn new(setup: ServerSetup, store: Arc<dyn Store>, clock: Clock, live: LiveConfig) -> Self {
+    pub fn new(
+        setup: ServerSetup,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        live: LiveConfig,
+    ) -> Self {
         Self {
             requests: Limiter::default(),
             logins: Limiter::default(),
@@ -74,6 +85,7 @@ impl App {
             rooms: Limiter::default(),
             large_bodies: Semaphore::new(LARGE_BODIES),
             starts: Starts::default(),
+            metrics,
             setup,
             store,
             clock,
@@ -153,6 +165,8 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 pub(crate) fn router(app: Arc<App>) -> Router {
     let large = middleware::from_fn_with_state(Arc::clone(&app), one_of_few);
     Router::new()
+        .route("/openapi.json", get(openapi::serve))
+        .route("/v1/rooms", get(directory::list))
         .route("/v1/rooms/{handle}", delete(room::delete))
         .route("/v1/rooms/{handle}/register/start", post(register::start))
         .route(
@@ -207,6 +221,9 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
             Err(_) => Refusal::new(ProblemType::Timeout).into_response(),
         },
     };
+    let route = path.as_ref().map(MatchedPath::as_str);
+    app.metrics
+        .request(&method, route, response.status().as_u16(), began.elapsed());
     if live.log.requests {
         let path = path.as_ref().map_or("-", MatchedPath::as_str);
         let status = response.status().as_u16();

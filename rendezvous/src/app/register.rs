@@ -13,6 +13,7 @@ use snug_rendezvous_api::{
 
 use super::App;
 use super::answer::{Answer, Refusal};
+use super::directory::entry_of;
 use super::permission::{Protected, Registrant};
 use super::request::{InPath, JsonBody};
 use crate::random::rng;
@@ -63,6 +64,11 @@ pub(super) async fn finish(
     JsonBody(body): JsonBody<RegisterFinish>,
 ) -> Result<Answer<Registered>, Refusal> {
     registrant.admit(&app)?;
+    let listing = body
+        .listing
+        .as_ref()
+        .map(|listing| entry_of(&handle, body.admin_key.as_bytes(), listing))
+        .transpose()?;
     let new = NewRoom {
         room_record: record_of(&body.room)?,
         admin_record: record_of(&body.admin)?,
@@ -72,6 +78,7 @@ pub(super) async fn finish(
             admin: body.admin_capsule.into_vec(),
         },
         policy: body.policy,
+        listing,
     };
     let created_at_ms = app.clock.now_ms();
     match app

@@ -9,6 +9,7 @@ mod host;
 mod mongo;
 mod redb;
 mod starts;
+mod timed;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ use snug_rendezvous_api::{Generation, Policy};
 pub use self::change::{Change, Changed, FIRST_GENERATION, Former, PasswordChange, RoomKeyChange};
 pub(crate) use self::starts::STARTS_TTL_MS;
 pub use self::starts::{Portion, PortionId, Settlement};
+pub(crate) use self::timed::{Observer, Timed};
 
 pub use self::host::{HostStore, Piece, RoomDetails, RoomSummary, check_redb, restorer};
 use crate::config::StoreSpec;
@@ -43,6 +45,39 @@ pub struct NewRoom {
     pub capsule: Capsule,
     /// Policy numbers.
     pub policy: Policy,
+    /// Its entry in the public directory, if it wants to be found.
+    pub listing: Option<Entry>,
+}
+
+/// A room's entry in the public directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The Room ID: rooms are listed in the order of its bytes.
+    pub room_id: String,
+    /// What a search looks through, in lower case.
+    pub text: String,
+    /// The listing as signed.
+    pub listing: Vec<u8>,
+}
+
+/// A page of the public directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Signed listings.
+    pub listings: Vec<Vec<u8>>,
+    /// The Room ID that the next page goes on after, if there may be one.
+    pub next: Option<String>,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rooms, deleted ones too as long as they are remembered.
+    pub rooms: u64,
+    /// Tokens that have not expired, or not been swept yet.
+    pub sessions: u64,
+    /// The same for presence records.
+    pub presence: u64,
 }
 
 /// A room's two sealed capsules.
@@ -265,6 +300,17 @@ pub trait Store: HostStore + Send + Sync + 'static {
         room: KeyedHandle,
         tombstone: Tombstone,
     ) -> BoxFuture<'_, Result<Option<Tombstone>, StoreError>>;
+
+    /// The public directory after a Room ID: up to `limit` rooms whose text holds `search`.
+    fn listed(
+        &self,
+        search: Option<String>,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Listed, StoreError>>;
+
+    /// How much there is, about.
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, StoreError>>;
 
     /// Removes what has expired. MongoDB does that itself.
     fn sweep(&self, now_ms: u64) -> BoxFuture<'_, Result<(), StoreError>>;

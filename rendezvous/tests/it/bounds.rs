@@ -52,7 +52,8 @@ async fn garbage_gets_a_problem_document_of_its_kind() {
         ("POST", "/v1/rooms/zz/login/start", JSON, b"{}", BadRequest),
         ("POST", &upper, JSON, b"{}", BadRequest),
         ("GET", "/", "", b"", NotFound),
-        ("GET", "/v1/rooms", "", b"", NotFound),
+        ("GET", "/v1", "", b"", NotFound),
+        ("POST", "/v1/rooms", JSON, b"{}", MethodNotAllowed),
         ("GET", "/health/ready", "", b"", NotFound),
         ("POST", "/v1/rooms/%00%ff/login/start", JSON, b"{}", BadRequest),
     ] {

@@ -17,6 +17,11 @@ pub struct Mongod {
 impl Mongod {
     /// Starts one. Without a program it fails if `SNUG_REQUIRE_MONGOD` is 1, and else says that the test is left out.
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(test: &str, arguments: &[&str]) -> Option<Self> {
         let Some(program) = program() else {
             assert!(
                 std::env::var("SNUG_REQUIRE_MONGOD").as_deref() != Ok("1"),
@@ -26,11 +31,11 @@ impl Mongod {
             return None;
         };
         // mongod can't pick a port itself, and somebody may take the one that was free a moment ago.
-        let started = (0..5).find_map(|_| Self::try_start(&program));
+        let started = (0..5).find_map(|_| Self::try_start(&program, arguments));
         Some(started.expect("mongod did not start in five tries"))
     }
 
-    fn try_start(program: &Path) -> Option<Self> {
+    fn try_start(program: &Path, arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         // Uncompressed, so that a search of its files finds what is in them.
@@ -54,6 +59,7 @@ impl Mongod {
             ])
             .args(["--wiredTigerIndexPrefixCompression", "false"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -73,6 +79,11 @@ impl Mongod {
     /// The connection string of one of its databases.
     pub fn uri(&self, database: &str) -> String {
         format!("mongodb://127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Where it listens, on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The process.

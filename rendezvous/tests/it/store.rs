@@ -8,7 +8,7 @@ use snug_crypto::credential::Kind;
 use snug_crypto::credential::server::{KeyedHandle, Record, RegistrationId, TokenHash};
 use snug_rendezvous::StoreSpec;
 use snug_rendezvous::testing::{
-    Capsule, Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, PasswordChange, Portion,
+    Capsule, Change, Changed, Entry, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, PasswordChange, Portion,
     Registered, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, Tombstone, Word, open,
 };
 use snug_rendezvous_api::{Exact, Generation, MAX_SUPERSEDED};
@@ -42,6 +42,7 @@ async fn story(spec: &StoreSpec) {
     presence(&*store, now).await;
     changes(&*store, now).await;
     many_changes(&*store, now).await;
+    directory(&*store, now).await;
     deletion(&*store, now).await;
     crate::host_story::hosting(&*store, now).await;
     races(&store, now).await;
@@ -76,6 +77,7 @@ fn new_room(n: u8) -> NewRoom {
             admin: vec![n, 2],
         },
         policy: POLICY,
+        listing: None,
     }
 }
 
@@ -448,6 +450,65 @@ async fn many_changes(store: &dyn Store, now: u64) {
         };
         assert_eq!(told(known).await.unwrap(), expected);
     }
+}
+
+async fn directory(store: &dyn Store, now: u64) {
+    let list = async |search: Option<&str>, after: Option<&str>, limit| {
+        let page = store
+            .listed(search.map(str::to_owned), after.map(str::to_owned), limit)
+            .await
+            .unwrap();
+        let listings = page
+            .listings
+            .into_iter()
+            .map(|listing| String::from_utf8(listing).unwrap());
+        (listings.collect::<Vec<_>>().join(" "), page.next)
+    };
+    assert_eq!(list(None, None, 9).await, (String::new(), None));
+    for (n, room_id, text) in [
+        (150, "a.b", "dots. and (brackets)"),
+        (151, "aab", "plain"),
+        (152, "\u{e9}t\u{e9}", "r\u{e9}sum\u{e9}"),
+        (153, "Zebra", "stripes"),
+    ] {
+        let new = NewRoom {
+            listing: Some(Entry {
+                room_id: room_id.to_owned(),
+                text: format!("{room_id}\n{text}").to_lowercase(),
+                listing: room_id.as_bytes().to_vec(),
+            }),
+            ..new_room(n)
+        };
+        let registered = store.create_room(room(n), new, now).await.unwrap();
+        assert_eq!(registered, Registered::Created);
+    }
+    let all = list(None, None, 9).await;
+    assert_eq!(
+        all,
+        ("Zebra a.b aab \u{e9}t\u{e9}".to_owned(), None),
+        "in the order of their bytes"
+    );
+    assert_eq!(
+        list(None, None, 2).await,
+        ("Zebra a.b".to_owned(), Some("a.b".to_owned()))
+    );
+    assert_eq!(list(None, Some("a.b"), 2).await, ("aab \u{e9}t\u{e9}".to_owned(), None));
+    assert_eq!(list(None, Some("zzzz"), 2).await, ("\u{e9}t\u{e9}".to_owned(), None));
+    assert_eq!(list(Some("a.b"), None, 9).await.0, "a.b", "a search means what it says");
+    assert_eq!(list(Some("(brackets)"), None, 9).await.0, "a.b");
+    assert_eq!(list(Some("stripes"), None, 9).await.0, "Zebra");
+    assert_eq!(list(Some("sum\u{e9}"), None, 9).await.0, "\u{e9}t\u{e9}");
+    assert_eq!(list(Some(".*"), None, 9).await.0, "");
+    let counts = store.counts().await.unwrap();
+    assert!(counts.rooms >= 4, "{counts:?}");
+    for n in 150..153 {
+        let tombstone = Tombstone {
+            word: Word::Admin([9; 96]),
+            at_ms: now,
+        };
+        store.delete_room(room(n), tombstone).await.unwrap();
+    }
+    assert_eq!(list(None, None, 9).await.0, "Zebra", "deleted rooms are not listed");
 }
 
 async fn deletion(store: &dyn Store, now: u64) {

@@ -64,6 +64,7 @@ pub struct Running {
     clock: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+    admin: Option<SocketAddr>,
     folder: PathBuf,
     store: Option<StoreSpec>,
     _temporary: Option<tempfile::TempDir>,
@@ -81,6 +82,22 @@ impl Running {
         Self::run(limits, store, folder, clock, Some(temporary)).await
     }
 
+    /// One that operators can ask.
+    pub async fn with_admin_port() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut config = Config::new(temporary.path());
+        config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let clock = Arc::new(AtomicU64::new(real_now_ms()));
+        Self::run_config(config, clock, Some(temporary)).await
+    }
+
+    /// A client of the operators' port.
+    pub fn admin_client(&self) -> Client {
+        Client {
+            address: self.admin.unwrap(),
+        }
+    }
+
     async fn run(
         limits: Limits,
         store: Option<StoreSpec>,
@@ -90,11 +107,16 @@ impl Running {
     ) -> Self {
         let mut config = Config::new(&folder);
         config.limits = limits;
-        config.store = store.clone();
+        config.store = store;
+        Self::run_config(config, clock, temporary).await
+    }
+
+    async fn run_config(mut config: Config, clock: Arc<AtomicU64>, temporary: Option<tempfile::TempDir>) -> Self {
+        let (folder, store) = (config.data_dir.clone(), config.store.clone());
         let now = Arc::clone(&clock);
         config.clock = Clock::new(move || now.load(Ordering::SeqCst));
         let server = Server::bind(config).await.unwrap();
-        let address = server.local_addr();
+        let (address, admin) = (server.local_addr(), server.admin_addr());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async move {
             let _ = stopped.await;
@@ -104,6 +126,7 @@ impl Running {
             clock,
             stop: Some(stop),
             task,
+            admin,
             folder,
             store,
             _temporary: temporary,

@@ -82,6 +82,8 @@ pub enum Command {
     /// What a room is, and a new Room Key for it
     #[command(subcommand)]
     Room(RoomCommand),
+    /// List a rendezvous' public rooms
+    Rooms(RoomsArgs),
     /// Your identity
     #[command(subcommand)]
     Id(IdCommand),
@@ -194,6 +196,18 @@ pub struct CreateArgs {
 
     #[command(flatten)]
     pub room: NewRoomArgs,
+
+    /// What the room is for, in a line; its members see it, and with --listed everybody
+    #[arg(long, value_name = "TEXT", conflicts_with = "description_file")]
+    pub description: Option<String>,
+
+    /// Take the description from this file's first line
+    #[arg(long, value_name = "FILE")]
+    pub description_file: Option<PathBuf>,
+
+    /// Publish Room ID and description in the rendezvous' directory; the Room Key is still needed to enter
+    #[arg(long)]
+    pub listed: bool,
 
     /// Enter the room after making it
     #[arg(long)]
@@ -325,6 +339,22 @@ pub struct RotateKeyArgs {
     pub name: String,
 
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `snug rooms`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXIT_STATUS)]
+pub struct RoomsArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// Only rooms whose Room ID or description holds this, in either case
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+
+    /// One JSON object instead of lines for people
     #[arg(long)]
     pub json: bool,
 }

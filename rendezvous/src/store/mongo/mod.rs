@@ -8,6 +8,7 @@
 //! key_gens  {_id: keyed handle ‖ former record ‖ hash of what ended it, object, expires_at}             TTL on expires_at
 //! sessions  {_id: token hash, room, admin, record, expires_at}                                          TTL on expires_at
 //! presence  {_id: token hash, room, record, expires_at}                         TTL on expires_at, index (room, _id)
+//! listed    {_id: Room ID, room, text, listing}, of rooms in the public directory alone                 index on room
 //! starts    {_id: keyed handle, taken: [{id, at, count}], expires_at}                                   TTL on expires_at
 //! ```
 //!
@@ -19,6 +20,7 @@
 mod change;
 mod documents;
 mod host;
+mod listed;
 mod starts;
 
 use std::time::Duration;
@@ -37,8 +39,8 @@ use self::documents::{
     binary, bytes, cant_open, count, date, is_duplicate, room_of, session_of, tombstone_document, unavailable,
 };
 use super::{
-    Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, Portion, Registered, Room, STORE_VERSION,
-    Session, Settlement, Store, StoreError, TOMBSTONE_TTL_MS, Tombstone,
+    Change, Changed, Counts, FIRST_GENERATION, Finish, Listed, NewRoom, OpenError, Opened, Portion, Registered, Room,
+    STORE_VERSION, Session, Settlement, Store, StoreError, TOMBSTONE_TTL_MS, Tombstone,
 };
 
 /// The database, unless the connection string names one.
@@ -56,6 +58,7 @@ pub(crate) struct MongoStore {
     presence: Collection<Document>,
     starts: Collection<Document>,
     key_gens: Collection<Document>,
+    listed: Collection<Document>,
 }
 
 impl MongoStore {
@@ -77,6 +80,7 @@ impl MongoStore {
         let store = Self {
             rooms: database.collection("rooms"),
             key_gens: database.collection("key_gens"),
+            listed: database.collection("listed"),
             sessions: database.collection_with_options("sessions", acknowledged(Acknowledgment::Majority)),
             presence: database.collection_with_options("presence", acknowledged(Acknowledgment::Nodes(1))),
             starts: database.collection("starts"),
@@ -148,6 +152,8 @@ impl MongoStore {
         self.sessions.create_index(expires("expires_at")).await?;
         self.starts.create_index(expires("expires_at")).await?;
         self.key_gens.create_index(expires("expires_at")).await?;
+        let of_room = IndexModel::builder().keys(doc! { "room": 1 }).build();
+        self.listed.create_index(of_room).await?;
         let by_room = IndexModel::builder().keys(doc! { "room": 1, "_id": 1 }).build();
         self.presence.create_indexes([expires("expires_at"), by_room]).await?;
         Ok(())
@@ -230,18 +236,24 @@ impl Store for MongoStore {
                 "room_capsule": binary(&new.capsule.room),
                 "admin_capsule": binary(&new.capsule.admin),
             };
-            match self.rooms.insert_one(&document).await {
-                Ok(_) => return Ok(Registered::Created),
-                Err(error) if is_duplicate(&error) => {}
+            let registered = match self.rooms.insert_one(&document).await {
+                Ok(_) => Registered::Created,
+                Err(error) if is_duplicate(&error) => {
+                    // Taken, unless by a tombstone that is over and that the TTL monitor has not got to.
+                    let over = doc! { "_id": id, "purge_at": { "$lte": date(now_ms) } };
+                    let replaced = self.rooms.replace_one(over, &document).await.map_err(unavailable)?;
+                    if replaced.matched_count == 1 {
+                        Registered::Created
+                    } else {
+                        Registered::Taken
+                    }
+                }
                 Err(error) => return Err(unavailable(error)),
+            };
+            if let (Registered::Created, Some(entry)) = (registered, new.listing) {
+                self.enter(&room, entry).await?;
             }
-            // Taken, unless by a tombstone that is over and that the TTL monitor has not got to.
-            let over = doc! { "_id": id, "purge_at": { "$lte": date(now_ms) } };
-            match self.rooms.replace_one(over, &document).await {
-                Ok(replaced) if replaced.matched_count == 1 => Ok(Registered::Created),
-                Ok(_) => Ok(Registered::Taken),
-                Err(error) => Err(unavailable(error)),
-            }
+            Ok(registered)
         })
     }
 
@@ -452,6 +464,7 @@ impl Store for MongoStore {
             };
             let buried = self.rooms.update_one(live, bury).await.map_err(unavailable)?;
             self.remove_presence_of(&room).await?;
+            self.unlist(&room).await?;
             self.key_gens
                 .delete_many(doc! { "_id": change::key_gens_of(&room) })
                 .await
@@ -463,6 +476,30 @@ impl Store for MongoStore {
                 .find_room(room, tombstone.at_ms)
                 .await?
                 .and_then(|room| room.tombstone))
+        })
+    }
+
+    fn listed(
+        &self,
+        search: Option<String>,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Listed, StoreError>> {
+        bounded(self.page(search, after, limit))
+    }
+
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, StoreError>> {
+        bounded(async move {
+            // From the collections' metadata, without reading them.
+            let count = |collection: &Collection<Document>| {
+                let collection = collection.clone();
+                async move { collection.estimated_document_count().await.map_err(unavailable) }
+            };
+            Ok(Counts {
+                rooms: count(&self.rooms).await?,
+                sessions: count(&self.sessions).await?,
+                presence: count(&self.presence).await?,
+            })
         })
     }
 

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::codec::{decode_room, decode_session};
 use super::writer::{Backend, FileOf};
 use super::{
-    CAPSULES, FORMER, Fault, KEY_CHECK, KEY_GENS, META, PRESENCE, ROOMS, RedbStore, SESSIONS, VERSION, capsule_key,
-    describe, join64,
+    CAPSULES, FORMER, Fault, KEY_CHECK, KEY_GENS, LISTED, META, PRESENCE, ROOMS, RedbStore, SESSIONS, VERSION,
+    capsule_key, describe, join64,
 };
 use crate::store::{HostStore, OpenError, Piece, Room, RoomDetails, RoomSummary, STORE_VERSION, StoreError};
 
@@ -29,6 +29,7 @@ fn each_durable(visitor: &mut impl Visitor) -> Result<(), Fault> {
     visitor.visit(CAPSULES)?;
     visitor.visit(FORMER)?;
     visitor.visit(KEY_GENS)?;
+    visitor.visit(LISTED)?;
     visitor.visit(USED)
 }
 

@@ -6,6 +6,7 @@
 mod change;
 mod codec;
 mod host;
+mod listed;
 mod starts;
 mod sweep;
 mod writer;
@@ -16,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use snug_crypto::credential::Kind;
 use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, TokenHash};
 use snug_rendezvous_api::Generation;
@@ -25,8 +28,8 @@ use self::codec::{decode_room, decode_session, encode_room, encode_session};
 use self::sweep::find_expired;
 use self::writer::{Backend, Database, FileOf};
 use super::{
-    Change, Changed, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, Portion, Registered, Room, STORE_VERSION,
-    Session, Settlement, Store, StoreError, Tombstone,
+    Change, Changed, Counts, FIRST_GENERATION, Finish, Listed, NewRoom, OpenError, Opened, Portion, Registered, Room,
+    STORE_VERSION, Session, Settlement, Store, StoreError, Tombstone,
 };
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -44,6 +47,9 @@ const STARTS: TableDefinition<'_, &[u8; 48], (u64, u32)> = TableDefinition::new(
 const FORMER: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("superseded");
 /// Keyed handle ‖ record of a former Room Key → (expiry, what ended its generation).
 const KEY_GENS: TableDefinition<'_, &[u8; 64], (u64, &[u8])> = TableDefinition::new("key gens");
+
+/// Room ID → (keyed handle, what a search looks through, signed listing), of rooms in the public directory alone.
+const LISTED: TableDefinition<'_, &str, (&[u8; 32], &str, &[u8])> = TableDefinition::new("listed");
 
 const VERSION: &str = "version";
 const KEY_CHECK: &str = "key check";
@@ -144,6 +150,7 @@ fn prepare(transaction: &WriteTransaction, key_check: [u8; 32]) -> Result<Result
     transaction.open_table(FORMER)?;
     transaction.open_table(KEY_GENS)?;
     transaction.open_table(host::USED)?;
+    transaction.open_table(LISTED)?;
     Ok(Ok(()))
 }
 
@@ -183,6 +190,9 @@ impl Store for RedbStore {
             let mut capsules = transaction.open_table(CAPSULES)?;
             capsules.insert(&capsule_key(&room, Kind::Room), new.capsule.room.as_slice())?;
             capsules.insert(&capsule_key(&room, Kind::Admin), new.capsule.admin.as_slice())?;
+            if let Some(entry) = &new.listing {
+                listed::enter(transaction, &room, entry)?;
+            }
             Ok(Ok(Registered::Created))
         })
     }
@@ -364,7 +374,34 @@ impl Store for RedbStore {
                 .open_table(KEY_GENS)?
                 .retain_in::<&[u8; 64], _>(&join64(&room, &[0; 32])..=&join64(&room, &[0xFF; 32]), |_, _| false)?;
             remove_presence_of(transaction, &room)?;
+            listed::remove(transaction, &room)?;
             Ok(Ok(Some(tombstone)))
+        })
+    }
+
+    fn listed(
+        &self,
+        search: Option<String>,
+        after: Option<String>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Listed, StoreError>> {
+        self.read(move |transaction| {
+            Ok(Ok(listed::page(
+                transaction,
+                search.as_deref(),
+                after.as_deref(),
+                limit,
+            )?))
+        })
+    }
+
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, StoreError>> {
+        self.read(|transaction| {
+            Ok(Ok(Counts {
+                rooms: transaction.open_table(ROOMS)?.len()?,
+                sessions: transaction.open_table(SESSIONS)?.len()?,
+                presence: transaction.open_table(PRESENCE)?.len()?,
+            }))
         })
     }
 

@@ -110,6 +110,7 @@ fn new_room() -> NewRoom {
             retention_s: 2,
             grace_s: 3,
         },
+        listing: None,
     }
 }
 

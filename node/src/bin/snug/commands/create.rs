@@ -35,7 +35,9 @@ pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
     }
     let room_id = given::new_room_id(&args.room, Some(&prompter))?;
     let (room_key, password) = given::new_secrets(&args.room)?;
-    let options = options(args.insecure_registration);
+    let mut options = options(args.insecure_registration);
+    options.description = given::description(&args)?;
+    options.policy.listed = args.listed;
     if !args.join {
         app.log(None)?;
         let made = make(&client, room_id, room_key, password, options).await?;

@@ -7,10 +7,11 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use snug::rendezvous::{Client, ServerUrl};
 use snug::text::Untrusted;
+use snug_crypto::bounds::MAX_DESCRIPTION_BYTES;
 use snug_crypto::names::{Password, RoomId, RoomKey, check_distinct, check_name};
 
 use super::App;
-use crate::cli::{EnterArgs, NewRoomArgs};
+use crate::cli::{CreateArgs, EnterArgs, NewRoomArgs};
 use crate::failure::Failure;
 use crate::secrets::{self, Prompter};
 
@@ -138,4 +139,28 @@ pub fn listen(app: &App, args: &EnterArgs) -> Result<Vec<Multiaddr>, Failure> {
         })
     };
     app.config.listen(args).iter().map(parse).collect()
+}
+
+/// What a new room is for, from the flag or from a file's first line.
+pub fn description(args: &CreateArgs) -> Result<String, Failure> {
+    let text = match (&args.description, &args.description_file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format_args!(
+                    "the description {} can't be read: {error}",
+                    path.display()
+                ))
+            })?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        (None, None) => return Ok(String::new()),
+    };
+    let text = text.trim();
+    if text.len() > MAX_DESCRIPTION_BYTES || text.chars().any(char::is_control) {
+        return Err(Failure::usage(format_args!(
+            "a description is one line of at most {MAX_DESCRIPTION_BYTES} bytes, without control characters"
+        )));
+    }
+    Ok(text.to_owned())
 }

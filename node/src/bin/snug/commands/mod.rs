@@ -11,6 +11,7 @@ mod join;
 mod lan;
 mod profile;
 mod room;
+mod rooms;
 
 use std::io::IsTerminal as _;
 
@@ -44,6 +45,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Delete(args) => delete::run(&app, args).await,
         Command::Room(RoomCommand::Info(args)) => room::info(&app, args).await,
         Command::Room(RoomCommand::RotateKey(args)) => room::rotate_key(&app, args).await,
+        Command::Rooms(args) => rooms::run(&app, args).await,
         Command::Id(IdCommand::Show(args)) => id::show(&app, &args),
         Command::Id(IdCommand::Passphrase(args)) => id::passphrase(&app, &args),
         Command::Id(IdCommand::Export(args)) => id::export(&app, &args),
