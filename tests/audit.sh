@@ -4,6 +4,9 @@
 #   vectors   the committed test vectors, and a change of any byte noticed, in Rust
 #   python    the second implementation: the vectors, both ways with fresh secrets, and any value, label or bound changed
 #   models    the Verifpal models in docs/formal, each against the verdicts in its head; those that must fail do fail
+#   properties  groups of 2 to 8 members under any interleaving; Room Key and recording open nothing; decoders under any bytes
+#   attacks   two million forgeries of every kind, of which none may be taken (a minute or two)
+#   fuzz      every fuzz target for FUZZ_SECONDS (10) each: crypto/fuzz/run.sh (a few minutes of compiling the first time)
 #   ROUNDS (5) rooms are made by each side; SEED (random) makes a run again. Libraries go into .cache/audit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -67,7 +70,22 @@ models() {
     done
 }
 
-parts=(vectors python models)
+properties() {
+    part "properties"
+    cargo test --workspace --locked --test protocol -- groups decoders frames epochs records documents
+}
+
+attacks() {
+    part "attacks"
+    cargo test --workspace --locked --test protocol attacks -- --ignored --nocapture --test-threads=1
+}
+
+fuzz() {
+    part "fuzz"
+    crypto/fuzz/run.sh "${FUZZ_SECONDS:-10}"
+}
+
+parts=(vectors python models properties attacks fuzz)
 [ $# -eq 0 ] || parts=("$@")
 for each in "${parts[@]}"; do
     declare -F "$each" >/dev/null || fail "no part called $each: see the head of this file"

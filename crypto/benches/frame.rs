@@ -100,7 +100,7 @@ fn attacks(c: &mut Criterion) {
 fn epochs(c: &mut Criterion) {
     let mut group = c.benchmark_group("epoch");
     group.sample_size(10);
-    for members in [10, 100] {
+    for members in [10, 100, 1_000] {
         let mut room = Room::new(members);
         group.bench_function(BenchmarkId::new("issue", members), |b| b.iter(|| room.issue()));
         let issued = room.issue();

@@ -1,7 +1,8 @@
 //! Seal and open beside vodozemac's Megolm, in turns: a block of one, a block of the other, hundreds of times, so that a busy
 //! machine slows both alike. Prints the time of the quickest and of the median block, and their ratios.
 //!
-//! A message of 256 bytes, signed; the bytes are what goes over the wire.
+//! A message of 256 bytes, signed; the bytes are what goes over the wire. Then a burst: 32 messages of 32 bytes, which here are
+//! one frame and there 32 messages, as they queue while a publish is under way. Times are for one message.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{hint::black_box, time::Instant};
@@ -15,6 +16,8 @@ use room::Room;
 
 const BLOCKS: usize = 400;
 const PER_BLOCK: usize = 25;
+/// Messages that leave together.
+const BURST: usize = 32;
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -50,7 +53,38 @@ fn main() {
             drop(black_box(inbound.decrypt(&message).unwrap()));
         }));
     }
-    for (what, ours, theirs) in [("seal", 0, 1), ("open", 2, 3)] {
+    report(&mut times, ["seal", "open"]);
+
+    let short = "x".repeat(BURST);
+    let said = |text: &str| Content::Text {
+        text: text.to_owned(),
+        reply_to: None,
+        sent_at_ms: 1_700_000_000_000,
+    };
+    let burst: Vec<Content> = (0..BURST).map(|_| said(&short)).collect();
+    let mut times = [const { Vec::new() }; 4];
+    for _ in 0..BLOCKS {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::with_capacity(BURST));
+        times[0].push(one(|| {
+            ours = sender.seal(&mut room.rng, me, &key, &[], &burst).unwrap().bytes
+        }));
+        times[1].push(one(|| {
+            (0..BURST).for_each(|_| theirs.push(group.encrypt(&short).to_bytes()))
+        }));
+        times[2].push(one(|| drop(black_box(receiver.open(&ours).unwrap()))));
+        times[3].push(one(|| {
+            for bytes in &theirs {
+                let message = MegolmMessage::try_from(bytes.as_slice()).unwrap();
+                drop(black_box(inbound.decrypt(&message).unwrap()));
+            }
+        }));
+    }
+    report(&mut times, ["seal a burst", "open a burst"]);
+}
+
+/// Prints sealing and opening, ours before theirs.
+fn report(times: &mut [Vec<f64>; 4], names: [&str; 2]) {
+    for (what, ours, theirs) in [(names[0], 0, 1), (names[1], 2, 3)] {
         let ((ours_best, ours_median), (theirs_best, theirs_median)) =
             (summary(&mut times[ours]), summary(&mut times[theirs]));
         println!(
@@ -60,6 +94,13 @@ fn main() {
             theirs_median / ours_median,
         );
     }
+}
+
+/// Microseconds for a message of a burst.
+fn one(burst: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    burst();
+    start.elapsed().as_secs_f64() * 1e6 / BURST as f64
 }
 
 /// Microseconds for one of a block.

@@ -61,6 +61,20 @@ def tombstone(seed, room, handle):
     return handle + room + s.sign(seed, "sign tombstone", room, s.H("tombstone", handle, room))
 
 
+def certificate(seed, room, key, rank, serial, expires_at, version=1):
+    body = bytes([version]) + room + key + bytes([rank]) + u32(serial) + u64(expires_at)
+    return body + s.sign(seed, "sign certificate", room, s.H("certificate", body))
+
+
+def certified(seed, room, token, what, fields):
+    return s.sign(seed, "sign request", room, s.H("request", bytes([what]), token, *fields))
+
+
+def listing(seed, room, room_id, description, version=1):
+    body = bytes([version]) + room + s.public(seed) + lp(room_id.encode(), description.encode())
+    return body + s.sign(seed, "sign listing", room, s.H("listing", body))
+
+
 def control(key, kind, body):
     plain = bytes([kind]) + body
     return s.seal_object(key, 2, s.MAC(key, "control nonce", plain)[:24], plain)

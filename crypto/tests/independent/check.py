@@ -58,6 +58,8 @@ def changed(key, value, rng):
         return not value
     if isinstance(value, int):
         return value + 1 if value < 2**32 - 1 else value - 1
+    if not value:
+        return "00"
     # The lowest and highest bits of an X25519 scalar don't count.
     places = [at for at in range(len(value)) if key != "encapsulation_randomness" or at not in (65, 126)]
     at = rng.choice(places)

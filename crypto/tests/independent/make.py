@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import building as b
+import rest
 import snug1 as s
 from snug1 import B, lp, lst, u16, u32, u64
 
@@ -316,7 +317,8 @@ class Maker:
             "issuer_leaf_seed": self.issuer["leaf"].hex(), "round": {"day": self.day, "counter": self.counter},
             "members_hash": found["members_hash"].hex(), "commit": keys["commit"].hex(), "box_root": found["box_root"].hex(),
             "tag": keys["tag"][:8].hex(), "export": keys["export"].hex(), "epoch_id": self.epoch_id.hex(),
-            "announcement": self.announcement.hex(),
+            "announcement": self.announcement.hex(), "ctx": self.ctx.hex(), "extracted": s.extract(self.psk, self.es).hex(),
+            "env": keys["env"].hex(), "snd": keys["snd"].hex(), "chains": s.chains(keys["snd"], entries),
             "boxes": [
                 {"leaf_id": seeds["leaf_id"].hex(), "kem_seed": seeds["kem"].hex(), "encapsulation_randomness": kem[1].hex(),
                  "bytes": box.hex(), "tree_leaf": s.H("box leaf", *s.box(s.Reader(box))[:2]).hex()}
@@ -488,6 +490,120 @@ class Maker:
             ],
         }
 
+    def certificate(self):
+        key, stranger, far = self.raw(), self.raw(), self.number(63)
+
+        def made(rank, serial, seed=self.admin, room=self.room, **rest):
+            return b.certificate(seed, room, s.public(key), rank, serial, far, **rest)
+
+        def good(rank, serial):
+            return {"rank": rank, "serial": serial, "expires_at_ms": far, "bytes": made(rank, serial).hex()}
+
+        def request(what, **fields):
+            token, plain = self.raw(), {name: value for name, value in fields.items() if name != "overrides"}
+            wire = [*plain.values()] + ([bytes([fields["overrides"]])] if "overrides" in fields else [])
+            shown = {name: value.hex() for name, value in plain.items()} | ({"overrides": fields["overrides"]} if what == 1 else {})
+            return shown | {"what_kind": what, "token": token.hex(), "signature": b.certified(key, self.room, token, what, wire).hex()}
+
+        def change(overrides, key_gen):
+            return request(1, registration=self.raw(16), upload=self.raw(192), generation=self.raw(40), capsule=self.raw(99),
+                           key_gen=key_gen, overrides=overrides)
+
+        def bad(what, *names, **rest):
+            return case(what, b.listing(self.admin, self.room, *names, **rest))
+
+        genuine, shown = made(1, 7), b.listing(self.admin, self.room, "räume", "open to all")
+        other = s.sign(self.admin, "sign record", self.room, s.H("certificate", genuine[:-64]))
+        return {
+            "genesis_hash": self.room.hex(), "admin_seed": self.admin.hex(), "key_seed": key.hex(),
+            "cases": [good(2, self.number(32)), good(1, 0)],
+            "reject": [
+                case("no such rank", made(0, 1)), case("no such rank", made(3, 1)), case("a later version", made(1, 1, version=2)),
+                case("a stranger's", made(1, 1, seed=stranger)), case("another room's", genuine[:1] + self.raw() + genuine[33:]),
+                case("signed as another object", genuine[:-64] + other), case("a byte too many", genuine + b"\0"),
+            ],
+            "requests": [change(False, self.raw(9)), change(True, b""), request(2, generation=self.raw(40), capsule=b"")],
+            "listing": {
+                "room_id": "räume", "description": "open to all", "bytes": shown.hex(),
+                "reject": [
+                    bad("a later version", "den", "", version=2), bad("no name", "", ""),
+                    bad("a long name", "x" * 65, ""), bad("a control character", "den", "a\x9b"), bad("a long description", "den", "x" * 513),
+                    case("a byte too many", shown + b"\0"), case("a stranger's", shown[:33] + s.public(stranger) + shown[65:]),
+                ],
+            },
+        }
+
+    def vault(self):
+        words, key, logs = "caf\u0301e " + self.raw(4).hex(), self.raw(), []
+        for purpose, number in ((1, self.number(40)), (2, self.number(63))):
+            logs.append({"purpose": purpose, "number": number, "key": self.raw().hex()})
+        how = rest.stretching(self.random.choice((64, 128)), self.random.choice((1, 3)), self.random.choice((1, 2)), self.raw(16))
+        slot = rest.make_slot(key, words, how, self.raw(24))
+        open_slot = rest.make_slot(key, "", b"\0" + self.raw(16), self.raw(24))
+        head, log = rest.make_head(slot, key, logs, self.raw(24)), bytes.fromhex(logs[-1]["key"])
+        where, at, kept = (2, logs[-1]["number"], self.number(20)), self.number(48), self.raw(33)
+        entries = [(b"kept", kept), (b"gone", None)]
+
+        def chunk(last=1, key=log, where=where, **more):
+            return rest.make_chunk(key, self.raw(24), last, at, entries, *where, **more)
+
+        def bad_chunk(what, data, place=where[2]):
+            return case(what, data) | {"place": place}
+
+        def bad_slot(what, how):
+            return case(what, rest.make_head(b"\1" + how + slot[30:], key, logs, self.raw(24)))
+
+        seeds, room_key, server = self.members[0], "correct horse", "http://pub.example"
+        generation = {"count": self.number(63), "hash": self.raw().hex()}
+        wire = b.generation(generation["count"], bytes.fromhex(generation["hash"]))
+
+        def membership(server=server, room_id="den", genesis=self.genesis, name="älice", key=room_key, **more):
+            return rest.make_membership(server, room_id, genesis, name, [(wire, self.r, key)], **more)
+
+        own = rest.make_own(9, seeds["leaf"], seeds["kem"], [self.members[1]["kem"]])
+        export = rest.make_export(slot, key, seeds["identity"], self.raw(24))
+        return {
+            "passphrase": words,
+            "head": {
+                "vault_key": key.hex(), "logs": logs, "bytes": head.hex(),
+                "without_passphrase": rest.make_head(open_slot, key, logs[:1], self.raw(24)).hex(),
+                "reject": [
+                    case("a later version within", rest.make_head(slot, key, logs, self.raw(24), version=2)),
+                    case("a byte too many within", rest.make_head(slot, key, logs, self.raw(24), more=b"\0")),
+                    case("a log less than there are", rest.make_head(slot, key, [], self.raw(24), more=b"\0")),
+                    case("another passphrase", rest.make_head(rest.make_slot(key, "other", how, self.raw(24)), key, logs, self.raw(24))),
+                    case("another vault key", rest.make_head(slot, self.raw(), logs, self.raw(24))),
+                    bad_slot("more than a GiB", rest.stretching((1 << 20) + 1, 1, 1, self.raw(16))),
+                    bad_slot("33 passes", rest.stretching(64, 33, 1, self.raw(16))), bad_slot("17 lanes", rest.stretching(1024, 1, 17, self.raw(16))),
+                    bad_slot("no pass", rest.stretching(64, 0, 1, self.raw(16))), case("an identity", export),
+                ],
+            },
+            "chunk": {
+                "purpose": where[0], "number": where[1], "place": where[2], "at": at, "last": True, "kept": kept.hex(), "bytes": chunk().hex(),
+                "reject": [
+                    bad_chunk("neither the last nor not", chunk(last=2)), bad_chunk("a later version", chunk(version=2)),
+                    bad_chunk("of another log", chunk(where=(2, where[1] + 1, where[2]))), bad_chunk("of another purpose", chunk(where=(1, *where[1:]))),
+                    bad_chunk("of another place", chunk(), where[2] + 1), bad_chunk("under another key", chunk(key=self.raw())),
+                ],
+            },
+            "export": {"seed": seeds["identity"].hex(), "bytes": export.hex(), "reject": [
+                case("a later version within", rest.make_export(slot, key, seeds["identity"], self.raw(24), version=2)),
+                case("a vault", head), case("another key", rest.make_export(slot, self.raw(), seeds["identity"], self.raw(24))),
+            ]},
+            "own": {
+                "incarnation": 9, "leaf_seed": seeds["leaf"].hex(), "kem_seed": seeds["kem"].hex(), "old_kem_seed": self.members[1]["kem"].hex(),
+                "bytes": own.hex(), "reject": [case("a later version", b"\2" + own[1:]), case("a byte too many", own + b"\0")],
+            },
+            "membership": {
+                "server": server, "room_id": "den", "genesis": self.genesis.hex(), "name": "älice", "generation": generation,
+                "random": self.r.hex(), "room_key": room_key, "bytes": membership().hex(),
+                "reject": [
+                    case("a later version", membership(version=2)), case("a damaged genesis", membership(genesis=self.genesis[:-1])),
+                    case("a short room key", membership(key="1234")), case("a byte too many", membership() + b"\0"),
+                ],
+            },
+        }
+
     def labels(self):
         key, one, two = self.raw(), self.raw(5), self.raw(0)
         how = {"Hash": lambda label: s.H(label, one, two).hex(), "Key": lambda label: s.X(key, label, one, two).hex(),
@@ -501,7 +617,7 @@ class Maker:
 
     def files(self):
         made = {name: getattr(self, name)() for name in ("names", "generation", "capsule", "invite", "operation", "control", "epoch", "frame")}
-        made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "labels", "bounds")}
+        made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "certificate", "vault", "labels", "bounds")}
         return made | {"genesis": self.genesis_(), "leaf": self.leaf_()}
 
 

@@ -6,6 +6,7 @@ Each field that says what something is takes part, so that none of them can chan
 import struct
 
 import building as b
+import rest
 import snug1 as s
 from snug1 import B, u32, u64
 
@@ -170,8 +171,12 @@ def epoch(v, _):
     keys = s.epoch_keys(psk, es, found["ctx"])
     for name, ours in (("commit", keys["commit"]), ("export", keys["export"]), ("tag", keys["tag"][:8])):
         same(name, ours, v[name])
-    for name in ("epoch_id", "members_hash", "box_root"):
+    for name in ("ctx", "epoch_id", "members_hash", "box_root"):
         same(name, found[name], v[name])
+    same("E", s.extract(psk, es), v["extracted"])
+    same("env", keys["env"], v["env"])
+    same("snd", keys["snd"], v["snd"])
+    same("chains", s.chains(keys["snd"], found["entries"]), v["chains"])
     kems = [(s.xwing_expand(un(case["kem_seed"]))[2], un(case["encapsulation_randomness"])) for case in v["boxes"]]
     header = announced[: found["head_len"]]
     made, boxes, _, epoch_id = b.epoch(room, psk, es, header, found["entries"], kems, seed)
@@ -299,6 +304,128 @@ def make_bundle(f):
     return b.bundle(*(uns(f[name]) for name in ("records", "operations", "announcements")))
 
 
+def certificate(v, _):
+    room, seed, key = un(v["genesis_hash"]), un(v["admin_seed"]), un(v["key_seed"])
+    for case in v["cases"]:
+        made = b.certificate(seed, room, s.public(key), case["rank"], case["serial"], case["expires_at_ms"])
+        same("certificate", made, case["bytes"])
+        s.certificate(made, s.public(seed))
+    refused("certificate", v["reject"], lambda case: s.certificate(un(case["bytes"]), s.public(seed)))
+    for case in v["requests"]:
+        names = ["generation", "capsule"] if case["what_kind"] == 2 else ["registration", "upload", "generation", "capsule", "key_gen"]
+        fields = uns(case[name] for name in names) + ([bytes([case["overrides"]])] if case["what_kind"] == 1 else [])
+        same("request", b.certified(key, room, un(case["token"]), case["what_kind"], fields), case["signature"])
+    one = v["listing"]
+    made = b.listing(seed, room, one["room_id"], one["description"])
+    same("listing", made, one["bytes"])
+    s.listing(made)
+    refused("listing", one["reject"], lambda case: s.listing(un(case["bytes"])))
+
+
+def authority(v, _):
+    room, handle = un(v["genesis_hash"]), un(v["handle"])
+    signed = un(v["operation"])
+    digest = s.H("operation", room, signed[:-64])
+    same("operation", digest, v["operation_hash"])
+    count = s.operation_body(2, s.Reader(signed[-64 - 108 : -64]).raw(108))[1]["count"]
+    generation = b.generation(count, digest)
+    psk, keys = s.generation_keys(v["room_key"], un(v["r"]), handle, count)
+    same("psk", psk, v["psk"])
+    same("topic", keys["topic"], v["topic"])
+    same("key commit", s.X(psk, "key commit"), v["key_commit"])
+
+    one = v["epoch"]
+    es, seed, announced = un(one["es"]), un(one["issuer_leaf_seed"]), un(one["announcement"])
+    found = s.announcement(announced, room, s.public(seed), kind=2)
+    same("generation", found["generation"], generation.hex())
+    same("epoch id", found["epoch_id"], one["epoch_id"])
+    same("commit", s.epoch_keys(psk, es, found["ctx"])["commit"], one["commit"])
+    carry = s.lst([s.u16(1) + s.lp(s.lp(v["room_key"].encode()) + un(v["r"]))])
+    leaves, sealed = [entry[:16] for entry in found["entries"]], []
+    for leaf_id, case in zip(leaves, one["boxes"]):
+        ek = s.xwing_expand(un(case["kem_seed"]))[2]
+        same("leaf id", leaf_id, case["leaf_id"])
+        sealed.append(s.seal_box(bytes(32), found["ctx"], leaf_id, ek, es, un(case["encapsulation_randomness"]), carry))
+    header = announced[: found["head_len"]]
+    made, boxes, _, _ = b.signed_epoch(room, header, found["entries"], un(one["commit"]), leaves, sealed, seed)
+    same("announcement", made, one["announcement"])
+    same("boxes", [box.hex() for box in boxes], [case["bytes"] for case in one["boxes"]])
+    for case in one["boxes"]:
+        opened = s.open_key_box(un(case["bytes"]), found, un(case["kem_seed"]), handle, un(v["key_commit"]))
+        same("what the box gives", opened, (psk, es))
+    refused("announcement", one["reject"], lambda case: s.announcement(un(case["bytes"]), room, s.public(seed), kind=2))
+
+    def open_box(case):
+        commit = bytes(32) if case["what"].startswith("other keys") else un(v["key_commit"])
+        s.open_key_box(un(case["bytes"]), found, un(one["reject_boxes"]["kem_seed"]), handle, commit)
+
+    refused("box", one["reject_boxes"]["cases"], open_box)
+
+    log, _, inside, entries, parts = s.whole_object(un(v["object"]["bytes"]))
+    same("operation in the object", log[-1], v["operation"])
+    same("announcement in the object", inside, one["announcement"])
+    same("boxes in the object", [part.hex() for part in parts], [case["bytes"] for case in one["boxes"]])
+    same("entries in the object", entries, None)
+    refused("object", v["object"]["reject"], lambda case: s.whole_object(un(case["bytes"])))
+
+    one = v["hand_over"]
+    leaf_id, seed, commit = un(one["leaf_id"]), un(one["kem_seed"]), un(v["key_commit"])
+    ct, ss = s.xwing_encapsulate(s.xwing_expand(seed)[2], un(one["encapsulation_randomness"]))
+    key = s.X(s.extract(bytes(32), ss), "hand over", room, generation, leaf_id)
+    same("handed", ct + s.cseal(key, bytes(12), b"", s.lp(v["room_key"].encode()) + un(v["r"])), one["bytes"])
+
+    def handed(case, commit=commit):
+        return s.hand_over(un(case["bytes"]), seed, room, generation, leaf_id, handle, commit)
+
+    same("handed", handed(one), (v["room_key"], un(v["r"])))
+    refused("handed", one["reject"], handed)
+    refused("handed", [one], lambda case: handed(case, un(case["reject_commit"])))
+
+    one = v["approval"]
+    seed, identity = un(one["approver_seed"]), un(one["identity"])
+    digest = s.H("approval", identity, generation)
+    same("approval", s.public(seed) + s.sign(seed, "sign approval", room, digest), one["bytes"])
+    same("message", b.control(un(one["control"]), 4, identity + generation + un(one["bytes"])), one["message"])
+    refused("approval", one["reject"], lambda case: s.approval(un(case["bytes"]), room, identity, generation))
+    one = v["link_hint"]
+    same("hint", s.MAC(un(one["mesh"]), "link hint", un(one["dialer_nonce"]))[:8], one["hint"])
+
+
+def vault(v, _):
+    passphrase, one = v["passphrase"], v["head"]
+    key, logs = rest.head(un(one["bytes"]), passphrase)
+    same("vault key", key, one["vault_key"])
+    same("logs", logs, one["logs"])
+    data = un(one["bytes"])
+    slot, nonces = data[10 : 10 + 2 + 28 + 73], (data[41:65], data[114:138])
+    same("slot", rest.make_slot(key, passphrase, slot[1:30], nonces[0]), slot.hex())
+    same("head", rest.make_head(slot, key, logs, nonces[1]), one["bytes"])
+    key, logs = rest.head(un(one["without_passphrase"]), "")
+    same("vault key", key, one["vault_key"])
+    same("logs", logs, one["logs"][:1])
+    refused("head", one["reject"], lambda case: rest.head(un(case["bytes"]), passphrase))
+
+    one, key = v["chunk"], un(one["logs"][-1]["key"])
+    where = one["purpose"], one["number"], one["place"]
+    entries = [(b"kept", un(one["kept"])), (b"gone", None)]
+    same("chunk", rest.make_chunk(key, un(one["bytes"])[1:25], one["last"], one["at"], entries, *where), one["bytes"])
+    same("chunk", rest.chunk(key, un(one["bytes"]), *where), {"last": one["last"], "at": one["at"], "entries": entries})
+    refused("chunk", one["reject"], lambda case: rest.chunk(key, un(case["bytes"]), *where[:2], case["place"]))
+
+    one = v["export"]
+    same("identity", rest.export(un(one["bytes"]), passphrase), one["seed"])
+    refused("export", one["reject"], lambda case: rest.export(un(case["bytes"]), passphrase))
+    one = v["own"]
+    same("own", rest.make_own(one["incarnation"], un(one["leaf_seed"]), un(one["kem_seed"]), [un(one["old_kem_seed"])]), one["bytes"])
+    refused("own", one["reject"], lambda case: rest.own(un(case["bytes"])))
+    one = v["membership"]
+    generations = [(gen(one["generation"]), un(one["random"]), one["room_key"])]
+    made = rest.make_membership(one["server"], one["room_id"], un(one["genesis"]), one["name"], generations)
+    same("membership", made, one["bytes"])
+    rest.membership(made)
+    refused("membership", one["reject"], lambda case: rest.membership(un(case["bytes"])))
+
+
 def labels(v, _):
     key, fields = un(v["key"]), (un(v["one"]), un(v["two"]))
     rows = [(row["label"], row["use"], row["fields"]) for row in v["labels"]]
@@ -318,7 +445,7 @@ def bounds(v, _):
 
 HOLDERS = [
     names, generation, genesis, capsule, invite, leaf, operation, control, epoch, frame, padding, presence, link, direct,
-    labels, bounds,
+    certificate, authority, vault, labels, bounds,
 ]
 
 

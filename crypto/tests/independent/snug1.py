@@ -177,13 +177,14 @@ class Reader:
         return read() if self.flag() else None
 
     def extensions(self):
-        last, count = -1, self.number(4)
+        last, count, found = -1, self.number(4), {}
         check(count <= B["MAX_EXTENSIONS"], "too many")
         for _ in range(count):
             kind = self.number(2)
             check(kind > last and kind < 0x8000, "extension")
             last = kind
-            self.lp(B["MAX_EXTENSION_BYTES"])
+            found[kind] = self.lp(B["MAX_EXTENSION_BYTES"])
+        return found
 
     def rest(self):
         return self.data[self.at :]
@@ -297,6 +298,10 @@ def room_key(typed):
     return normal
 
 
+def room_key_holds(key):
+    return room_key(key) == key
+
+
 def display_name(name):
     check(is_name(name), "name")
 
@@ -320,11 +325,7 @@ def genesis(data):
     name, description = r.text(B["MAX_ROOM_ID_CHARS"] * 4), r.text(B["MAX_DESCRIPTION_BYTES"])
     check(room_id(name) == name and not has_control(description), "text")
     result = {"room_id": name, "description": description, "created_at_ms": r.number(8)}
-    result["policy"] = {
-        "max_participants": r.number(2), "listed": r.flag(), "retention_s": r.number(4),
-        "history": r.flag(), "approval": r.flag(), "grace_s": r.number(4),
-    }
-    check(1 <= result["policy"]["max_participants"] <= B["MAX_MEMBERS"], "participants")
+    result["policy"] = policy(r)
     result["admin_vk"] = r.raw(32)
     r.extensions()
     body, signature = data[: r.at], r.raw(64)
@@ -355,6 +356,25 @@ def admin_capsule(key, data):
     r.extensions()
     r.end()
     check(public(seed) == room["admin_vk"], "another admin key")
+
+
+# Certificates and listings
+
+def certificate(data, admin_vk):
+    check(len(data) == 142 and data[0] == 1 and data[65] in (1, 2), "certificate")
+    body = data[:-64]
+    verify(admin_vk, "sign certificate", body[1:33], H("certificate", body), data[-64:])
+
+
+def listing(data):
+    r = Reader(data)
+    check(r.number(1) == 1, "version")
+    room, admin_vk = r.raw(32), r.raw(32)
+    name, description = r.text(B["MAX_ROOM_ID_CHARS"] * 4), r.text(B["MAX_DESCRIPTION_BYTES"])
+    check(1 <= len(name) <= B["MAX_ROOM_ID_CHARS"] and not has_control(name + description), "text")
+    body, signature = data[: r.at], r.raw(64)
+    r.end()
+    verify(admin_vk, "sign listing", room, H("listing", body), signature)
 
 
 # Records
@@ -388,6 +408,41 @@ def record(data, room, join):
 
 # Operations
 
+def policy(r):
+    result = {
+        "max_participants": r.number(2), "listed": r.flag(), "retention_s": r.number(4),
+        "history": r.flag(), "approval": r.flag(), "grace_s": r.number(4),
+    }
+    check(1 <= result["max_participants"] <= B["MAX_MEMBERS"], "participants")
+    return result
+
+
+def rekey(r):
+    count, commit, members_hash, members = r.number(8), r.raw(32), r.raw(32), r.number(4)
+    check(count > 0 and 0 < members <= B["MAX_MEMBERS"], "a generation above the first, with members")
+    return {"count": count, "key_commit": commit, "members_hash": members_hash, "member_count": members}
+
+
+def keeper(r):
+    r.raw(32)
+    check(kem_is_canonical(r.raw(1216)), "key")
+    r.list(B["MAX_ADDRESSES"], lambda: r.text(B["MAX_ADDRESS_BYTES"]))
+
+
+def operation_body(kind, what):
+    """What kinds that are known say; others stay unread."""
+    r = Reader(what)
+    kinds = {
+        1: lambda: (r.raw(32), check(r.number(1) <= 2, "role")), 2: lambda: (r.raw(32), rekey(r)), 3: lambda: (r.raw(32), rekey(r)),
+        4: lambda: policy(r), 5: lambda: rekey(r), 6: lambda: keeper(r), 7: lambda: r.raw(128),
+    }
+    if kind in kinds:
+        found = kinds[kind]()
+        r.end()
+        return found
+    return None
+
+
 def operation(data, room_genesis):
     r, room = Reader(data), room_genesis["hash"]
     check(r.number(1) == 1, "version")
@@ -397,8 +452,7 @@ def operation(data, room_genesis):
     kind, what = r.number(2), r.lp(B["MAX_OPERATION_BODY"])
     body, signature = data[: r.at], r.raw(64)
     r.end()
-    if kind == 1:
-        check(len(what) == 33 and what[32] <= 2, "role")
+    operation_body(kind, what)
     digest = H("operation", room, body)
     verify(author, "sign operation", room, digest, signature)
     if kind == 7:
@@ -427,11 +481,11 @@ def presence(key, data):
 
 # Epochs
 
-def announcement(data, room, issuer_key):
+def announcement(data, room, issuer_key, kind=1):
     r = Reader(data)
-    check(r.number(1) == 1, "kind")
-    r.raw(40)
-    result = {"day": r.number(4), "counter": r.number(4), "issuer": r.raw(16)}
+    check(r.number(1) == kind, "kind")
+    generation = r.raw(40)
+    result = {"generation": generation, "day": r.number(4), "counter": r.number(4), "issuer": r.raw(16)}
     custodians = r.list(B["MAX_CUSTODIANS"], lambda: r.raw(16))
     members_hash, count = r.raw(32), r.number(4)
     r.extensions()
@@ -480,10 +534,66 @@ def climb(leaf, index, count, path):
     return H("box node", path[-1], climb(leaf, index - split, count - split, path[:-1]))
 
 
-def seal_box(psk, ctx, leaf_id, ek, es, randomness):
+def seal_box(psk, ctx, leaf_id, ek, es, randomness, extensions=u32(0)):
     ct, ss = xwing_encapsulate(ek, randomness)
     key = X(extract(psk, ss), "box", ctx, leaf_id)
-    return ct + cseal(key, bytes(12), b"", b"\1" + es + u32(0))
+    return ct + cseal(key, bytes(12), b"", b"\1" + es + extensions)
+
+
+def new_key(data):
+    r = Reader(data)
+    key, r_new = r.text(B["MAX_SECRET_BYTES"]), r.raw(32)
+    r.end()
+    check(room_key_holds(key), "room key")
+    return key, r_new
+
+
+def open_key_box(data, epoch, kem_seed, handle, key_commit):
+    """A box of a new generation: its psk and es."""
+    leaf_id, ciphertext = box_of(data, epoch, kem_seed)
+    ss = xwing_decapsulate(kem_seed, ciphertext[:1120])
+    text = Reader(copen(X(extract(bytes(32), ss), "box", epoch["ctx"], leaf_id), bytes(12), b"", ciphertext[1120:]))
+    check(text.number(1) == 1, "version")
+    es = text.raw(32)
+    extensions = text.extensions()
+    text.end()
+    check(1 in extensions, "no key")
+    key, r_new = new_key(extensions[1])
+    psk, _ = generation_keys(key, r_new, handle, int.from_bytes(epoch["generation"][:8], "big"))
+    check(X(psk, "key commit") == key_commit, "other keys than the operation commits to")
+    check(epoch_keys(psk, es, epoch["ctx"])["commit"] == epoch["commit"], "the issuer is to blame")
+    return psk, es
+
+
+def hand_over(data, kem_seed, room, generation, leaf_id, handle, key_commit):
+    check(len(data) > 1120 + 16, "too short")
+    key = X(extract(bytes(32), xwing_decapsulate(kem_seed, data[:1120])), "hand over", room, generation, leaf_id)
+    found = new_key(copen(key, bytes(12), b"", data[1120:]))
+    psk, _ = generation_keys(*found, handle, int.from_bytes(generation[:8], "big"))
+    check(X(psk, "key commit") == key_commit, "other keys")
+    return found
+
+
+def approval(data, room, identity, generation):
+    check(len(data) == 96, "size")
+    verify(data[:32], "sign approval", room, H("approval", identity, generation), data[32:])
+
+
+def whole_object(data):
+    """Its parts, decoded only; what they say is verified apart."""
+    r = Reader(data)
+    check(r.number(1) == 1, "version")
+    log = r.list(B["MAX_LOG_OPERATIONS"], lambda: r.lp(B["MAX_LOG_BYTES"]))
+    issuer, announced = r.lp(B["MAX_GOSSIP_BYTES"]), r.lp(B["MAX_GOSSIP_BYTES"])
+    entries = r.option(lambda: r.list(B["MAX_MEMBERS"], lambda: r.raw(52)))
+    boxes = []
+    for _ in range(r.number(4)):
+        start = r.at
+        box(r)
+        boxes.append(data[start : r.at])
+    r.end()
+    check(log, "no operation")
+    return log, issuer, announced, entries, boxes
 
 
 def epoch_keys(psk, es, ctx):
@@ -495,7 +605,8 @@ def box(r):
     return r.raw(16), r.lp(1120 + B["MAX_BOX_PLAINTEXT"] + 16), r.list(B["MAX_PATH"], lambda: r.raw(32))
 
 
-def open_box(data, epoch, kem_seed, psk):
+def box_of(data, epoch, kem_seed):
+    """Leaf and ciphertext of a box that is for this key and was made by the epoch's issuer."""
     r = Reader(data)
     leaf_id, ciphertext, path = box(r)
     r.end()
@@ -507,6 +618,11 @@ def open_box(data, epoch, kem_seed, psk):
     root = climb(H("box leaf", leaf_id, ciphertext), index, len(leaves), path)
     check(root == epoch["box_root"], "who served it is to blame")
     check(len(ciphertext) >= 1120 + 16, "the issuer is to blame")
+    return leaf_id, ciphertext
+
+
+def open_box(data, epoch, kem_seed, psk):
+    leaf_id, ciphertext = box_of(data, epoch, kem_seed)
     ss = xwing_decapsulate(kem_seed, ciphertext[:1120])
     text = Reader(copen(X(extract(psk, ss), "box", epoch["ctx"], leaf_id), bytes(12), b"", ciphertext[1120:]))
     check(text.number(1) == 1, "version")
@@ -541,6 +657,14 @@ def chain_key(snd, leaf_id, counter):
     for _ in range(counter):
         ck = mac_raw(ck, b"\2")
     return mac_raw(ck, b"\1")
+
+
+def chains(snd, entries):
+    """The beginning of every member's chain, in hex."""
+    rows = [(entry[:16], X(snd, "sender", entry[:16])) for entry in entries]
+    return [
+        {"leaf_id": leaf.hex(), "ck_0": ck.hex(), "mk_0": mac_raw(ck, b"\1").hex(), "ck_1": mac_raw(ck, b"\2").hex()} for leaf, ck in rows
+    ]
 
 
 def seal_frame(keys, epoch_id, room, leaf_id, leaf_seed, counter, parents, contents, nonce):

@@ -2,6 +2,7 @@
 //! without a member's keys.
 
 use proptest::prelude::*;
+use rand_chacha::rand_core::Rng;
 use snug_crypto::{
     GenerationKeys, Psk,
     content::Content,
@@ -63,10 +64,14 @@ struct Recording {
     frames: Vec<Vec<u8>>,
     /// Everything in one row.
     bytes: Vec<u8>,
+    /// What its issuer drew, which is not part of it: to see that it would be recognised.
+    secret: [u8; 32],
 }
 
 fn record() -> (Room, Recording) {
     let mut room = Room::new(77, 3);
+    let mut secret = [0; 32];
+    room.rng.clone().fill_bytes(&mut secret);
     let (issued, mut frames) = (room.issue(), Vec::new());
     for index in 0..3 {
         let mut live = live(&room, &issued, &room.members[index].secrets.kem, index);
@@ -101,6 +106,7 @@ fn record() -> (Room, Recording) {
             issued,
             frames,
             bytes,
+            secret,
         },
     )
 }
@@ -186,6 +192,7 @@ fn one_members_key_opens_the_recording() {
     assert_eq!(read.len(), recording.frames.len());
     let sealed = &recording.issued.boxes[0];
     assert!(sealed.is_of(&recording.issued.announcement));
+    assert!(is_secret(&recording, room.keys.psk(), &recording.secret));
 }
 
 fn contains(bytes: &[u8], needle: &str) -> bool {

@@ -8,7 +8,9 @@ use snug_crypto::{
     content::{Content, ContentKind},
     epoch::{self, Announcement, IssueParams, Issued, MemberEntry, Round, SealedBox, UnverifiedAnnouncement},
     frame::{Epoch, OpenedFrame, ParentRef},
+    kdf,
     kem::{KemKey, KemSecret},
+    label,
     leaf::{LeafPublicKey, LeafSigningKey},
     merkle,
 };
@@ -108,6 +110,7 @@ pub(super) fn epoch(v: At<'_>, h: &mut Held) -> Result<Read, Failure> {
     h.is(v, "box_root", header.box_root)?;
     h.is(v, "epoch_id", announcement.epoch_id())?;
     h.is(v, "export", issued.secrets.export().expose())?;
+    chains(v, h, &psk, &announcement)?;
     for ((case, ours), kem) in boxes.iter().zip(&issued.boxes).zip(&kems) {
         h.is(*case, "leaf_id", ours.leaf)?;
         h.is(*case, "bytes", ours.encode())?;
@@ -152,6 +155,28 @@ pub(super) fn epoch(v: At<'_>, h: &mut Held) -> Result<Read, Failure> {
     };
     h.is(v, "tag", read.live(&[], signer.public())?.tag())?;
     Ok(read)
+}
+
+/// What every key of the epoch and of its chains is derived from, one by one.
+fn chains(v: At<'_>, h: &mut Held, psk: &Psk, announcement: &Announcement) -> Result<(), Failure> {
+    let encoded = announcement.encode();
+    // Behind the head: commitment, root, signature, and the entries with their option and count.
+    let head = encoded.len() - 32 - 32 - 64 - 5 - announcement.members().len() * 52;
+    let ctx = kdf::hash(label::CONTEXT, &[announcement.genesis().as_bytes(), &encoded[..head]]);
+    let root = kdf::extract(psk.expose(), &v.bytes("es")?);
+    let snd = kdf::expand(&*root, label::SENDERS, &[&ctx]);
+    h.is(v, "ctx", ctx)?;
+    h.is(v, "extracted", *root)?;
+    h.is(v, "env", *kdf::expand(&*root, label::ENVELOPE, &[&ctx]))?;
+    h.is(v, "snd", *snd)?;
+    for (case, entry) in v.list("chains")?.zip(announcement.members()) {
+        h.is(case, "leaf_id", entry.leaf)?;
+        let first = kdf::expand(&*snd, label::SENDER, &[entry.leaf.as_bytes()]);
+        h.is(case, "ck_0", *first)?;
+        h.is(case, "mk_0", *kdf::extract(&*first, &[1]))?;
+        h.is(case, "ck_1", *kdf::extract(&*first, &[2]))?;
+    }
+    Ok(())
 }
 
 pub(super) fn frame(v: At<'_>, e: At<'_>, h: &mut Held) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use snug_crypto::{
     content::{Content, ContentKind},
     epoch::{self, IssueParams, Issued, MemberEntry, Round, SealedBox, UnverifiedAnnouncement},
     frame::{Epoch, ParentRef},
-    merkle,
+    kdf, label, merkle,
 };
 
 use super::{
@@ -79,6 +79,21 @@ impl Fixed {
             leaf: issued.boxes[1].leaf,
             ..issued.boxes[0].clone()
         };
+        let encoded = announcement.encode();
+        let head = &encoded[..announcement_commit(announcement)];
+        let ctx = kdf::hash(label::CONTEXT, &[self.hash().as_bytes(), head]);
+        let root = kdf::extract(self.keys.psk().expose(), &rng.drawn[0]);
+        let snd = kdf::expand(&*root, label::SENDERS, &[&ctx]);
+        let chains: Vec<Value> = announcement
+            .members()
+            .iter()
+            .map(|entry| {
+                let first = kdf::expand(&*snd, label::SENDER, &[entry.leaf.as_bytes()]);
+                // HMAC of a byte is what HKDF-Extract computes.
+                let next = |byte| hex(*kdf::extract(&*first, &[byte]));
+                json!({ "leaf_id": hex(entry.leaf), "ck_0": hex(*first), "mk_0": next(1), "ck_1": next(2) })
+            })
+            .collect();
         let live = |announcement| Epoch::new(self.issued().1.secrets, announcement, &self.leaf_keys()).unwrap();
         json!({
             "genesis_hash": hex(self.hash()),
@@ -91,6 +106,11 @@ impl Fixed {
             "box_root": hex(announcement.header().box_root),
             "tag": hex(live(announcement).tag()),
             "export": hex(issued.secrets.export().expose()),
+            "ctx": hex(ctx),
+            "extracted": hex(*root),
+            "env": hex(*kdf::expand(&*root, label::ENVELOPE, &[&ctx])),
+            "snd": hex(*snd),
+            "chains": chains,
             "epoch_id": hex(announcement.epoch_id()),
             "announcement": hex(&bytes),
             "boxes": boxes,
