@@ -59,7 +59,10 @@ impl Actor {
             }
             NetEvent::Knock { from, id, bytes } => self.feed(Input::Knock { from, id, bytes }),
             NetEvent::Door { from, bytes } => self.feed(Input::Door { from, bytes }),
-            NetEvent::DialFailed { peer } => self.introductions.settled(&peer),
+            NetEvent::DialFailed { peer } => {
+                self.introductions.settled(&peer);
+                self.feed(Input::Unreachable);
+            }
         }
     }
 

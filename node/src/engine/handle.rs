@@ -1,13 +1,16 @@
 //! The handle of a running node: cheap to clone, usable from any task.
 
+use futures::future::BoxFuture;
 use snug_crypto::ids::MessageId;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ActError, Closed, RoomInfo, SendError, Status};
 use crate::room::{self, MemberView};
 
-/// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down.
-pub(super) const COMMANDS: usize = 64;
+/// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down. More than a front
+/// end has under way at once, so that its messages are taken in the order in which they were said.
+pub(super) const COMMANDS: usize = 256;
 
 /// A running node. When the last handle is gone, the node goes offline; with an ephemeral profile it leaves the room.
 #[derive(Clone, Debug)]
@@ -39,13 +42,28 @@ impl Handle {
         Self { commands }
     }
 
-    /// Sends a message, and returns its id once it is sealed and given to the mesh. Before the room is ready it waits.
+    /// Sends a message, and returns its id once it is sealed and given to the mesh. Before the room is ready it waits. Messages are taken
+    /// in the order of the calls, whenever their futures are polled, unless hundreds wait already.
     ///
     /// # Errors
     /// [`SendError::Refused`] for a message that can't be sent as it is; [`SendError::Closed`] if the node ended meanwhile.
-    pub async fn send(&self, text: impl Into<String>, reply_to: Option<MessageId>) -> Result<MessageId, SendError> {
+    pub fn send(
+        &self,
+        text: impl Into<String>,
+        reply_to: Option<MessageId>,
+    ) -> BoxFuture<'static, Result<MessageId, SendError>> {
         let text = text.into();
-        self.ask(|reply| Command::Send { text, reply_to, reply }).await?
+        let (reply, receiver) = oneshot::channel();
+        let queued = self.commands.try_send(Command::Send { text, reply_to, reply });
+        let commands = self.commands.clone();
+        Box::pin(async move {
+            match queued {
+                Ok(()) => {}
+                Err(TrySendError::Full(command)) => commands.send(command).await.map_err(|_| Closed)?,
+                Err(TrySendError::Closed(_)) => return Err(Closed.into()),
+            }
+            receiver.await.map_err(|_| Closed)?
+        })
     }
 
     /// Acts as the room's admin, or as one of its moderators. Returns once it counts here; the others hear of it as soon as they can.

@@ -58,6 +58,8 @@ pub enum Input {
         /// Dials under way.
         links_expected: usize,
     },
+    /// One of those who were being dialled can't be reached.
+    Unreachable,
     /// The rendezvous says that the room is deleted, and shows this proof.
     Tombstone {
         /// An encoded tombstone.

@@ -72,7 +72,7 @@ use keys::{Custody, Recovery};
 use members::Members;
 use moving::Moving;
 use notices::Shown;
-use outbox::Outbox;
+use outbox::{Outbox, Pace};
 use own::Own;
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
@@ -266,6 +266,7 @@ impl Room {
             Input::Request { from, id, bytes } => self.on_request(from, id, &bytes, now),
             Input::Response { id, bytes } => self.on_response(id, bytes, now),
             Input::Introduced { links_expected } => self.own.introduced(links_expected, now.elapsed),
+            Input::Unreachable => self.own.unreachable(),
             Input::Tombstone { bytes } => self.on_tombstone(&bytes),
             Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
             Input::Command { ticket, command } => self.on_command(ticket, command, now),
@@ -275,7 +276,7 @@ impl Room {
             Input::Knock { id, bytes, .. } => self.on_knock(id, &bytes, now),
             Input::Door { bytes, .. } => self.on_door(&bytes, now),
             Input::Leave => self.leave(now),
-            Input::Offline => self.go_offline(),
+            Input::Offline => self.go_offline(now),
             Input::Tick => {}
         }
         if !self.is_over() {
@@ -306,7 +307,7 @@ impl Room {
         self.tend_approvals();
         self.tend_certificates(now);
         self.tend_epochs(now);
-        self.flush_outbox(now);
+        self.flush_outbox(now, Pace::Steady);
         self.tend_timeline(now);
         self.tend_exchange(now);
         self.tell(now);
@@ -323,7 +324,9 @@ impl Room {
             self.recovery.next_wake(),
             self.catching_up.next_wake(),
             self.custody.next_wake(now.elapsed),
-            self.outbox.next_wake().filter(|_| !self.catching_up.is_in_doubt()),
+            self.outbox
+                .next_wake(now.elapsed)
+                .filter(|_| !self.catching_up.is_in_doubt()),
             self.timeline.next_release(),
             self.questions.next_wake(),
             self.move_due(),

@@ -1,4 +1,5 @@
 //! Messages on their way out: they wait for an epoch that we can send under, and briefly for one that includes those who just joined.
+//! What is said faster than a frame every few milliseconds leaves together, in one frame.
 //!
 //! What was sealed is remembered until somebody else is known to have it: what was said to an empty room goes out again, sealed anew, when
 //! somebody appears, and so does what a lost state made unreadable. Nothing is dropped in silence.
@@ -6,13 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use snug_crypto::bounds::MAX_TEXT_BYTES;
-use snug_crypto::content::Content;
+use snug_crypto::bounds::{MAX_CONTENTS, MAX_TEXT_BYTES};
+use snug_crypto::content::{self, Content};
 use snug_crypto::direct::EpochVector;
 use snug_crypto::frame::ParentRef;
-use snug_crypto::ids::{EpochId, LeafId, MessageId};
+use snug_crypto::ids::{EpochId, FrameHash, LeafId, MessageId};
 
-use super::timing::{MAX_OUTBOX, SEND_HOLD};
+use super::timing::{FRAME_PACE, MAX_OUTBOX, SEND_HOLD};
 use super::{Now, Output, Room, RoomEvent, SendRefused, Ticket};
 
 /// What waits, and what is not known to have arrived.
@@ -24,6 +25,17 @@ pub(super) struct Outbox {
     unheld: BTreeMap<(EpochId, u64), Unheld>,
     /// Whether `unheld` changed since the last look.
     changed: bool,
+    /// When our last frame left.
+    last_frame: Option<Duration>,
+}
+
+/// How soon what waits may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// A frame each [`FRAME_PACE`].
+    Steady,
+    /// At once: we are going.
+    Hurried,
 }
 
 struct Waiting {
@@ -37,16 +49,36 @@ struct Waiting {
     since: Duration,
 }
 
-/// A message that was sealed, and that may have reached nobody.
+/// A frame that was sealed, and that may have reached nobody.
 pub(super) struct Unheld {
-    pub(super) content: Content,
-    pub(super) id: MessageId,
+    pub(super) contents: Vec<Content>,
+    pub(super) hash: FrameHash,
 }
 
 impl Outbox {
-    /// When the oldest message stops waiting for the others.
-    pub(super) fn next_wake(&self) -> Option<Duration> {
-        self.waiting.front().map(|waiting| waiting.since + SEND_HOLD)
+    /// When the oldest message stops waiting for the others, or for its frame.
+    pub(super) fn next_wake(&self, elapsed: Duration) -> Option<Duration> {
+        let hold = self.waiting.front()?.since + SEND_HOLD;
+        let paced = self.next_frame().filter(|next| *next > elapsed);
+        Some(paced.map_or(hold, |next| next.min(hold)))
+    }
+
+    /// When the next frame may leave.
+    fn next_frame(&self) -> Option<Duration> {
+        self.last_frame.map(|last| last + FRAME_PACE)
+    }
+
+    /// The oldest of what waits, as much as one frame carries.
+    fn next_batch(&mut self) -> Vec<Waiting> {
+        let mut bytes = content::contents_len(&[]);
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.content.encoded_len();
+            content::padded_len(bytes).is_some()
+        };
+        let count = self.waiting.iter().take(MAX_CONTENTS).take_while(fits).count();
+        // One that fits in no frame goes alone, and is refused.
+        let count = count.max(1).min(self.waiting.len());
+        self.waiting.drain(..count).collect()
     }
 
     fn push(&mut self, ticket: Option<Ticket>, was: Option<MessageId>, content: Content, since: Duration) {
@@ -138,8 +170,10 @@ impl Outbox {
         }
         self.changed = true;
         let later = std::mem::take(&mut self.waiting);
-        for Unheld { content, id } in unheld.into_values() {
-            self.push(None, Some(id), content, Duration::ZERO);
+        for Unheld { contents, hash } in unheld.into_values() {
+            for (index, content) in (0..).zip(contents) {
+                self.push(None, Some(MessageId::of(&hash, index)), content, Duration::ZERO);
+            }
         }
         // Their numbers rise as well: that is their order in the next run.
         for waiting in later {
@@ -183,7 +217,7 @@ impl Room {
     }
 
     /// Sends what may go: at once under an exact epoch, else when the oldest has waited long enough.
-    pub(super) fn flush_outbox(&mut self, now: Now) {
+    pub(super) fn flush_outbox(&mut self, now: Now, pace: Pace) {
         if self.outbox.waiting.is_empty() && self.outbox.unheld.is_empty() {
             return;
         }
@@ -206,15 +240,24 @@ impl Room {
         if !judged.send_exact && now.elapsed.saturating_sub(oldest) < SEND_HOLD {
             return;
         }
-        while let Some(waiting) = self.outbox.waiting.pop_front() {
-            let result = self.seal(epoch, &waiting.content, now);
-            if let (Some(was), Ok(id)) = (waiting.was, &result) {
-                self.event(RoomEvent::Resent { was, id: *id });
-            }
-            if let Some(ticket) = waiting.ticket {
-                self.out.push_back(Output::Sent { ticket, result });
+        if pace == Pace::Steady && self.outbox.next_frame().is_some_and(|next| next > now.elapsed) {
+            return;
+        }
+        while !self.outbox.waiting.is_empty() {
+            let batch = self.outbox.next_batch();
+            let contents = batch.iter().map(|waiting| waiting.content.clone()).collect();
+            let sealed = self.seal(epoch, contents, now);
+            for (index, waiting) in (0..).zip(batch) {
+                let result = sealed.map(|hash| MessageId::of(&hash, index));
+                if let (Some(was), Ok(id)) = (waiting.was, &result) {
+                    self.event(RoomEvent::Resent { was, id: *id });
+                }
+                if let Some(ticket) = waiting.ticket {
+                    self.out.push_back(Output::Sent { ticket, result });
+                }
             }
         }
+        self.outbox.last_frame = Some(now.elapsed);
     }
 
     /// What was said in an epoch of nobody but us goes out again once somebody is here to hear it.
@@ -267,31 +310,24 @@ impl Room {
         }
     }
 
-    fn seal(&mut self, id: EpochId, content: &Content, now: Now) -> Result<MessageId, SendRefused> {
+    fn seal(&mut self, id: EpochId, contents: Vec<Content>, now: Now) -> Result<FrameHash, SendRefused> {
         let mine: LeafId = self.own.leaf_id().ok_or(SendRefused::Closed)?;
         let parents = self.timeline.tips();
         let epoch = self.epochs.held_mut(&id).ok_or(SendRefused::Closed)?;
         let tag = epoch.tag();
         let sealed = epoch
-            .seal(
-                &mut self.rng,
-                mine,
-                &self.own.secrets().signing,
-                &parents,
-                std::slice::from_ref(content),
-            )
+            .seal(&mut self.rng, mine, &self.own.secrets().signing, &parents, &contents)
             .map_err(|_| SendRefused::TooLong { max: MAX_TEXT_BYTES })?;
         self.timeline.sent(ParentRef { tag, hash: sealed.hash });
         let key = (id, mine, sealed.counter);
         self.delivery
             .record(key, sealed.hash, sealed.bytes.clone(), now.elapsed);
-        let message = MessageId::of(&sealed.hash, 0);
         let unheld = Unheld {
-            content: content.clone(),
-            id: message,
+            contents,
+            hash: sealed.hash,
         };
         self.outbox.sealed((id, sealed.counter), unheld);
         self.out.push_back(Output::Publish { bytes: sealed.bytes });
-        Ok(message)
+        Ok(sealed.hash)
     }
 }

@@ -13,7 +13,8 @@ use snug_crypto::operation::{Author, Operation, Role, SignedOperation};
 use snug_crypto::rest::OwnAtRest;
 
 use super::members::Merged;
-use super::timing::{DAY_MS, JOIN_PATIENCE, RENEW_SHARE, SYNC_PATIENCE};
+use super::outbox::Pace;
+use super::timing::{DAY_MS, JOIN_PATIENCE, LINK_PATIENCE, RENEW_SHARE, SYNC_PATIENCE};
 use super::{Now, Phase, Room, RoomEvent, Warning};
 
 /// KEM keys are replaced this long after joining at the earliest: whoever steals the device later can't open the first boxes.
@@ -43,7 +44,7 @@ pub(super) struct Own {
     changed: bool,
     /// The published leaf.
     leaf: Option<Leaf>,
-    /// Whether introductions were looked for, and how many were found.
+    /// Whether introductions were looked for, and how many of those found may still become links.
     introduced: Option<usize>,
     publish_by: Duration,
     synced: bool,
@@ -84,9 +85,14 @@ impl Own {
 
     pub(super) fn introduced(&mut self, links_expected: usize, elapsed: Duration) {
         if self.introduced.is_none() {
-            self.publish_by = elapsed + JOIN_PATIENCE;
+            self.publish_by = elapsed + LINK_PATIENCE;
         }
         self.introduced = Some(links_expected);
+    }
+
+    /// Somebody we were introduced to can't be reached.
+    pub(super) fn unreachable(&mut self) {
+        self.introduced = self.introduced.map(|expected| expected.saturating_sub(1));
     }
 
     /// A link stands: its sync reply is worth waiting for.
@@ -382,7 +388,8 @@ impl Room {
     }
 
     /// Goes offline: membership stays. A push of nothing tells the links to fetch what they lack of us while we are still here.
-    pub(super) fn go_offline(&mut self) {
+    pub(super) fn go_offline(&mut self, now: Now) {
+        self.flush_outbox(now, Pace::Hurried);
         if self.phase == Phase::In {
             self.push_to_links(&[], &[], &[]);
         }
@@ -392,6 +399,8 @@ impl Room {
 
     /// Leaves for good: a signed Leave by every way we have.
     pub(super) fn leave(&mut self, now: Now) {
+        // What was just said, and waits for its frame, goes first.
+        self.flush_outbox(now, Pace::Hurried);
         if self.own.leaf.is_some() || self.own.resumed.is_some() {
             let last = self.members.record(&self.me).map_or(0, Record::seq);
             let seq = now.unix_ms.max(last.saturating_add(1));

@@ -30,8 +30,11 @@ pub(super) const NOT_HELD_ALONE_WAIT: Duration = Duration::from_secs(2);
 pub(super) const PRESENCE_STICKY: Duration = Duration::from_secs(3);
 /// A member that is not linked counts as present this long after something it signed was heard.
 pub(super) const HEARD_HORIZON: Duration = Duration::from_secs(75);
-/// How long a joiner waits for a first link and its sync reply before it publishes its leaf regardless.
+/// How long a joiner waits for word whom to dial before it publishes its leaf regardless.
 pub(super) const JOIN_PATIENCE: Duration = Duration::from_millis(300);
+/// How long it waits for a first link to those who are being dialled: a handshake takes about six round trips, and who takes an epoch
+/// of its own while others are there talks past them.
+pub(super) const LINK_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a joiner that has a link waits for that link's sync reply.
 pub(super) const SYNC_PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a message is held back for an epoch that includes those who just joined.
@@ -103,6 +106,9 @@ pub(super) const KEPT_BYTES: usize = 32 << 20;
 pub(super) const KEPT_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of frames, boxes or leaves in one direct reply.
 pub(super) const REPLY_BYTES: usize = 512 << 10;
+/// Between two frames of ours. The first leaves at once; what is said meanwhile leaves together, as one frame. So a lone message waits
+/// for nothing, and a burst costs one signature and one publish for up to 123 messages.
+pub(super) const FRAME_PACE: Duration = Duration::from_millis(5);
 /// Messages that may wait to be sent.
 pub(super) const MAX_OUTBOX: usize = 256;
 /// Questions of ours that may be open at once.

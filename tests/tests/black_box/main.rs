@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used)]
 
 mod bad_input;
+mod burst;
 mod crash;
 mod deletion;
 mod empty_room;

@@ -305,9 +305,9 @@ impl Room {
         let mut gone = std::mem::take(&mut ledger.unheld);
         for (at, unheld) in self.outbox.unheld() {
             if !gone.remove(at) {
-                let contents = rest::encode_contents(std::slice::from_ref(&unheld.content));
+                let contents = rest::encode_contents(&unheld.contents);
                 let mut value = Writer::with_capacity(32 + contents.len());
-                value.raw(unheld.id.as_bytes()).raw(&contents);
+                value.raw(unheld.hash.as_bytes()).raw(&contents);
                 changes.put(key(UNHELD, &[at.0.as_bytes(), &at.1.to_be_bytes()]), value);
             }
             ledger.unheld.insert(*at);

@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use rand::rngs::StdRng;
-use snug_crypto::content::Content;
 use snug_crypto::epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement};
 use snug_crypto::frame::Epoch;
-use snug_crypto::ids::{EpochId, FrameHash, LeafId, MessageId};
+use snug_crypto::ids::{EpochId, FrameHash, LeafId};
 use snug_crypto::leaf::{Record, UnverifiedRecord};
 use snug_crypto::operation::UnverifiedOperation;
 use snug_crypto::rest::{self, ChainAtRest, EpochAtRest, OwnAtRest};
@@ -275,26 +274,26 @@ impl Room {
     }
 
     fn take_up_outbox(&mut self, sorted: &Sorted<'_>, now: Now) {
-        let one = |bytes: &[u8]| -> Option<Content> { rest::decode_contents(bytes).ok()?.into_iter().next() };
         for (key, value) in sorted.of(QUEUED) {
             let mut reader = Reader::new(value);
             let (Ok(number), Ok(at_ms)) = (key.try_into().map(u64::from_be_bytes), reader.u64()) else {
                 continue;
             };
-            if let Some(content) = one(reader.rest()) {
+            let content = rest::decode_contents(reader.rest()).ok();
+            if let Some(content) = content.and_then(|contents| contents.into_iter().next()) {
                 self.outbox.restore(number, content, moment(now, at_ms));
                 self.ledger.queued.insert(number);
             }
         }
         for (key, value) in sorted.of(UNHELD) {
             let (mut key, mut value) = (Reader::new(key), Reader::new(value));
-            let (Ok(epoch), Ok(counter), Ok(id)) = (key.array(), key.u64(), value.array()) else {
+            let (Ok(epoch), Ok(counter), Ok(hash)) = (key.array(), key.u64(), value.array()) else {
                 continue;
             };
-            if let Some(content) = one(value.rest()) {
+            if let Ok(contents) = rest::decode_contents(value.rest()) {
                 let at = (EpochId::from_bytes(epoch), counter);
-                let id = MessageId::from_bytes(id);
-                self.outbox.restore_unheld(at, Unheld { content, id });
+                let hash = FrameHash::from_bytes(hash);
+                self.outbox.restore_unheld(at, Unheld { contents, hash });
                 self.ledger.unheld.insert(at);
             }
         }

@@ -41,10 +41,14 @@ pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
     if !args.join {
         app.log(None)?;
         let made = make(&client, room_id, room_key, password, options).await?;
-        return if args.enter.json {
-            print_json(&made.handout.card()).map(|()| 0)
+        let printed = if args.enter.json {
+            print_json(&made.handout.card())
         } else {
-            print(for_people(app, &made.handout)).map(|()| 0)
+            print(for_people(app, &made.handout))
+        };
+        return match printed {
+            Ok(()) => Ok(0),
+            Err(failure) => Err(unmake(&client, &made.handout, failure).await),
         };
     }
     // All that can be wrong with entering is told before there is a room.
@@ -107,6 +111,17 @@ pub async fn make(
     })
 }
 
+/// Deletes a room again whose credentials could not be told: nobody would ever get in, and its Room ID would stay taken.
+async fn unmake(client: &Client, handout: &Handout, failure: Failure) -> Failure {
+    let Some(password) = &handout.password else {
+        return failure;
+    };
+    match client.delete(&handout.room, password).await {
+        Ok(()) => failure.help("the room was deleted again, as its Room Key could not be told; make it anew"),
+        Err(_) => failure.help("the room was made, but its Room Key could not be told: make another one"),
+    }
+}
+
 /// What is printed for people, with the code if it fits the terminal.
 pub fn for_people(app: &App, handout: &Handout) -> Vec<String> {
     let mut lines = handout.for_its_maker();
@@ -130,9 +145,12 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         insecure_registration,
     } = made;
     // Before anything else can fail: nobody else knows these secrets.
-    match front {
-        Front::Json => print([json::created(handout.room.as_str(), handout.card())?])?,
-        Front::Plain | Front::Tui => print(for_people(app, &handout))?,
+    let told = match front {
+        Front::Json => print([json::created(handout.room.as_str(), handout.card())?]),
+        Front::Plain | Front::Tui => print(for_people(app, &handout)),
+    };
+    if let Err(failure) = told {
+        return Err(unmake(&client, &handout, failure).await);
     }
     let (handle, events) = engine::enter(EnterOptions {
         profile: who.profile,

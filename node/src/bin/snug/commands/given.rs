@@ -38,13 +38,31 @@ fn generated_room_id() -> Result<RoomId, Failure> {
 /// The Room ID to make: as given; else asked for, with a default; else generated.
 pub fn new_room_id(args: &NewRoomArgs, ask: Option<&Prompter>) -> Result<RoomId, Failure> {
     if let Some(text) = &args.room {
-        return room_id(text);
+        return tellable_room_id(text);
     }
     let generated = generated_room_id()?;
     match ask.filter(|prompter| prompter.is_interactive()) {
-        Some(prompter) => room_id(&prompter.line("Room ID", Some(generated.as_str()), "--room")?),
+        Some(prompter) => tellable_room_id(&prompter.line("Room ID", Some(generated.as_str()), "--room")?),
         None => Ok(generated),
     }
+}
+
+/// A Room ID that others can be told: what is seen of it is all of it, and it can't be taken for an invite.
+fn tellable_room_id(text: &str) -> Result<RoomId, Failure> {
+    let id = room_id(text)?;
+    if Untrusted::new(id.as_str()).line() != id.as_str() {
+        return Err(
+            Failure::usage("the Room ID holds characters that can't be seen, so nobody could type it")
+                .help("leave them out, for example: den"),
+        );
+    }
+    if id.as_str().starts_with("snug1") {
+        return Err(
+            Failure::usage("a Room ID that begins with “snug1” would be taken for an invite")
+                .help("choose another one, for example: den"),
+        );
+    }
+    Ok(id)
 }
 
 /// Room Key and Password to make a room with: from their files, or generated.

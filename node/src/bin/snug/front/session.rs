@@ -13,7 +13,7 @@ use super::output::Output;
 use super::{End, Failure};
 
 /// Requests that may wait for the room at once; beyond that input waits.
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 128;
 /// How long what was said may take to go out after the end of input.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long replies are waited for once the room has closed; they only fail by then.

@@ -34,6 +34,8 @@ const IN_FLIGHT: usize = 64;
 const STATUS: Duration = Duration::from_secs(2);
 /// Shortest time between two drawings: a flood of messages is drawn in strides.
 const FRAME: Duration = Duration::from_millis(16);
+/// How long the end of an input stream may take to be noticed.
+const SETTLE: Duration = Duration::from_millis(20);
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -78,17 +80,16 @@ async fn converse(room: Room) -> Result<End, Failure> {
     } = room;
     let mut interrupts = Interrupts::listen()?;
     // The full screen would hide what is to be copied.
-    if made_here
-        && !enter_pressed(
-            "Press Enter to go in (/invite shows the invite again): ",
-            &mut interrupts,
-        )
-        .await
-    {
-        return Ok(go_offline(&handle, &mut events, &mut interrupts).await);
-    }
     let name = Untrusted::new(handout.room.as_str()).name();
     let mut state = State::new(name, color, TimeZone::system());
+    if made_here {
+        let prompt = "Press Enter to go in (/invite shows the invite again): ";
+        match enter_pressed(prompt, &mut interrupts, &mut events, &mut state).await {
+            Pause::Over => {}
+            Pause::Interrupted => return Ok(go_offline(&handle, &mut events, &mut interrupts).await),
+            Pause::Closed(reason) => return Ok(farewell(&state, End::Closed(reason))),
+        }
+    }
     let mut screen = Screen::open(handout.room.as_str())?;
     let mut inputs = EventStream::new();
     let mut answers: Answers = FuturesUnordered::new();
@@ -97,7 +98,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
     let deadline = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(deadline);
     let mut drawn = tokio::time::Instant::now();
-    let (mut dirty, mut stale, mut asking) = (true, false, false);
+    let (mut dirty, mut stale, mut asking) = (true, made_here, false);
 
     let end = loop {
         if dirty && drawn.elapsed() >= FRAME {
@@ -172,11 +173,17 @@ async fn converse(room: Room) -> Result<End, Failure> {
             Some(Action::Invite) => {
                 // The stream would take the answer away.
                 drop(inputs);
+                // Its end is a wake-up that waits in the event library; left there, it can swallow the notice of the first key that
+                // the next stream should see.
+                let _ = crossterm::event::poll(SETTLE);
                 screen.suspend();
                 print_invite(&handout, color);
-                if !enter_pressed("Press Enter to go back: ", &mut interrupts).await {
-                    return Ok(go_offline(&handle, &mut events, &mut interrupts).await);
+                match enter_pressed("Press Enter to go back: ", &mut interrupts, &mut events, &mut state).await {
+                    Pause::Over => {}
+                    Pause::Interrupted => return Ok(go_offline(&handle, &mut events, &mut interrupts).await),
+                    Pause::Closed(reason) => break End::Closed(reason),
                 }
+                stale = true;
                 screen.enter()?;
                 inputs = EventStream::new();
             }
@@ -209,6 +216,11 @@ async fn converse(room: Room) -> Result<End, Failure> {
         }
     };
     drop(screen);
+    Ok(farewell(&state, end))
+}
+
+/// Says in a line, on the ordinary screen, how it ended.
+fn farewell(state: &State, end: End) -> End {
     let farewell = match end {
         End::Closed(CloseReason::Offline) => {
             format!(
@@ -224,7 +236,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
     if !farewell.is_empty() {
         println!("{farewell}");
     }
-    Ok(end)
+    end
 }
 
 async fn members(handle: Handle) -> Answer {
@@ -258,18 +270,38 @@ fn print_invite(handout: &Handout, color: bool) {
     }
 }
 
-/// Waits for Enter on the ordinary screen, while everything else goes on. False if Ctrl-C came instead: standard input still waits for
-/// its line then, and can't be read by anything else.
-async fn enter_pressed(prompt: &str, interrupts: &mut Interrupts) -> bool {
+/// How a pause on the ordinary screen ended. But for the first, standard input still waits for its line, and can't be read by anything
+/// else.
+enum Pause {
+    /// With Enter.
+    Over,
+    /// With Ctrl-C.
+    Interrupted,
+    /// With the room.
+    Closed(CloseReason),
+}
+
+/// Waits for Enter on the ordinary screen, while everything else goes on.
+async fn enter_pressed(prompt: &str, interrupts: &mut Interrupts, events: &mut Events, state: &mut State) -> Pause {
     eprint!("{prompt}");
-    tokio::select! {
-        // Whatever comes, or doesn't, it is time to go on.
-        _ = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new())) => true,
-        () = interrupts.next() => {
-            eprintln!();
-            false
+    let mut enter = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new()));
+    let pause = loop {
+        tokio::select! {
+            // Whatever comes, or doesn't, it is time to go on.
+            _ = &mut enter => return Pause::Over,
+            () = interrupts.next() => break Pause::Interrupted,
+            event = events.recv() => match event {
+                Some(Event { kind: EventKind::Closed(reason), .. }) => break Pause::Closed(reason),
+                Some(event) => {
+                    // Whether the members changed doesn't matter: they are fetched afterwards in any case.
+                    let _ = state.event(event.at_unix_ms, &event.kind);
+                }
+                None => break Pause::Closed(CloseReason::Failed),
+            },
         }
-    }
+    };
+    eprintln!();
+    pause
 }
 
 /// Goes offline without a screen; a second Ctrl-C stops.
