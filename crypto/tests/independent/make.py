@@ -328,7 +328,7 @@ class Maker:
                 bad("an issuer that is no member", head(issuer=self.raw(16))), bad("a custodian that is none", head(custodians=others[:1])),
                 bad("too many custodians", nine), bad("members in another order", head(swapped), swapped),
                 bad("a member twice", head(entries + entries[-1:]), entries + entries[-1:]), bad("another member", head(entries[:-1]), entries),
-                bad("a member less", head(), entries[:-1]), bad("a later kind", b"\2" + head()[1:]),
+                bad("a member less", head(), entries[:-1]), bad("a later kind", b"\3" + head()[1:]),
                 bad("signed by another", head(), signer=self.raw()), bad("a critical extension", head(extensions=CRITICAL)),
                 case("no members", b.signed_epoch(self.room, head(), entries, self.raw(), leaves, [b""] * len(leaves), self.issuer["leaf"])[0]
                      [: -4 - 52 * len(entries) - 1] + b"\0"),
