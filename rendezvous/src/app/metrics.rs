@@ -130,6 +130,12 @@ impl Metrics {
             self.store.clone(),
         );
         registry.register(
+            "connections",
+            "Connections, by what became of them",
+            self.connections.clone(),
+        );
+        registry.register("connections_open", "Connections open now", self.open.clone());
+        registry.register(
             "rooms",
             "Rooms in the store, deleted ones for 30 days",
             self.rooms.clone(),
@@ -237,6 +243,7 @@ mod tests {
             r#"snug_rendezvous_logins_total{outcome="too_many"} 1"#,
             r#"snug_rendezvous_store_duration_seconds_count{operation="room",failed="true"} 1"#,
             r#"snug_rendezvous_connections_total{outcome="refused"} 0"#,
+            "snug_rendezvous_connections_open 0",
             "snug_rendezvous_rooms 1",
             "snug_rendezvous_sessions 2",
             "snug_rendezvous_presence 3",
