@@ -1,5 +1,5 @@
 //! The API as an OpenAPI 3.1 document, at `/openapi.json`: the schemas come from the types that are read and written, the
-//! operations from the table below, which a test holds against the router.
+//! operations from the table below.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;

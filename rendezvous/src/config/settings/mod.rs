@@ -1,4 +1,4 @@
-//! The settings of `snug-rendezvous`, each declared once in [`table`]: its key in the file, and with it the flag and the
+//! The settings of `snug-rendezvous`, each declared once in `table`: its key in the file, and with it the flag and the
 //! environment variable, its text, what it sets and how it is shown. Flags win over the environment, that over the file, that
 //! over the defaults.
 
