@@ -87,6 +87,9 @@ pub enum Command {
     /// Your identity
     #[command(subcommand)]
     Id(IdCommand),
+    /// For auditors
+    #[command(subcommand, hide = true)]
+    Debug(DebugCommand),
     /// Print a script that completes this program's commands and flags in a shell
     Completions {
         /// The shell
@@ -437,6 +440,21 @@ pub struct IdShowArgs {
     #[command(flatten)]
     pub profile: ProfileArgs,
 
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `snug debug`.
+#[derive(Debug, Subcommand)]
+pub enum DebugCommand {
+    /// Print how each key and hash of a room comes about, with label and inputs: of the test vectors' room, never of a real one
+    Schedule(ScheduleArgs),
+}
+
+/// `snug debug schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! The commands, each in a file of its own.
 
 mod create;
+mod debug;
 mod delete;
 mod documents;
 mod errors;
@@ -15,7 +16,7 @@ mod rooms;
 
 use std::io::IsTerminal as _;
 
-use crate::cli::{Cli, Color, Command, IdCommand, RoomCommand};
+use crate::cli::{Cli, Color, Command, DebugCommand, IdCommand, RoomCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::front::Front;
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Id(IdCommand::Passphrase(args)) => id::passphrase(&app, &args),
         Command::Id(IdCommand::Export(args)) => id::export(&app, &args),
         Command::Id(IdCommand::Import(args)) => id::import(&app, &args),
+        Command::Debug(DebugCommand::Schedule(args)) => debug::schedule(&args),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man => documents::man(),
     }
