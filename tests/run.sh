@@ -3,7 +3,8 @@
 #
 # A mongod comes from $MONGOD, or the PATH, or is fetched once into .cache/mongod (a pinned hash in tests/mongod.txt).
 # The binaries are built first, because the black-box tests start them as processes and don't build on their own.
-# The counts of the whole run come last but for the audit's (the second implementation of the protocol, tests/audit.sh).
+# After the counts of the whole run come those that need Python: the API driven by its own document (tests/api/run.sh), and the second
+# implementation of the protocol with the models (tests/audit.sh).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -56,5 +57,8 @@ awk -v seconds=$((SECONDS - started)) '
     END { printf "total: %d passed, %d failed, %d ignored, in %d test programs, %d s\n", passed, failed, ignored, runs, seconds }
 ' "$log"
 [ "$status" -eq 0 ] || exit "$status"
-# A choice of tests was asked for: the audit isn't among them.
-[ $# -gt 0 ] || tests/audit.sh python models
+# A choice of tests was asked for: neither the API's document nor the audit is among them.
+if [ $# -eq 0 ]; then
+    tests/api/run.sh 5
+    tests/audit.sh python models
+fi

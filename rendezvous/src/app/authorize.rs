@@ -28,7 +28,7 @@ impl App {
     pub(super) async fn authorize(
         &self,
         handle: &RoomHandle,
-        token: Option<&Token>,
+        token: &Token,
         needed: Kind,
     ) -> Result<Authorized, Refusal> {
         let authorized = self.authorize_any(handle, token).await?;
@@ -40,13 +40,9 @@ impl App {
     }
 
     /// The same for a token of either credential.
-    pub(super) async fn authorize_any(
-        &self,
-        handle: &RoomHandle,
-        token: Option<&Token>,
-    ) -> Result<Authorized, Refusal> {
+    pub(super) async fn authorize_any(&self, handle: &RoomHandle, token: &Token) -> Result<Authorized, Refusal> {
         let refused = || Refusal::new(ProblemType::TokenRefused);
-        let token = self.setup.token_hash(token.ok_or_else(refused)?.as_bytes());
+        let token = self.setup.token_hash(token.as_bytes());
         let keyed = self.setup.keyed_handle(handle);
         let now_ms = self.clock.now_ms();
         let (session, room) =

@@ -15,7 +15,7 @@ use super::answer::{Done, Refusal};
 use super::authorize::Authorized;
 use super::permission::Protected;
 use super::register::record_of;
-use super::request::{Bearer, InPath, JsonBody};
+use super::request::{Holder, InPath, JsonBody};
 use crate::store::{Change, Changed, PasswordChange, Room, RoomKeyChange};
 
 /// How much longer than 30 days a certificate may seem to live, for an admin whose clock is ahead of ours.
@@ -26,14 +26,14 @@ pub(super) async fn change(
     State(app): State<Arc<App>>,
     protected: Protected,
     InPath(handle): InPath,
-    Bearer(token): Bearer,
+    Holder(token): Holder,
     JsonBody(body): JsonBody<ChangeRoom>,
 ) -> Result<Done, Refusal> {
     protected.admit(&app)?;
     if body.room_key.is_none() && body.password.is_none() && body.least_serial.is_none() {
         return Err(Refusal::new(ProblemType::BadRequest).detail("there is nothing to change"));
     }
-    let authorized = app.authorize_any(&handle, token.as_ref()).await?;
+    let authorized = app.authorize_any(&handle, &token).await?;
     let beyond = body.password.is_some() || body.least_serial.is_some();
     let rank = match (&body.room_key, authorized.kind) {
         (_, Kind::Admin) => Rank::Admin,
@@ -47,7 +47,7 @@ pub(super) async fn change(
                 key_gen: new.key_gen.as_ref().map_or(&[], |object| object.as_slice()),
                 overrides: new.overrides,
             };
-            app.rank(&authorized, token.as_ref(), body.certified.as_ref(), &request)?
+            app.rank(&authorized, &token, body.certified.as_ref(), &request)?
         }
         (_, Kind::Room) => return Err(Refusal::new(ProblemType::WrongCredential)),
     };
@@ -82,10 +82,10 @@ pub(super) async fn change(
 pub(super) async fn put_capsule(
     State(app): State<Arc<App>>,
     InPath(handle): InPath,
-    Bearer(token): Bearer,
+    Holder(token): Holder,
     JsonBody(body): JsonBody<PutCapsule>,
 ) -> Result<Done, Refusal> {
-    let authorized = app.authorize_any(&handle, token.as_ref()).await?;
+    let authorized = app.authorize_any(&handle, &token).await?;
     if authorized.kind == Kind::Room {
         if body.least_serial.is_some() {
             return Err(Refusal::new(ProblemType::WrongCredential));
@@ -94,7 +94,7 @@ pub(super) async fn put_capsule(
             generation: &body.generation.to_bytes(),
             capsule: body.capsule.as_slice(),
         };
-        app.rank(&authorized, token.as_ref(), body.certified.as_ref(), &request)?;
+        app.rank(&authorized, &token, body.certified.as_ref(), &request)?;
     }
     let room = &authorized.room;
     // The genesis hash, which stands for the first generation, is not known here.
@@ -118,12 +118,12 @@ impl App {
     fn rank(
         &self,
         authorized: &Authorized,
-        token: Option<&Token>,
+        token: &Token,
         certified: Option<&Certified>,
         request: &Request<'_>,
     ) -> Result<Rank, Refusal> {
         let refused = || Refusal::new(ProblemType::CertificateRefused);
-        let (Some(token), Some(certified)) = (token, certified) else {
+        let Some(certified) = certified else {
             return Err(Refusal::new(ProblemType::WrongCredential));
         };
         let Room {

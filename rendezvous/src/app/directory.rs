@@ -22,7 +22,10 @@ pub(super) async fn list(
     if too_long(&asked.search) || too_long(&asked.after) {
         return Err(bad("a search and a Room ID have 64 characters at most"));
     }
-    let limit = asked.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    let limit = asked.limit.unwrap_or(MAX_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Refusal::new(ProblemType::BadRequest).detail(format!("a page has 1 to {MAX_PAGE} rooms")));
+    }
     let search = asked
         .search
         .map(|text| text.to_lowercase())

@@ -9,7 +9,7 @@ use snug_rendezvous_api::{Introductions, MAX_INTRODUCTIONS, PRESENCE_TTL_S, Pres
 
 use super::answer::{Answer, Done, Refusal};
 use super::authorize::Authorized;
-use super::request::{Bearer, InPath, JsonBody};
+use super::request::{Holder, InPath, JsonBody};
 use super::{App, random_bytes};
 
 const PRESENCE_TTL_MS: u64 = PRESENCE_TTL_S as u64 * 1000;
@@ -17,10 +17,10 @@ const PRESENCE_TTL_MS: u64 = PRESENCE_TTL_S as u64 * 1000;
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     InPath(handle): InPath,
-    Bearer(token): Bearer,
+    Holder(token): Holder,
     JsonBody(body): JsonBody<PutPresence>,
 ) -> Result<Answer<Introductions>, Refusal> {
-    let authorized = app.authorize(&handle, token.as_ref(), Kind::Room).await?;
+    let authorized = app.authorize(&handle, &token, Kind::Room).await?;
     let expires_at_ms = app.clock.now_ms().saturating_add(PRESENCE_TTL_MS);
     app.store
         .put_presence(
@@ -36,18 +36,18 @@ pub(super) async fn put(
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     InPath(handle): InPath,
-    Bearer(token): Bearer,
+    Holder(token): Holder,
 ) -> Result<Answer<Introductions>, Refusal> {
-    let authorized = app.authorize(&handle, token.as_ref(), Kind::Room).await?;
+    let authorized = app.authorize(&handle, &token, Kind::Room).await?;
     introduce(&app, &authorized).await
 }
 
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     InPath(handle): InPath,
-    Bearer(token): Bearer,
+    Holder(token): Holder,
 ) -> Result<Done, Refusal> {
-    let authorized = app.authorize(&handle, token.as_ref(), Kind::Room).await?;
+    let authorized = app.authorize(&handle, &token, Kind::Room).await?;
     app.store.remove_presence(authorized.keyed, authorized.token).await?;
     Ok(Done)
 }

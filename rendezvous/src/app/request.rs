@@ -56,6 +56,9 @@ pub(super) struct JsonBody<T>(pub T);
 /// The bearer token, if there is one and it looks like one.
 pub(super) struct Bearer(pub Option<Token>);
 
+/// The bearer token of a path that is for holders of one only: without it nothing else of the request is looked at.
+pub(super) struct Holder(pub Token);
+
 impl<S: Send + Sync> FromRequestParts<S> for InPath {
     type Rejection = Refusal;
 
@@ -81,6 +84,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
             only.and_then(|value| value.to_str().ok())
                 .and_then(|text| Token::from_authorization(text).ok()),
         ))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Holder {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Bearer(token) = Bearer::from_request_parts(parts, state).await?;
+        token.map(Self).ok_or_else(|| Refusal::new(ProblemType::TokenRefused))
     }
 }
 

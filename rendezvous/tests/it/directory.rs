@@ -80,7 +80,13 @@ async fn directory(server: &Running) {
     assert_eq!(page(&client, "?search=TOWN").await.0, ["den"]);
     assert_eq!(page(&client, "?search=milk+%26").await.0, ["caf\u{e9}"]);
     assert!(page(&client, "?search=%24where").await.0.is_empty());
-    for bad in ["?limit=x", "?limit=-1", &format!("?search={}", "x".repeat(65))] {
+    for bad in [
+        "?limit=x",
+        "?limit=-1",
+        "?limit=0",
+        "?limit=1000",
+        &format!("?search={}", "x".repeat(65)),
+    ] {
         let path = format!("/v1/rooms{bad}");
         client
             .send("GET", &path, "", b"")

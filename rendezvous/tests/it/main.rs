@@ -7,6 +7,7 @@ mod change;
 mod cli;
 mod deletion;
 mod directory;
+mod document;
 mod endurance;
 mod host;
 mod host_story;

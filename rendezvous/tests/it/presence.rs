@@ -26,13 +26,15 @@ async fn presence_is_one_record_a_token_for_90_seconds() {
     assert!(client.others(&den, &bob).await.is_empty());
     assert_eq!(client.get(&den, &alice).await.status, 200, "the token is still good");
     client
-        .call("PUT", &path, None, &())
+        .call("PUT", &path, Some(&alice), &())
         .await
         .refused(ProblemType::BadRequest);
-    client
-        .call("GET", &path, None, &())
-        .await
-        .refused(ProblemType::TokenRefused);
+    for method in ["PUT", "GET", "DELETE"] {
+        client
+            .call(method, &path, None, &())
+            .await
+            .refused(ProblemType::TokenRefused);
+    }
 }
 
 #[tokio::test]
