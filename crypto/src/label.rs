@@ -51,6 +51,8 @@ labels! {
     HANDLE = "handle", Hash, "room_id";
     /// Fingerprint of an identity, first 16 bytes.
     FINGERPRINT = "fingerprint", Hash, "identity_vk";
+    /// What two people compare of their identities.
+    SAFETY_NUMBER = "safety number", Hash, "the lower identity_vk, the higher identity_vk";
     /// Genesis hash.
     GENESIS = "genesis", Hash, "body";
     /// Operation hash.

@@ -61,6 +61,8 @@ pub mod operation;
 pub mod presence;
 #[cfg(feature = "room")]
 pub mod rest;
+#[cfg(feature = "room")]
+pub mod safety;
 #[cfg(feature = "credential")]
 mod secret;
 pub mod sign;

@@ -3,6 +3,7 @@
 //! [`room`] is the protocol as a state machine without I/O, [`net`] the libp2p mesh under it, [`rendezvous`] the client of the
 //! introduction server; [`engine`] is the actor that owns all three and hands out a handle. Front ends live in the binary.
 
+pub mod contacts;
 pub mod engine;
 pub mod net;
 pub mod profile;

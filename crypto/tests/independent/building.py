@@ -113,6 +113,30 @@ def text(said, reply_to, sent_at):
     return lp(said.encode()) + s.option(reply_to) + u64(sent_at)
 
 
+def rekey(count, commit, entries):
+    return u64(count) + commit + s.H("members", b"".join(entries)) + u32(len(entries))
+
+
+def new_key(room_key, r):
+    """The extensions of a box of a new generation."""
+    return lst([u16(1) + lp(lp(room_key.encode()) + r)])
+
+
+def object_(log, issuer, announcement, boxes, version=1):
+    """With at most 256 members: then the entries stand in the announcement."""
+    return bytes([version]) + lst([lp(each) for each in log]) + lp(issuer, announcement) + s.option(None) + lst(boxes)
+
+
+def handed(ek, randomness, room, gen, leaf, room_key, r):
+    ct, ss = s.xwing_encapsulate(ek, randomness)
+    key = s.X(s.extract(bytes(32), ss), "hand over", room, gen, leaf)
+    return ct + s.cseal(key, bytes(12), b"", lp(room_key.encode()) + r)
+
+
+def approval(seed, room, identity, gen):
+    return s.public(seed) + s.sign(seed, "sign approval", room, s.H("approval", identity, gen))
+
+
 def presence(peer, at, addresses):
     return peer + u64(at) + lst([lp(address.encode()) for address in addresses])
 

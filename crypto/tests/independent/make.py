@@ -19,6 +19,7 @@ import snug1 as s
 from snug1 import B, lp, lst, u16, u32, u64
 
 CRITICAL = lst([u16(0x8000) + lp(b"")])
+NONE = b.NONE
 UNSORTED = lst([u16(2) + lp(b""), u16(1) + lp(b"")])
 POLICY = {"max_participants": 7, "listed": True, "retention_s": 3600, "history": False, "approval": True, "grace_s": 9}
 
@@ -215,6 +216,19 @@ class Maker:
                 case("a leave of another room", b.leave(self.raw(), seeds["identity"], 7, 8)),
             ],
         }
+
+    def safety(self):
+        def one():
+            pair = self.raw(), self.raw()
+            number = s.safety_number(*pair)
+            digits = number.replace(" ", "")
+            wrong = [s.safety_number(pair[0], self.raw()), digits[:-1], digits + "0", "SNUG-SAFETY " + digits, "safety:" + digits, digits.replace(digits[0], "x")]
+            return {
+                "one": pair[0].hex(), "other": pair[1].hex(), "number": number, "scanned": "SNUG-SAFETY:" + digits,
+                "typed": ["\t" + number, "Snug-Safety: " + number, "-".join(digits)], "reject": [{"what": each, "typed": each} for each in wrong],
+            }
+
+        return {"cases": [one() for _ in range(20)]}
 
     def operation(self):
         author, room = self.members[0]["identity"], self.room
@@ -533,6 +547,93 @@ class Maker:
             },
         }
 
+    def authority(self):
+        """A kick by whoever the admin made one, of everybody but the issuer and a few."""
+        author, removed, room_key, r = self.raw(), s.public(self.raw()), "another-" + self.raw(6).hex(), self.raw()
+        role, role_hash = b.operation(self.room, self.admin, [], 1, s.public(author) + b"\2")
+        psk, keys = s.generation_keys(room_key, r, self.handle, 1)
+        commit = s.X(psk, "key commit")
+        rekey = b.rekey(1, commit, self.entries)
+        kick, digest = b.operation(self.room, author, [role_hash], 2, removed + rekey)
+        gen, issuer, es = b.generation(1, digest), self.issuer, self.raw()
+        leaves = [seeds["leaf_id"] for seeds in self.order]
+        header = b"\2" + b.head(gen, self.day, 0, issuer["leaf_id"], [], self.entries)[1:]
+        ctx, drawn = s.H("context", self.room, header), [self.raw(64) for _ in leaves]
+        eks = [ek for ek, _ in self.kems]
+        carry = b.new_key(room_key, r)
+
+        def sealed(es=es, carry=carry, salt=bytes(32)):
+            return [s.seal_box(salt, ctx, leaf, ek, es, each, carry) for leaf, ek, each in zip(leaves, eks, drawn)]
+
+        def epoch(boxes, header=header, signer=issuer["leaf"]):
+            commits = s.epoch_keys(psk, es, ctx)["commit"]
+            return b.signed_epoch(self.room, header, self.entries, commits, leaves, boxes, signer)
+
+        announced, boxes, _, epoch_id = epoch(sealed())
+        whole = b.object_([role, kick], issuer["bytes"], announced, boxes)
+        bob = self.order[-1]
+        handed = [bob["leaf_id"], room_key, r]
+
+        def hand(leaf, key, random, randomness, gen=gen):
+            return b.handed(eks[-1], randomness, self.room, gen, leaf, key, random)
+
+        randomness, approver, identity = self.raw(64), self.raw(), self.raw()
+        good, nonce = hand(*handed, randomness), self.raw()
+        approval = b.approval(approver, self.room, identity, gen)
+
+        def unopened(what, data, commit=commit):
+            return case(what, data) | {"key_commit": commit.hex()}
+
+        return {
+            "genesis": self.genesis.hex(), "room_key": room_key, "r": r.hex(), "psk": psk.hex(), "key_commit": commit.hex(),
+            "topic": keys["topic"].hex(), "author_seed": author.hex(), "parents": [role_hash.hex()], "removed": removed.hex(),
+            "count": 1, "operation": kick.hex(), "operation_hash": digest.hex(),
+            "first_epoch": {
+                "es": es.hex(), "issuer_leaf_seed": issuer["leaf"].hex(), "commit": s.epoch_keys(psk, es, ctx)["commit"].hex(),
+                "epoch_id": epoch_id.hex(), "announcement": announced.hex(),
+                "boxes": [
+                    {"leaf_id": seeds["leaf_id"].hex(), "kem_seed": seeds["kem"].hex(), "encapsulation_randomness": each.hex(), "bytes": box.hex()}
+                    for seeds, each, box in zip(self.order, drawn, boxes)
+                ],
+                "reject": [
+                    case("of another operation", epoch(boxes, b"\2" + b.generation(1, self.raw()) + header[41:])[0]),
+                    case("of another count", epoch(boxes, b"\2" + b.generation(2, digest) + header[41:])[0]),
+                    case("signed by another", epoch(boxes, signer=self.raw())[0]), case("a later kind", epoch(boxes, b"\3" + header[1:])[0]),
+                ],
+                "reject_boxes": {"kem_seed": bob["kem"].hex(), "cases": [
+                    unopened("another's", boxes[0]), unopened("not what the operation commits to", boxes[-1], self.raw()),
+                    unopened("of another epoch", epoch(sealed(carry=NONE))[1][-1]), unopened("a byte too many", boxes[-1] + b"\0"),
+                ]},
+            },
+            "object": {
+                "before": [role.hex()], "issuer": issuer["bytes"].hex(), "bytes": whole.hex(),
+                "reject": [
+                    case("a later version", b.object_([role, kick], issuer["bytes"], announced, boxes, version=2)), case("a byte too many", whole + b"\0"),
+                    case("entries that stand in the announcement", whole.replace(lp(announced) + b"\0", lp(announced) + b"\1" + lst(self.entries))),
+                    case("too many operations", b.object_([role] * (B["MAX_LOG_OPERATIONS"] + 1), issuer["bytes"], announced, boxes)),
+                ],
+            },
+            "hand_over": {
+                "leaf": bob["bytes"].hex(), "leaf_id": bob["leaf_id"].hex(), "kem_seed": bob["kem"].hex(), "encapsulation_randomness": randomness.hex(),
+                "bytes": good.hex(), "reject": [
+                    unopened("for another leaf", hand(self.raw(16), room_key, r, self.raw(64))), unopened("another Room Key", hand(handed[0], "not this one", r, self.raw(64))),
+                    unopened("another r", hand(handed[0], room_key, self.raw(), self.raw(64))), unopened("a Room Key that is too short", hand(handed[0], "1234", r, self.raw(64))),
+                    unopened("of another generation", hand(*handed, self.raw(64), gen=self.gen)), unopened("not what the operation commits to", good, self.raw()),
+                    unopened("cut short", good[:-1]),
+                ],
+            },
+            "approval": {
+                "approver_seed": approver.hex(), "identity": identity.hex(), "bytes": approval.hex(), "control": keys["control"].hex(),
+                "message": b.control(keys["control"], 4, identity + gen + approval).hex(),
+                "reject": [
+                    case("for another", b.approval(approver, self.room, self.raw(), gen)), case("for another generation", b.approval(approver, self.room, identity, self.gen)),
+                    case("of another room", b.approval(approver, self.raw(), identity, gen)), case("by another", s.public(self.raw()) + approval[32:]),
+                    case("a byte too many", approval + b"\0"), case("cut short", approval[:-1]),
+                ],
+            },
+            "link_hint": {"mesh": keys["mesh"].hex(), "dialer_nonce": nonce.hex(), "hint": s.MAC(keys["mesh"], "link hint", nonce)[:8].hex()},
+        }
+
     def vault(self):
         words, key, logs = "caf\u0301e " + self.raw(4).hex(), self.raw(), []
         for purpose, number in ((1, self.number(40)), (2, self.number(63))):
@@ -616,8 +717,8 @@ class Maker:
         return {"bounds": [{"name": name, "value": value, "unit": unit} for name, value, unit in rows]}
 
     def files(self):
-        made = {name: getattr(self, name)() for name in ("names", "generation", "capsule", "invite", "operation", "control", "epoch", "frame")}
-        made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "certificate", "vault", "labels", "bounds")}
+        made = {name: getattr(self, name)() for name in ("names", "generation", "capsule", "invite", "safety", "operation", "control", "epoch", "frame")}
+        made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "certificate", "authority", "vault", "labels", "bounds")}
         return made | {"genesis": self.genesis_(), "leaf": self.leaf_()}
 
 

@@ -141,6 +141,17 @@ def leaf(v, _):
     refused("record", v["reject"], lambda case: s.record(un(case["bytes"]), room, join))
 
 
+def safety(v, _):
+    for case in v["cases"]:
+        number = s.safety_number(un(case["one"]), un(case["other"]))
+        same("order", number, s.safety_number(un(case["other"]), un(case["one"])))
+        same("number", number, case["number"])
+        same("scanned", "SNUG-SAFETY:" + number.replace(" ", ""), case["scanned"])
+        for typed in case["typed"]:
+            same("typed", s.safety_matches(number, typed), True)
+        refused("number", case["reject"], lambda wrong: s.check(s.safety_matches(number, wrong["typed"]), "another"))
+
+
 def operation(v, _):
     room = s.genesis(un(v["genesis"]))
     seeds = {"admin": un(v["admin_seed"]), "member": un(v["author_seed"])}
@@ -323,28 +334,30 @@ def certificate(v, _):
 
 
 def authority(v, _):
-    room, handle = un(v["genesis_hash"]), un(v["handle"])
-    signed = un(v["operation"])
-    digest = s.H("operation", room, signed[:-64])
-    same("operation", digest, v["operation_hash"])
-    count = s.operation_body(2, s.Reader(signed[-64 - 108 : -64]).raw(108))[1]["count"]
-    generation = b.generation(count, digest)
-    psk, keys = s.generation_keys(v["room_key"], un(v["r"]), handle, count)
+    room = s.genesis(un(v["genesis"]))
+    handle, room = s.H("handle", room["room_id"].encode()), room["hash"]
+    one = v["first_epoch"]
+    es, seed, announced = un(one["es"]), un(one["issuer_leaf_seed"]), un(one["announcement"])
+    found = s.announcement(announced, room, s.public(seed), kind=2)
+    psk, keys = s.generation_keys(v["room_key"], un(v["r"]), handle, v["count"])
     same("psk", psk, v["psk"])
     same("topic", keys["topic"], v["topic"])
     same("key commit", s.X(psk, "key commit"), v["key_commit"])
+    rekey = b.rekey(v["count"], un(v["key_commit"]), found["entries"])
+    signed, digest = b.operation(room, un(v["author_seed"]), uns(v["parents"]), 2, un(v["removed"]) + rekey)
+    same("operation", signed, v["operation"])
+    same("operation hash", digest, v["operation_hash"])
+    same("operation", s.operation(signed, s.genesis(un(v["genesis"])))["kind"], 2)
+    generation = b.generation(v["count"], digest)
 
-    one = v["epoch"]
-    es, seed, announced = un(one["es"]), un(one["issuer_leaf_seed"]), un(one["announcement"])
-    found = s.announcement(announced, room, s.public(seed), kind=2)
     same("generation", found["generation"], generation.hex())
     same("epoch id", found["epoch_id"], one["epoch_id"])
     same("commit", s.epoch_keys(psk, es, found["ctx"])["commit"], one["commit"])
-    carry = s.lst([s.u16(1) + s.lp(s.lp(v["room_key"].encode()) + un(v["r"]))])
-    leaves, sealed = [entry[:16] for entry in found["entries"]], []
+    leaves, carry = [entry[:16] for entry in found["entries"]], b.new_key(v["room_key"], un(v["r"]))
+    same("leaves", [leaf.hex() for leaf in leaves], [case["leaf_id"] for case in one["boxes"]])
+    sealed = []
     for leaf_id, case in zip(leaves, one["boxes"]):
         ek = s.xwing_expand(un(case["kem_seed"]))[2]
-        same("leaf id", leaf_id, case["leaf_id"])
         sealed.append(s.seal_box(bytes(32), found["ctx"], leaf_id, ek, es, un(case["encapsulation_randomness"]), carry))
     header = announced[: found["head_len"]]
     made, boxes, _, _ = b.signed_epoch(room, header, found["entries"], un(one["commit"]), leaves, sealed, seed)
@@ -353,41 +366,50 @@ def authority(v, _):
     for case in one["boxes"]:
         opened = s.open_key_box(un(case["bytes"]), found, un(case["kem_seed"]), handle, un(v["key_commit"]))
         same("what the box gives", opened, (psk, es))
-    refused("announcement", one["reject"], lambda case: s.announcement(un(case["bytes"]), room, s.public(seed), kind=2))
+
+    def announce(case):
+        other = s.announcement(un(case["bytes"]), room, s.public(seed), kind=2)
+        s.check(other["generation"] == generation, "another generation's")
 
     def open_box(case):
-        commit = bytes(32) if case["what"].startswith("other keys") else un(v["key_commit"])
-        s.open_key_box(un(case["bytes"]), found, un(one["reject_boxes"]["kem_seed"]), handle, commit)
+        s.open_key_box(un(case["bytes"]), found, un(one["reject_boxes"]["kem_seed"]), handle, un(case["key_commit"]))
 
+    refused("announcement", one["reject"], announce)
     refused("box", one["reject_boxes"]["cases"], open_box)
 
-    log, _, inside, entries, parts = s.whole_object(un(v["object"]["bytes"]))
+    whole = v["object"]
+    before, issuer = uns(whole["before"]), s.record(un(whole["issuer"]), room, None)
+    same("parents", [s.operation(each, s.genesis(un(v["genesis"])))["hash"].hex() for each in before], v["parents"])
+    same("issuer", issuer["leaf_id"], found["issuer"].hex())
+    same("object", b.object_(before + [signed], un(whole["issuer"]), made, boxes), whole["bytes"])
+    log, _, inside, entries, parts = s.whole_object(un(whole["bytes"]))
     same("operation in the object", log[-1], v["operation"])
     same("announcement in the object", inside, one["announcement"])
     same("boxes in the object", [part.hex() for part in parts], [case["bytes"] for case in one["boxes"]])
     same("entries in the object", entries, None)
-    refused("object", v["object"]["reject"], lambda case: s.whole_object(un(case["bytes"])))
+    refused("object", whole["reject"], lambda case: s.whole_object(un(case["bytes"])))
 
     one = v["hand_over"]
-    leaf_id, seed, commit = un(one["leaf_id"]), un(one["kem_seed"]), un(v["key_commit"])
-    ct, ss = s.xwing_encapsulate(s.xwing_expand(seed)[2], un(one["encapsulation_randomness"]))
-    key = s.X(s.extract(bytes(32), ss), "hand over", room, generation, leaf_id)
-    same("handed", ct + s.cseal(key, bytes(12), b"", s.lp(v["room_key"].encode()) + un(v["r"])), one["bytes"])
+    leaf, seed = s.record(un(one["leaf"]), room, None), un(one["kem_seed"])
+    leaf_id = leaf["leaf_id"]
+    same("leaf id", leaf_id, one["leaf_id"])
+    made = b.handed(leaf["ek"], un(one["encapsulation_randomness"]), room, generation, leaf_id, v["room_key"], un(v["r"]))
+    same("handed", made, one["bytes"])
 
-    def handed(case, commit=commit):
-        return s.hand_over(un(case["bytes"]), seed, room, generation, leaf_id, handle, commit)
+    def handed(case, commit):
+        return s.hand_over(un(case["bytes"]), seed, room, generation, leaf_id, handle, un(commit))
 
-    same("handed", handed(one), (v["room_key"], un(v["r"])))
-    refused("handed", one["reject"], handed)
-    refused("handed", [one], lambda case: handed(case, un(case["reject_commit"])))
+    same("handed", handed(one, v["key_commit"]), (v["room_key"], un(v["r"])))
+    refused("handed", one["reject"], lambda case: handed(case, case["key_commit"]))
 
     one = v["approval"]
     seed, identity = un(one["approver_seed"]), un(one["identity"])
-    digest = s.H("approval", identity, generation)
-    same("approval", s.public(seed) + s.sign(seed, "sign approval", room, digest), one["bytes"])
+    same("approval", b.approval(seed, room, identity, generation), one["bytes"])
+    same("control", keys["control"], one["control"])
     same("message", b.control(un(one["control"]), 4, identity + generation + un(one["bytes"])), one["message"])
     refused("approval", one["reject"], lambda case: s.approval(un(case["bytes"]), room, identity, generation))
     one = v["link_hint"]
+    same("mesh", keys["mesh"], one["mesh"])
     same("hint", s.MAC(un(one["mesh"]), "link hint", un(one["dialer_nonce"]))[:8], one["hint"])
 
 
@@ -444,7 +466,7 @@ def bounds(v, _):
 
 
 HOLDERS = [
-    names, generation, genesis, capsule, invite, leaf, operation, control, epoch, frame, padding, presence, link, direct,
+    names, generation, genesis, capsule, invite, leaf, safety, operation, control, epoch, frame, padding, presence, link, direct,
     certificate, authority, vault, labels, bounds,
 ]
 

@@ -310,6 +310,20 @@ def is_name(name):
     return len(name) <= B["MAX_NAME_CHARS"] and len(name.encode()) <= B["MAX_NAME_BYTES"] and name.strip() and not has_control(name)
 
 
+# Safety numbers
+
+def safety_number(one, other):
+    digits = f"{int.from_bytes(H('safety number', *sorted((one, other)))) % 10**60:060}"
+    return " ".join(digits[at : at + 5] for at in range(0, 60, 5))
+
+
+def safety_matches(number, typed):
+    typed = typed.strip(" \t\n\r\f")
+    if typed[:12].upper() == "SNUG-SAFETY:":
+        typed = typed[12:]
+    return typed.translate(dict.fromkeys(map(ord, " -\t\n\r"))) == number.replace(" ", "")
+
+
 # Generations
 
 def generation_keys(key, r, handle, count):
@@ -380,6 +394,7 @@ def listing(data):
 # Records
 
 def record(data, room, join):
+    """`join` is None for a leaf that was carried over: its admission isn't checked."""
     r = Reader(data)
     kind = r.number(1)
     check(kind in (1, 2), "kind")
@@ -394,8 +409,8 @@ def record(data, room, join):
         result["expires_at_ms"] = r.number(8)
         result["generation"] = {"count": r.number(8), "hash": r.raw(32)}
         r.extensions()
-        admitted = MAC(join, "admission", room, data[: r.at])
-        check(r.raw(32) == admitted, "admission")
+        admitted = join and MAC(join, "admission", room, data[: r.at])
+        check(r.raw(32) == admitted or join is None, "admission")
         digest = H("peer", room, result["identity_vk"], result["peer"])
         verify(result["peer"], "sign peer", room, digest, peer_signature)
         fields = (room, result["identity_vk"], result["leaf_vk"], u32(result["incarnation"]))

@@ -34,6 +34,9 @@ impl Actor {
             Command::Applicants(reply) => {
                 let _ = reply.send(self.room.applicants(self.clock.now()));
             }
+            Command::Acquaintance { who, reply } => {
+                let _ = reply.send(self.room.acquaintance(who));
+            }
             Command::Info(reply) => {
                 let _ = reply.send(self.info());
             }

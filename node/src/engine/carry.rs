@@ -4,12 +4,13 @@ use libp2p::Multiaddr;
 use libp2p::identity::PublicKey;
 use libp2p::multiaddr::Protocol;
 use snug_crypto::credential::SignedTombstone;
-use snug_crypto::ids::PeerKey;
+use snug_crypto::ids::{IdentityKey, PeerKey};
 
 use super::actor::Actor;
 use super::enter::proves_deletion;
 use super::heartbeat::Report;
 use super::{ActError, CloseReason, Closed, EventKind, RendezvousState, SendError};
+use crate::contacts::Contact;
 use crate::net::NetEvent;
 use crate::rendezvous::ServerError;
 use crate::room::{CommandRefused, Input, Knock, Output, RoomEvent, SendRefused};
@@ -106,6 +107,7 @@ impl Actor {
             Output::Move(there) => self.move_to(*there),
             Output::Knock(Knock { plain, telling }) => self.net.set_questions(plain, telling),
             Output::DeleteAtRendezvous { tombstone } => self.delete_at_rendezvous(&tombstone),
+            Output::Remember(people) => self.remember(&people),
             Output::Event(event) => self.on_room_event(event),
         }
     }
@@ -215,6 +217,14 @@ impl Actor {
             self.net.dial(introduced.peer, introduced.addresses);
         }
         dials
+    }
+
+    fn remember(&mut self, people: &[(IdentityKey, Option<Contact>)]) {
+        if let Err(error) = self.profile.keep_contacts(people) {
+            self.warn(format!(
+                "Whom you met and verified could not be stored: {error}. The next run won't know of it."
+            ));
+        }
     }
 
     pub(super) fn warn(&mut self, message: String) {

@@ -175,7 +175,7 @@ pub(super) async fn enter_with_heartbeat(
     };
     let state_was_lost = profile.vault().is_some_and(Vault::state_was_lost);
     let clock = Clock::start();
-    let (room, _) = Room::restore(
+    let (mut room, _) = Room::restore(
         RoomConfig {
             genesis: capsule.genesis.clone(),
             keys,
@@ -193,6 +193,7 @@ pub(super) async fn enter_with_heartbeat(
         clock.now(),
         StdRng::from_rng(rng),
     );
+    room.set_contacts(profile.contacts()?);
     let heartbeat = Heartbeat {
         client: client.clone(),
         session: session.clone(),

@@ -1,12 +1,12 @@
 //! The handle of a running node: cheap to clone, usable from any task.
 
 use futures::future::BoxFuture;
-use snug_crypto::ids::MessageId;
+use snug_crypto::ids::{Fingerprint, MessageId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ActError, Closed, RoomInfo, SendError, Status};
-use crate::room::{self, MemberView};
+use crate::room::{self, Acquaintance, MemberView};
 
 /// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down. More than a front
 /// end has under way at once, so that its messages are taken in the order in which they were said.
@@ -31,6 +31,10 @@ pub(super) enum Command {
     },
     Members(oneshot::Sender<Vec<MemberView>>),
     Applicants(oneshot::Sender<Vec<MemberView>>),
+    Acquaintance {
+        who: Fingerprint,
+        reply: oneshot::Sender<Option<Acquaintance>>,
+    },
     Info(oneshot::Sender<RoomInfo>),
     Status(oneshot::Sender<Status>),
     Leave(oneshot::Sender<()>),
@@ -88,6 +92,14 @@ impl Handle {
     /// [`Closed`]
     pub async fn applicants(&self) -> Result<Vec<MemberView>, Closed> {
         self.ask(Command::Applicants).await
+    }
+
+    /// What to compare with somebody; `None` of ourselves, and of whom nothing is known.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn acquaintance(&self, who: Fingerprint) -> Result<Option<Acquaintance>, Closed> {
+        self.ask(|reply| Command::Acquaintance { who, reply }).await
     }
 
     /// What the room is.

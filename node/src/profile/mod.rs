@@ -27,7 +27,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use snug_crypto::AdminPublicKey;
 use snug_crypto::identity::Identity;
-use snug_crypto::ids::GenesisHash;
+use snug_crypto::ids::{GenesisHash, IdentityKey};
 use snug_crypto::names::RoomId;
 use snug_crypto::rest::log::Entry;
 use snug_crypto::rest::vault::Passphrase;
@@ -36,6 +36,8 @@ use snug_crypto::rest::{MembershipAtRest, RestBytes};
 pub use error::{PinError, ProfileError};
 pub use pins::{Pinned, Place};
 pub use vault::{Purpose, Vault};
+
+use crate::contacts::{Contact, Contacts};
 
 use folder::Folder;
 use pins::Pins;
@@ -46,6 +48,8 @@ pub const DEFAULT_PROFILE: &str = "default";
 // Keys of the profile's log.
 const IDENTITY: &[u8] = b"identity";
 const PINS: &[u8] = b"pins";
+/// Followed by an identity.
+const CONTACT: &[u8] = b"contact ";
 /// Followed by the room's genesis hash.
 const MEMBERSHIP: &[u8] = b"room ";
 
@@ -217,6 +221,41 @@ impl Profile {
             vault.commit(Purpose::State, vec![forget(room_prefix(genesis))])?;
         }
         self.write(vec![forget(membership_key(genesis))])
+    }
+
+    /// Whom the user knows.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn contacts(&self) -> Result<Contacts, ProfileError> {
+        let Some(vault) = &self.vault else {
+            return Ok(Contacts::default());
+        };
+        let stored = vault.scan(Purpose::Profile, CONTACT)?;
+        let contacts = stored.iter().filter_map(|(key, bytes)| {
+            let identity = IdentityKey::from_slice(key.get(CONTACT.len()..)?);
+            let contact = identity.zip(Contact::decode(bytes));
+            if contact.is_none() {
+                tracing::warn!("somebody whom the user knew is passed over: what is stored of them can't be read");
+            }
+            contact
+        });
+        Ok(Contacts::new(contacts))
+    }
+
+    /// Remembers people, or forgets them.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if it can't be kept.
+    pub fn keep_contacts(&self, changes: &[(IdentityKey, Option<Contact>)]) -> Result<(), ProfileError> {
+        let changes = changes.iter().map(|(identity, contact)| {
+            let key = [CONTACT, identity.as_bytes()].concat();
+            match contact {
+                Some(contact) => entry(&key, RestBytes::new(contact.encode())),
+                None => forget(key),
+            }
+        });
+        self.write(changes.collect())
     }
 
     /// What a room was in the middle of, as it stored it.

@@ -67,6 +67,7 @@ impl Room {
                 self.sign_and_tell(Operation::Policy(policy), now)
             }
             Command::Approve { who } => self.approve(who, now),
+            Command::Trust { who, trust } => self.trust(who, trust, now),
             Command::Delete => self.delete(now),
         }
     }
@@ -86,7 +87,7 @@ impl Room {
         }
     }
 
-    fn identity_of(&self, who: Fingerprint) -> Result<IdentityKey, CommandRefused> {
+    pub(super) fn identity_of(&self, who: Fingerprint) -> Result<IdentityKey, CommandRefused> {
         let mut records = self.members.records().map(Record::identity);
         records
             .find(|identity| identity.fingerprint() == who)

@@ -5,6 +5,8 @@ use snug_crypto::ids::Fingerprint;
 use snug_crypto::names::RoomKey;
 use snug_crypto::operation::Role;
 
+use super::Trust;
+
 /// An act of authority.
 #[derive(Debug)]
 pub enum Command {
@@ -37,6 +39,13 @@ pub enum Command {
         /// Whom.
         who: Fingerprint,
     },
+    /// Says what the user knows of somebody: needs no authority, and stays with us.
+    Trust {
+        /// Of whom.
+        who: Fingerprint,
+        /// What.
+        trust: Trust,
+    },
     /// Deletes the room for everybody.
     Delete,
 }
@@ -60,6 +69,9 @@ pub enum CommandRefused {
     /// We can't remove ourselves.
     #[error("you can't remove yourself; leave the room instead")]
     Yourself,
+    /// Nothing was wrong with that member's key.
+    #[error("that member's key has not changed")]
+    NothingToAccept,
     /// We have no keys yet.
     #[error("the room is not ready yet; try again in a moment")]
     NotReady,

@@ -3,6 +3,8 @@
 use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
 use snug_crypto::operation::Role;
 
+use super::Trust;
+use crate::contacts::KeyChange;
 use crate::text::Untrusted;
 
 /// One member as the others see it.
@@ -16,6 +18,8 @@ pub struct MemberView {
     pub role: Role,
     /// Whether the user compared safety numbers with it.
     pub verified: bool,
+    /// Whether its name belonged to somebody else, and the user has not accepted it under that.
+    pub key_changed: bool,
     /// Whether it can be reached now.
     pub online: bool,
     /// Whether it is ourselves.
@@ -185,6 +189,24 @@ pub enum Notice {
         /// The room.
         room: String,
     },
+    /// A member goes by a name that belonged to another identity: comes again in each run, until the user accepts it.
+    KeyChanged {
+        /// Who.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+        /// Whose name it was, and whether that one was verified.
+        change: KeyChange,
+    },
+    /// The user compared safety numbers with a member, or takes it back, or accepts a changed key.
+    Trusted {
+        /// Whom.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+        /// What the user said.
+        trust: Trust,
+    },
     /// The admin deleted the room.
     RoomDeleted {
         /// The room.
@@ -206,6 +228,8 @@ impl Notice {
             Self::Role { .. } => "role",
             Self::Policy { .. } => "policy",
             Self::Knocks { .. } | Self::Waiting { .. } => "approval",
+            Self::KeyChanged { .. } => "key_changed",
+            Self::Trusted { .. } => "verify",
             Self::RoomDeleted { .. } => "delete",
         }
     }
@@ -219,6 +243,8 @@ impl Notice {
             | Self::Online { fingerprint, .. }
             | Self::Removed { fingerprint, .. }
             | Self::Role { fingerprint, .. }
+            | Self::KeyChanged { fingerprint, .. }
+            | Self::Trusted { fingerprint, .. }
             | Self::Knocks { fingerprint, .. } => Some(*fingerprint),
             Self::Welcome { .. }
             | Self::RemovedUs { .. }
@@ -240,6 +266,8 @@ impl Notice {
             | Self::Online { name, .. }
             | Self::Removed { name, .. }
             | Self::Role { name, .. }
+            | Self::KeyChanged { name, .. }
+            | Self::Trusted { name, .. }
             | Self::Knocks { name, .. } => Some(name),
             Self::RemovedUs { by, .. } | Self::Rekeyed { by, .. } => by.as_ref(),
             Self::PassedBy { .. } | Self::Policy { .. } | Self::Waiting { .. } | Self::RoomDeleted { .. } => None,
@@ -280,6 +308,25 @@ impl Notice {
                 format!("{shown} asks to be let into the room {room}; /approve lets them in.")
             }
             Self::Waiting { room } => format!("A moderator has to let you into the room {room}. Waiting."),
+            Self::KeyChanged {
+                fingerprint, change, ..
+            } => {
+                let known = if change.was_verified {
+                    "whom you verified"
+                } else {
+                    "whom you know by that name"
+                };
+                format!(
+                    "{shown} has the key {fingerprint}, and not the key {} of the one {known}: a new device, somebody else of that name, or an \
+                     impostor. Compare safety numbers (/verify) before you say anything that matters; /accept ends this warning.",
+                    change.was
+                )
+            }
+            Self::Trusted { trust, .. } => match trust {
+                Trust::Verified => format!("You verified {shown}."),
+                Trust::Unverified => format!("{shown} counts as not verified."),
+                Trust::Accepted => format!("You accepted the key of {shown}."),
+            },
             Self::RoomDeleted { room } => format!("The room {room} has been deleted."),
         })
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use snug_crypto::ids::{MessageId, PeerKey};
+use snug_crypto::ids::{IdentityKey, MessageId, PeerKey};
 
 use super::{Change, Command, CommandRefused, GossipId, Knock, Move, QueryId, RequestId, RoomEvent, Ticket, Verdict};
+use crate::contacts::Contact;
 
 /// The two clocks, read by the caller.
 #[derive(Clone, Copy, Debug)]
@@ -176,6 +177,8 @@ pub enum Output {
         /// An encoded tombstone.
         tombstone: Vec<u8>,
     },
+    /// The profile shall remember these people: what it knows of each, or nothing any more.
+    Remember(Vec<(IdentityKey, Option<Contact>)>),
     /// Something for the user.
     Event(RoomEvent),
 }

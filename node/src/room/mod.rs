@@ -15,6 +15,7 @@
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
 //! | `notices` | what people are told |
+//! | `trust` | safety numbers, and names that come under another key |
 //! | `state` | what rests on disk, and how it comes back |
 
 mod acts;
@@ -42,6 +43,7 @@ mod rekey;
 mod state;
 mod timeline;
 mod timing;
+mod trust;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -77,6 +79,8 @@ use own::Own;
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
 
+use crate::contacts::Contacts;
+
 pub use certificates::Registering;
 pub use command::{Command, CommandRefused};
 pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
@@ -86,6 +90,7 @@ pub use io::{Input, Now, Output, SendRefused};
 pub use moving::{Knock, Move};
 pub use snug_crypto::operation::Role;
 pub use state::{Change, Stored};
+pub use trust::{Acquaintance, Trust};
 
 /// What a room is made from, after the capsule was opened.
 pub struct RoomConfig {
@@ -142,6 +147,7 @@ pub struct Room {
     unopened: Unopened,
     questions: Questions,
     shown: Shown,
+    contacts: Contacts,
     ledger: Ledger,
     judgement: Option<Judgement>,
     next_prune: Duration,
@@ -227,6 +233,7 @@ impl Room {
             unopened: Unopened::default(),
             questions: Questions::new(now.elapsed),
             shown: Shown::default(),
+            contacts: Contacts::default(),
             ledger: Ledger::new(config.persist),
             judgement: None,
             next_prune: now.elapsed,
@@ -282,6 +289,7 @@ impl Room {
         if !self.is_over() {
             self.settle(now);
         }
+        self.remember();
         // Before all else: what leaves this room must be on disk by then.
         let changes = self.changes(now);
         if !changes.is_empty() {

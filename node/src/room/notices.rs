@@ -18,6 +18,8 @@ use crate::text::Untrusted;
 pub(super) struct Shown {
     ready: bool,
     members: BTreeMap<IdentityKey, (Leaf, bool)>,
+    /// Whose names were looked up, and which.
+    pub(super) met: BTreeMap<IdentityKey, String>,
     /// What was looked at last: registers, epochs, links.
     looked_at: Option<(u64, u64, u64, u64, u64)>,
     next_look: Duration,
@@ -31,7 +33,8 @@ impl Room {
             name: Untrusted::new(leaf.name()),
             fingerprint: identity.fingerprint(),
             role: self.authority.role(&identity),
-            verified: me,
+            verified: me || self.contacts.is_verified(&identity),
+            key_changed: self.key_change(leaf).is_some(),
             online: me || self.members.present(leaf, now.elapsed),
             me,
         }
@@ -61,6 +64,9 @@ impl Room {
             }
             return;
         }
+        for alarm in self.meet(false, now) {
+            self.event(RoomEvent::System(alarm));
+        }
         if judged.send_exact {
             self.tell_of_the_new(now);
         }
@@ -70,6 +76,7 @@ impl Room {
 
     fn tell_ready(&mut self, epoch: snug_crypto::ids::EpochId, now: Now) {
         self.shown.ready = true;
+        let alarms = self.meet(self.is_new_room(), now);
         // Only those whom this epoch holds are there for us yet; the others join when an exact one holds them.
         let listed = self
             .epochs
@@ -102,6 +109,9 @@ impl Room {
             epoch,
         });
         self.event(RoomEvent::System(Notice::Welcome { room, name }));
+        alarms
+            .into_iter()
+            .for_each(|notice| self.event(RoomEvent::System(notice)));
     }
 
     fn tell_of_the_new(&mut self, now: Now) {

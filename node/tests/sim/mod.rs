@@ -746,7 +746,7 @@ impl World {
                     }
                 }
             }
-            Output::DeleteAtRendezvous { .. } => {}
+            Output::DeleteAtRendezvous { .. } | Output::Remember(_) => {}
             Output::Respond { id, bytes } => {
                 if let Some((from, query)) = self.requests.remove(&(node, id)) {
                     let delay = self.delay();

@@ -21,6 +21,7 @@ mod rpc_input;
 mod screen;
 mod secrets;
 mod stores;
+mod trust;
 mod tui;
 mod vault;
 mod wiretap;

@@ -18,7 +18,7 @@ use snug_crypto::{
 use super::{At, Failure, Held, failed};
 
 /// Gives out what somebody else drew.
-struct Replayed(std::vec::IntoIter<u8>);
+pub(super) struct Replayed(pub(super) std::vec::IntoIter<u8>);
 
 impl TryRng for Replayed {
     type Error = Infallible;

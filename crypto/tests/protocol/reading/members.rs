@@ -1,11 +1,13 @@
 //! What members sign.
 
 use snug_crypto::{
-    AdminKey, ControlKey, Generation, Genesis, GenesisHash, Identity, JoinKey, OperationHash, TransportKey,
+    AdminKey, ControlKey, Generation, Genesis, GenesisHash, Identity, IdentityKey, JoinKey, OperationHash,
+    TransportKey,
     control::{self, ControlMessage},
     kem::KemSecret,
     leaf::{Leaf, LeafParams, LeafSecrets, LeafSigningKey, Leave, Record, UnverifiedRecord},
     operation::UnverifiedOperation,
+    safety::SafetyNumber,
     wire::Writer,
 };
 
@@ -59,6 +61,27 @@ pub(super) fn leaf(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
     h.is(leave, "bytes", made.encode())?;
     h.same("what was decoded", take(leave)?, Record::Leave(made))?;
     h.refuse(v, "reject", take)
+}
+
+pub(super) fn safety(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
+    for case in v.list("cases")? {
+        let (one, other) = (case.array("one")?, case.array("other")?);
+        let (one, other) = (IdentityKey::from_bytes(one), IdentityKey::from_bytes(other));
+        let number = SafetyNumber::of(&one, &other);
+        h.same("order", number, SafetyNumber::of(&other, &one))?;
+        h.same("number", number.to_string().as_str(), case.text("number")?)?;
+        h.same("scanned", number.scanned().as_str(), case.text("scanned")?)?;
+        for typed in case.list("typed")? {
+            h.same("typed", number.matches(typed.whole()?), true)?;
+        }
+        h.refuse(case, "reject", |wrong| {
+            number
+                .matches(wrong.text("typed")?)
+                .then_some(())
+                .ok_or_else(Failure::new)
+        })?;
+    }
+    Ok(())
 }
 
 pub(super) fn operation(v: At<'_>, h: &mut Held) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
+mod authority;
 mod certificate;
 mod epochs;
 mod links;
@@ -42,7 +43,9 @@ pub fn read<'v>(name: &str, file: &dyn Fn(&str) -> &'v Value) -> Result<Held, Fa
         "certificate" => certificate::certificate(v, h),
         "invite" => room::invite(v, h),
         "leaf" => members::leaf(v, h),
+        "safety" => members::safety(v, h),
         "operation" => members::operation(v, h),
+        "authority" => authority::authority(v, h),
         "control" => members::control(v, h),
         "epoch" => epochs::epoch(v, h).map(|_| ()),
         "frame" => epochs::frame(v, At(file("epoch")), h),

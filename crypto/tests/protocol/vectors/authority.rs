@@ -74,31 +74,37 @@ impl Fixed {
         }
     }
 
-    pub fn authority(&self) -> Value {
+    pub(super) fn authority(&self) -> Value {
         let kick = self.kick();
         let Issued {
             announcement, boxes, ..
         } = &kick.issued;
+        let issuer = Record::Leaf(Box::new(self.members[0].leaf.clone())).to_unverified();
         let object = UnverifiedObject {
             log: vec![self.role().to_unverified(), kick.operation.to_unverified()],
-            issuer: Record::Leaf(Box::new(self.members[0].leaf.clone())).to_unverified(),
+            issuer: issuer.clone(),
             announcement: announcement.to_unverified_with_members(),
             boxes: boxes.clone(),
         };
         let encoded = object.encode().unwrap();
         let whole = |what: &str, bytes: &[u8]| reject(what, bytes, UnverifiedObject::decode(bytes));
         json!({
-            "genesis_hash": hex(self.hash()),
-            "handle": hex(self.genesis.handle()),
+            "genesis": hex(self.genesis.encode()),
             "room_key": kick.room_key.reveal(),
             "r": hex(kick.random.expose()),
             "psk": hex(kick.keys.psk().expose()),
             "key_commit": hex(kick.keys.commit()),
             "topic": hex(kick.keys.topic().0),
+            "author_seed": hex(self.b::<32>(0x30)),
+            "parents": [hex(self.role().hash())],
+            "removed": hex(self.members[2].identity.key()),
+            "count": 1,
             "operation": hex(kick.operation.encode()),
             "operation_hash": hex(kick.operation.hash()),
-            "epoch": self.generation_epoch(&kick),
+            "first_epoch": self.generation_epoch(&kick),
             "object": {
+                "before": [hex(self.role().encode())],
+                "issuer": hex(issuer.encode()),
                 "bytes": hex(&encoded),
                 "reject": [
                     whole("a later version", &[&[2], &encoded[1..]].concat()),
@@ -142,7 +148,9 @@ impl Fixed {
         let commit = kick.keys.commit();
         let open = |what: &str, sealed: &SealedBox, commit: &[u8; 32]| {
             let opened = epoch::open_key_box(announcement, sealed, &kem(&boxes[0]), &handle, commit);
-            reject(what, &sealed.encode(), opened)
+            let mut case = reject(what, &sealed.encode(), opened);
+            case["key_commit"] = hex(commit);
+            case
         };
         let damaged = SealedBox {
             ciphertext: flipped(&boxes[0].ciphertext, 1_130),
@@ -189,16 +197,22 @@ impl Fixed {
             hand_over::open(bytes, kem, generation, &self.hash(), &leaf, &handle, commit).ok_or("it doesn't open")
         };
         open(&bytes, &commit).unwrap();
+        let refuse = |what: &str, bytes: &[u8], commit: &[u8; 32]| {
+            let mut case = reject(what, bytes, open(bytes, commit));
+            case["key_commit"] = hex(commit);
+            case
+        };
         json!({
+            "leaf": hex(bob.leaf.encode()),
             "leaf_id": hex(leaf),
             "kem_seed": hex(*kem.to_seed()),
             "encapsulation_randomness": hex(<[u8; 64]>::try_from(rng.drawn[0].as_slice()).unwrap()),
             "bytes": hex(&bytes),
             "reject": [
-                reject("damaged", &flipped(&bytes, 1_125), open(&flipped(&bytes, 1_125), &commit)),
-                reject("too short", &bytes[..1_100], open(&bytes[..1_100], &commit)),
+                refuse("damaged", &flipped(&bytes, 1_125), &commit),
+                refuse("too short", &bytes[..1_100], &commit),
+                refuse("other keys than the operation commits to", &bytes, &self.b(0x22)),
             ],
-            "reject_commit": hex(self.b::<32>(0x22)),
         })
     }
 

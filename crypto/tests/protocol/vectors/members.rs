@@ -7,6 +7,7 @@ use snug_crypto::{
     credential::Tombstone,
     leaf::{Leave, UnverifiedRecord},
     operation::{Author, Keeper, Operation, OperationKind, Rekey, Role, SignedOperation, UnverifiedOperation},
+    safety::SafetyNumber,
 };
 
 use super::{
@@ -16,6 +17,31 @@ use super::{
 };
 
 impl Fixed {
+    pub(super) fn safety(&self) -> Value {
+        let keys: Vec<_> = self.members.iter().map(|member| member.identity.key()).collect();
+        let case = |one: usize, other: usize| {
+            let number = SafetyNumber::of(&keys[one], &keys[other]);
+            let shown = number.to_string();
+            let wrong = |what: &str, typed: String| {
+                assert!(!number.matches(&typed), "{what}");
+                json!({ "what": what, "typed": typed })
+            };
+            let last = if shown.ends_with('0') { '1' } else { '0' };
+            let third = SafetyNumber::of(&keys[one], &keys[3 - one - other]);
+            json!({
+                "one": hex(keys[one]), "other": hex(keys[other]), "number": shown, "scanned": number.scanned(),
+                "typed": [number.scanned().to_lowercase(), shown.replace(' ', "-"), format!("  {}\n", shown.replace(' ', ""))],
+                "reject": [
+                    wrong("another pair's", third.to_string()), wrong("a digit too few", shown[1..].to_owned()),
+                    wrong("a digit too many", format!("{shown} 1")), wrong("nothing", String::new()),
+                    wrong("another last digit", format!("{}{last}", &shown[..shown.len() - 1])),
+                    wrong("dots between", shown.replace(' ', ".")), wrong("other digits", shown.replace('1', "\u{661}").replace('2', "\u{662}").replace('3', "\u{663}")),
+                ],
+            })
+        };
+        json!({ "cases": [case(0, 1), case(2, 1), case(0, 2)] })
+    }
+
     pub fn leaf(&self) -> Value {
         let leaves: Vec<Value> = self
             .members

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+mod id;
+
+pub use id::{IdCommand, IdExportArgs, IdImportArgs, IdPassphraseArgs, IdShowArgs, IdVerifyArgs};
+
 /// What the man page and the long help say about how the program ends.
 pub const EXIT_STATUS: &str = "\
 Exit status:
@@ -376,69 +380,6 @@ pub struct DeleteArgs {
     /// The room's Password is in this file
     #[arg(long, env = "SNUG_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `snug id`.
-#[derive(Debug, Subcommand)]
-pub enum IdCommand {
-    /// Show your fingerprint, by which others can tell you from somebody of the same name
-    Show(IdShowArgs),
-    /// Change the passphrase that identity, rooms and undelivered messages are sealed under
-    Passphrase(IdPassphraseArgs),
-    /// Write your identity to a file, sealed under a passphrase, to take it to another machine
-    Export(IdExportArgs),
-    /// Make a profile with an identity that was exported elsewhere
-    Import(IdImportArgs),
-}
-
-/// `snug id passphrase`.
-#[derive(Debug, Args)]
-pub struct IdPassphraseArgs {
-    #[command(flatten)]
-    pub profile: ProfileArgs,
-
-    /// The new passphrase is in this file; an empty line takes the passphrase away
-    #[arg(long, value_name = "FILE")]
-    pub new_passphrase_file: Option<PathBuf>,
-}
-
-/// `snug id export`.
-#[derive(Debug, Args)]
-pub struct IdExportArgs {
-    /// The file to write, which must not exist yet; - is standard output
-    pub file: PathBuf,
-
-    #[command(flatten)]
-    pub profile: ProfileArgs,
-
-    /// The passphrase to seal the file under is in this file
-    #[arg(long, value_name = "FILE")]
-    pub export_passphrase_file: Option<PathBuf>,
-}
-
-/// `snug id import`.
-#[derive(Debug, Args)]
-pub struct IdImportArgs {
-    /// The file that export wrote
-    pub file: PathBuf,
-
-    #[command(flatten)]
-    pub profile: ProfileArgs,
-
-    /// The passphrase that the file is sealed under is in this file
-    #[arg(long, value_name = "FILE")]
-    pub export_passphrase_file: Option<PathBuf>,
-}
-
-/// `snug id show`.
-#[derive(Debug, Args)]
-pub struct IdShowArgs {
-    #[command(flatten)]
-    pub profile: ProfileArgs,
 
     /// Print one JSON object
     #[arg(long)]

@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
+/// Black on white, and back.
+const PAINT: &str = "\u{1b}[30;107m";
+const UNPAINT: &str = "\u{1b}[0m";
+
 /// A room's credentials as their holder knows them. It has no `Debug`: all of it is secret but the id and the server.
 pub struct Handout {
     /// The room.
@@ -135,29 +139,34 @@ impl Handout {
     pub fn qr(&self, above: &[String], columns: usize, rows: usize, color: bool) -> Vec<String> {
         // Capitals take a third less room in a code, and the invite is the same in either case.
         let text = Zeroizing::new(self.invite.to_uppercase());
-        let Ok(code) = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::L) else {
-            return Vec::new();
-        };
-        let mut renderer = code.render::<Dense1x2>();
-        renderer.quiet_zone(true);
-        if !color {
-            renderer.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
-        }
-        let image = renderer.build();
+        let image = self::qr(&text, color);
         let taken: usize = above.iter().map(|line| rows_of(line, columns)).sum();
-        let fits = image.lines().all(|line| width(line) <= columns) && image.lines().count() + taken <= rows;
-        if !fits {
-            return Vec::new();
-        }
-        let paint = |line: &str| {
-            if color {
-                format!("\u{1b}[30;107m{line}\u{1b}[0m")
-            } else {
-                line.to_owned()
-            }
-        };
-        image.lines().map(paint).collect()
+        let cells = |line: &String| width(&plain(line));
+        let fits = image.iter().all(|line| cells(line) <= columns) && image.len() + taken <= rows;
+        if fits { image } else { Vec::new() }
     }
+}
+
+/// A QR code in lines. With colour it is black on white whatever the terminal's own; without, it assumes light text on a dark ground.
+pub fn qr(text: &str, color: bool) -> Vec<String> {
+    let Ok(code) = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::L) else {
+        return Vec::new();
+    };
+    let mut renderer = code.render::<Dense1x2>();
+    renderer.quiet_zone(true);
+    if !color {
+        renderer.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
+    }
+    let paint = |line: &str| match color {
+        true => format!("{PAINT}{line}{UNPAINT}"),
+        false => line.to_owned(),
+    };
+    renderer.build().lines().map(paint).collect()
+}
+
+/// A line of a code without its colour.
+fn plain(line: &str) -> String {
+    line.trim_start_matches(PAINT).trim_end_matches(UNPAINT).to_owned()
 }
 
 /// Rows that a terminal gives to a printed line.

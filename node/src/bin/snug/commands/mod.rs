@@ -13,6 +13,7 @@ mod lan;
 mod profile;
 mod room;
 mod rooms;
+mod verify;
 
 use std::io::IsTerminal as _;
 
@@ -48,6 +49,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Room(RoomCommand::RotateKey(args)) => room::rotate_key(&app, args).await,
         Command::Rooms(args) => rooms::run(&app, args).await,
         Command::Id(IdCommand::Show(args)) => id::show(&app, &args),
+        Command::Id(IdCommand::Verify(args)) => verify::run(&app, &args),
         Command::Id(IdCommand::Passphrase(args)) => id::passphrase(&app, &args),
         Command::Id(IdCommand::Export(args)) => id::export(&app, &args),
         Command::Id(IdCommand::Import(args)) => id::import(&app, &args),

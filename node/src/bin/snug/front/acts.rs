@@ -1,7 +1,7 @@
 //! Acts of the room's admin and its moderators, as people and programs ask for them.
 
 use snug::engine::Handle;
-use snug::room::{Command, MemberView};
+use snug::room::{Command, MemberView, Trust};
 use snug_crypto::ids::Fingerprint;
 use snug_crypto::names::RoomKey;
 use snug_crypto::operation::Role;
@@ -24,6 +24,8 @@ pub enum Act {
     Rekey(Option<RoomKey>),
     /// Let somebody in who waits at the door.
     Approve(String),
+    /// Say what one knows of somebody.
+    Trust(String, Trust),
     /// Delete the room for everybody.
     DeleteRoom,
 }
@@ -35,6 +37,7 @@ impl PartialEq for Act {
                 a == b
             }
             (Self::Role(a, role), Self::Role(b, other)) => a == b && role == other,
+            (Self::Trust(a, trust), Self::Trust(b, other)) => a == b && trust == other,
             (Self::Rekey(a), Self::Rekey(b)) => a.as_ref().map(RoomKey::reveal) == b.as_ref().map(RoomKey::reveal),
             (Self::DeleteRoom, Self::DeleteRoom) => true,
             _ => false,
@@ -74,12 +77,16 @@ pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
                 who: find(&applicants, &who)?,
             }
         }
+        Act::Trust(who, trust) => Command::Trust {
+            who: member(handle, &who).await?,
+            trust,
+        },
         Act::DeleteRoom => Command::Delete,
     };
     handle.act(command).await.map_err(|error| error.to_string())
 }
 
-async fn member(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
+pub async fn member(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
     let members = handle.members().await.map_err(|error| error.to_string())?;
     find(&members, who)
 }

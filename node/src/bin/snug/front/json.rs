@@ -3,15 +3,15 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use snug::engine::{Event, EventKind, Handle, SendError};
-use snug::room::{MemberView, Message, SendRefused};
+use snug::room::{Acquaintance, MemberView, Message, Notice, SendRefused};
 use snug_crypto::genesis::Policy;
 use snug_crypto::operation::Role;
 
-use super::acts;
+use super::acts::{self, Act};
 use super::input::Line;
 use super::rpc::{self, Call, Code, Fault};
 use super::session::{self, Dialect, Reaction};
-use super::{End, Failure, Room};
+use super::{End, Failure, Room, verify};
 use crate::handout::Handout;
 
 /// Runs until the room is left or closes.
@@ -116,6 +116,7 @@ fn written(line: Result<String, serde_json::Error>) -> Vec<String> {
 }
 
 async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
+    let failed = |error: String| Fault::new(Code::Failed, error);
     let closed = |error: snug::engine::Closed| Fault::new(Code::Failed, error.to_string());
     match call {
         Call::Send { text, reply_to } => match handle.send(text, reply_to).await {
@@ -155,6 +156,12 @@ async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
                 "rendezvous": status.rendezvous.as_str(),
             }))
         }
+        Call::Verify(asked) => verify::perform(handle, &asked).await.map(acquaintance).map_err(failed),
+        Call::Trust(asked, trust) => {
+            let act = Act::Trust(asked.who.clone(), trust);
+            acts::perform(handle, act).await.map_err(failed)?;
+            verify::perform(handle, &asked).await.map(acquaintance).map_err(failed)
+        }
         Call::Act(act) => match acts::perform(handle, act).await {
             Ok(()) => Ok(json!({})),
             Err(error) => Err(Fault::new(Code::Failed, error)),
@@ -189,6 +196,23 @@ fn body(kind: &EventKind) -> Option<Value> {
         }),
         EventKind::Message(said) => message(said),
         EventKind::Resent { was, id } => json!({"type": "resent", "was": was.to_string(), "id": id.to_string()}),
+        EventKind::System {
+            event,
+            message,
+            notice:
+                Some(Notice::KeyChanged {
+                    name,
+                    fingerprint,
+                    change,
+                }),
+        } => json!({
+            "type": "system",
+            "event": event,
+            "message": message,
+            "name": name,
+            "fingerprint": fingerprint.to_string(),
+            "was": {"fingerprint": change.was.to_string(), "verified": change.was_verified},
+        }),
         EventKind::System { event, message, .. } => json!({"type": "system", "event": event, "message": message}),
         EventKind::Warning { message } => json!({"type": "warning", "message": message}),
         EventKind::Error { message } => json!({"type": "error", "message": message}),
@@ -205,6 +229,7 @@ fn message(said: &Message) -> Value {
             "name": said.from.name,
             "fingerprint": said.from.fingerprint.to_string(),
             "verified": said.from.verified,
+            "key_changed": said.from.key_changed,
         },
         "text": said.text,
         "reply_to": said.reply_to.map(|id| id.to_string()),
@@ -227,7 +252,21 @@ fn member(member: &MemberView) -> Value {
         "fingerprint": member.fingerprint.to_string(),
         "role": role,
         "verified": member.verified,
+        "key_changed": member.key_changed,
         "online": member.online,
+    })
+}
+
+/// What to compare with somebody.
+fn acquaintance(known: Acquaintance) -> Value {
+    json!({
+        "name": known.name,
+        "fingerprint": known.fingerprint.to_string(),
+        "number": known.number.to_string(),
+        "qr": known.number.scanned(),
+        "verified": known.verified,
+        "key_changed": known.key_change.is_some(),
+        "was": known.key_change.map(|change| change.was.to_string()),
     })
 }
 

@@ -11,6 +11,7 @@ mod rpc;
 mod session;
 pub mod tui;
 mod typed;
+mod verify;
 
 use std::io::IsTerminal as _;
 

@@ -91,6 +91,12 @@ pub fn describe(people: &People, member: &MemberView) -> String {
     if !member.online {
         words.push("offline".into());
     }
+    if member.verified && !member.me {
+        words.push("verified".into());
+    }
+    if member.key_changed {
+        words.push("KEY CHANGED".into());
+    }
     words.push(member.fingerprint.to_string());
     words.join(", ")
 }
@@ -119,6 +125,7 @@ pub mod tests {
             fingerprint: Fingerprint::from_bytes([byte; 16]),
             role: Role::Member,
             verified: false,
+            key_changed: false,
             online: true,
             me: false,
         }

@@ -2,7 +2,7 @@
 //! It suits screen readers, pipes and slow links.
 
 use snug::engine::{Event, EventKind, Handle, Status};
-use snug::room::Message;
+use snug::room::{Message, Notice};
 use snug::text::Untrusted;
 
 use super::acts::{self, Act};
@@ -10,7 +10,7 @@ use super::input::Line;
 use super::people::{People, describe, members_in_words};
 use super::session::{self, Dialect, Reaction};
 use super::typed::{self, COMMANDS, Typed};
-use super::{End, Failure, Room};
+use super::{End, Failure, Room, verify};
 use crate::handout::Handout;
 
 /// Lines of one message that are shown.
@@ -60,7 +60,12 @@ impl Dialect for Plain {
             EventKind::Message(message) => said(&mut self.people, message),
             EventKind::System { message, notice, .. } => {
                 // Who is here is told below the welcome, which follows at once.
-                std::iter::once(format!("* {}", self.people.sentence(message, notice.as_ref())))
+                let mark = if matches!(notice, Some(Notice::KeyChanged { .. })) {
+                    '!'
+                } else {
+                    '*'
+                };
+                std::iter::once(format!("{mark} {}", self.people.sentence(message, notice.as_ref())))
                     .chain(self.here.take())
                     .collect()
             }
@@ -99,6 +104,18 @@ impl Dialect for Plain {
             Typed::Info => {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(info(handle)))
+            }
+            Typed::Verify(asked) => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(async move {
+                    match verify::perform(&handle, &asked).await {
+                        Ok(known) => verify::lines(&asked, &known)
+                            .iter()
+                            .map(|line| format!("* {line}"))
+                            .collect(),
+                        Err(error) => vec![format!("! Not done: {error}.")],
+                    }
+                }))
             }
             Typed::Act(act) => self.act(act),
             Typed::DeleteRoom(room) if room == self.handout.room.as_str() => self.act(Act::DeleteRoom),
@@ -147,6 +164,12 @@ fn said(people: &mut People, message: &Message) -> Vec<String> {
     people.note(&message.from);
     let name = people.label(&message.from);
     let mut lines = message.text.lines(MAX_MESSAGE_LINES).into_iter();
+    // Behind every message, until the user accepts the key.
+    let name = if message.from.key_changed {
+        format!("{name} [KEY CHANGED]")
+    } else {
+        name
+    };
     let first = format!("{name}: {}", lines.next().unwrap_or_default());
     std::iter::once(first)
         .chain(lines.map(|line| format!("{CONTINUED}{line}")))

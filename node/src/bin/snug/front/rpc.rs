@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use snug::room::Trust;
 use snug::text::{Untrusted, json as text_json};
 use snug_crypto::ids::MessageId;
 use snug_crypto::names::RoomKey;
 
 use super::acts::{self, Act};
+use super::verify::Verify;
 
 /// Longest line taken from a program, in bytes: a message of the largest size with every character escaped fits.
 pub const MAX_LINE: usize = 256 * 1024;
@@ -55,16 +57,30 @@ pub enum Call {
     RoomInfo,
     Status,
     Act(Act),
+    Verify(Verify),
+    Trust(Verify, Trust),
     Leave,
 }
 
 /// The methods, for the error that names them.
-const METHODS: &str = "send, members, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
+const METHODS: &str = "send, members, verify, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WhoParams {
     who: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyParams {
+    who: String,
+    #[serde(default)]
+    number: Option<String>,
+    #[serde(default)]
+    verified: Option<bool>,
+    #[serde(default)]
+    accept: bool,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +175,7 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "kick" => who(params).map(|who| Call::Act(Act::Kick(who))),
         "ban" => who(params).map(|who| Call::Act(Act::Ban(who))),
         "approve" => who(params).map(|who| Call::Act(Act::Approve(who))),
+        "verify" => verify(params),
         "role" => role(params),
         "rekey" => rekey(params),
         _ => {
@@ -181,6 +198,24 @@ fn read<T: serde::de::DeserializeOwned>(params: Value) -> Result<T, Fault> {
 
 fn who(params: Value) -> Result<String, Fault> {
     read(params).map(|WhoParams { who }| who)
+}
+
+fn verify(params: Value) -> Result<Call, Fault> {
+    let VerifyParams {
+        who,
+        number,
+        verified,
+        accept,
+    } = read(params)?;
+    match (&number, verified, accept) {
+        (_, None, false) => Ok(Call::Verify(Verify { who, number })),
+        (None, Some(verified), false) => {
+            let trust = if verified { Trust::Verified } else { Trust::Unverified };
+            Ok(Call::Trust(Verify { who, number }, trust))
+        }
+        (None, None, true) => Ok(Call::Trust(Verify { who, number }, Trust::Accepted)),
+        _ => Err(wrong("number, verified and accept exclude each other")),
+    }
 }
 
 fn role(params: Value) -> Result<Call, Fault> {

@@ -1,8 +1,10 @@
 //! What a person types into the plain and the full-screen front end: a message, or a command that starts with a slash.
 
+use snug::room::Trust;
 use snug_crypto::operation::Role;
 
 use super::acts::{self, Act};
+use super::verify::{self, Verify};
 
 /// A line of input, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,9 @@ pub enum Typed {
     Invite,
     /// What can be typed.
     Help,
-    /// An act of the admin or of a moderator.
+    /// The safety number with somebody, or whether it is this.
+    Verify(Verify),
+    /// An act of the admin or of a moderator, or what one knows of somebody.
     Act(Act),
     /// Delete the room, whose id was typed for confirmation.
     DeleteRoom(String),
@@ -34,10 +38,16 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 12] = [
+pub const COMMANDS: [(&str, &str); 15] = [
     ("/members", "who is in the room"),
     ("/info", "what the room is, and how you are connected"),
     ("/invite", "what to hand on so that others can join"),
+    (
+        "/verify NAME",
+        "your safety number with somebody, to compare with theirs",
+    ),
+    ("/verified NAME", "it is the same; or: /unverified NAME"),
+    ("/accept NAME", "take a member with another key for who it says it is"),
     ("/kick NAME", "remove a member; everybody else gets a new Room Key"),
     ("/ban NAME", "the same, and for good"),
     ("/role NAME moderator", "let a member kick and ban; or: admin, member"),
@@ -75,6 +85,16 @@ pub fn parse(text: &str) -> Typed {
         "help" => Typed::Help,
         "quit" => Typed::Quit,
         "leave" => Typed::Leave,
+        "verify" => verify::parse(rest).map_or(
+            Typed::Usage("/verify NAME, or /verify NAME and the number that they see"),
+            Typed::Verify,
+        ),
+        "verified" if !rest.is_empty() => Typed::Act(Act::Trust(rest.to_owned(), Trust::Verified)),
+        "verified" => Typed::Usage("/verified NAME"),
+        "unverified" if !rest.is_empty() => Typed::Act(Act::Trust(rest.to_owned(), Trust::Unverified)),
+        "unverified" => Typed::Usage("/unverified NAME"),
+        "accept" if !rest.is_empty() => Typed::Act(Act::Trust(rest.to_owned(), Trust::Accepted)),
+        "accept" => Typed::Usage("/accept NAME"),
         "kick" if !rest.is_empty() => Typed::Act(Act::Kick(rest.to_owned())),
         "kick" => Typed::Usage("/kick NAME"),
         "ban" if !rest.is_empty() => Typed::Act(Act::Ban(rest.to_owned())),
@@ -125,6 +145,9 @@ mod tests {
         );
         assert_eq!(parse("/delete-room den"), Typed::DeleteRoom("den".into()));
         for incomplete in [
+            "/verify",
+            "/verified ",
+            "/accept",
             "/kick",
             "/ban ",
             "/role carol",

@@ -25,7 +25,7 @@ use self::state::{Action, State};
 use self::terminal::Screen;
 use super::acts;
 use super::interrupt::Interrupts;
-use super::{End, Failure, Room};
+use super::{End, Failure, Room, verify};
 use crate::handout::Handout;
 
 /// Requests that may wait for the room at once; beyond that keys wait.
@@ -50,6 +50,8 @@ enum Answer {
     ListMembers(Vec<MemberView>),
     Info(Box<(RoomInfo, Status)>),
     Status(Box<Status>),
+    /// What was asked for, in lines.
+    Lines(Vec<String>),
     /// An act was refused, for this reason.
     Refused(String),
     Left,
@@ -138,6 +140,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 Answer::ListMembers(members) => state.list_members(members),
                 Answer::Info(about) => state.info(&about.0, &about.1),
                 Answer::Status(status) => state.set_status(&status),
+                Answer::Lines(lines) => state.answered(lines),
                 Answer::Refused(why) => state.refused(&why),
                 // The event that the room is left follows, or came before.
                 Answer::Left | Answer::Nothing => {}
@@ -202,6 +205,15 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 answers.push(Box::pin(async move {
                     match acts::perform(&handle, act).await {
                         Ok(()) => Answer::Nothing,
+                        Err(error) => Answer::Refused(format!("Not done: {error}.")),
+                    }
+                }));
+            }
+            Some(Action::Verify(asked)) => {
+                let handle = handle.clone();
+                answers.push(Box::pin(async move {
+                    match verify::perform(&handle, &asked).await {
+                        Ok(known) => Answer::Lines(verify::lines(&asked, &known)),
                         Err(error) => Answer::Refused(format!("Not done: {error}.")),
                     }
                 }));

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use snug::engine::{EventKind, RendezvousState, RoomInfo, Status};
-use snug::room::{MemberView, Message};
+use snug::room::{MemberView, Message, Notice};
 use snug_crypto::ids::{Fingerprint, MessageId};
 
 use super::composer::Composer;
@@ -12,7 +12,8 @@ use super::timeline::{Delivery, Entry, Kind, Timeline};
 use crate::front::acts::Act;
 use crate::front::people::{People, describe};
 use crate::front::plain;
-use crate::front::typed::{self, Typed};
+use crate::front::typed::{self, COMMANDS, Typed};
+use crate::front::verify::Verify;
 
 /// Rows of one message that are shown.
 const MAX_MESSAGE_LINES: usize = 200;
@@ -32,8 +33,10 @@ pub enum Action {
     Info,
     /// Show what to hand on.
     Invite,
-    /// Do what only an admin or a moderator may.
+    /// Do what only an admin or a moderator may, or say what one knows of somebody.
     Act(Act),
+    /// Fetch the safety number with somebody, or compare it.
+    Verify(Verify),
     /// Draw everything anew.
     Redraw,
 }
@@ -97,7 +100,9 @@ impl State {
             EventKind::Message(message) => self.message(at_unix_ms, message),
             EventKind::System { message, notice, .. } => {
                 let sentence = self.people.sentence(message, notice.as_ref());
-                self.push(at_unix_ms, Kind::Notice, vec![sentence]);
+                let alarm = matches!(notice, Some(Notice::KeyChanged { .. }));
+                let kind = if alarm { Kind::Warning } else { Kind::Notice };
+                self.push(at_unix_ms, kind, vec![sentence]);
                 return true;
             }
             EventKind::Warning { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
@@ -151,6 +156,19 @@ impl State {
             .map(|member| describe(&self.people, member))
             .collect();
         self.note(lines);
+    }
+
+    /// The members who go by the name of somebody with another key, as the user knows them.
+    pub fn alarms(&self) -> Vec<String> {
+        let changed = self.members.iter().filter(|member| member.key_changed);
+        changed.map(|member| self.people.label(member)).collect()
+    }
+
+    /// Shows an answer in the timeline.
+    pub fn answered(&mut self, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.note(lines);
+        }
     }
 
     /// Shows the room in the timeline.
@@ -264,6 +282,7 @@ impl State {
             Typed::Info => Some(Action::Info),
             Typed::Invite => Some(Action::Invite),
             Typed::Act(act) => Some(Action::Act(act)),
+            Typed::Verify(asked) => Some(Action::Verify(asked)),
             Typed::DeleteRoom(room) if room == self.room => Some(Action::Act(Act::DeleteRoom)),
             Typed::DeleteRoom(_) => {
                 self.refused(typed::OTHER_ROOM);
@@ -274,7 +293,7 @@ impl State {
                 None
             }
             Typed::Help => {
-                self.help = true;
+                self.note(COMMANDS.map(|(command, what)| format!("{command}: {what}")));
                 None
             }
             Typed::Quit => Some(Action::Quit),
@@ -287,7 +306,10 @@ impl State {
             return;
         }
         self.people.note(&message.from);
-        let name = self.people.label(&message.from);
+        let mut name = self.people.label(&message.from);
+        if message.from.key_changed {
+            name.push_str(" [KEY CHANGED]");
+        }
         let hue = hue(&message.from.fingerprint);
         self.push(at, Kind::Message { name, hue }, message.text.lines(MAX_MESSAGE_LINES));
     }

@@ -222,6 +222,26 @@ fn help_lies_over_everything_until_a_key() {
 }
 
 #[test]
+fn a_changed_key_is_shown_until_it_is_accepted() {
+    let mut state = entered(&["alice", "bob"]);
+    let mut bob = member("bob", 2);
+    bob.key_changed = true;
+    state.set_members(vec![member("alice", 1), bob.clone()]);
+    let rows = screen(&mut state, 80, 10);
+    assert!(rows[1].starts_with(" ! Another key than before: bob"), "{rows:#?}");
+    assert!(rows[3].ends_with("│ ! bob"), "{rows:#?}");
+    say(&mut state, "carol", 3, "a message does not push it away");
+    assert!(screen(&mut state, 80, 10)[1].contains("Another key"));
+    (bob.key_changed, bob.verified) = (false, true);
+    state.set_members(vec![member("alice", 1), bob]);
+    let rows = screen(&mut state, 80, 10);
+    assert!(
+        !rows.concat().contains("Another key") && rows.concat().contains("✓ bob"),
+        "{rows:#?}"
+    );
+}
+
+#[test]
 fn namesakes_are_told_apart() {
     let mut state = entered(&["alice", "bob", "bob"]);
     say(&mut state, "bob", 2, "hi");

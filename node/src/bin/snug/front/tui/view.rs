@@ -10,7 +10,6 @@ use snug::text::{clip, width};
 
 use super::state::State;
 use crate::front::people::{members_in_words, role};
-use crate::front::typed::COMMANDS;
 
 /// Rows of the composer at most.
 const MAX_COMPOSER: u16 = 6;
@@ -48,14 +47,17 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State) {
         3..=4 => 1,
         _ => 2,
     };
-    let [title, body, status, composer] = Layout::vertical([
+    let alarms = state.alarms();
+    let [title, alarm, body, status, composer] = Layout::vertical([
         Constraint::Length(u16::from(bars == 2)),
+        Constraint::Length(u16::from(!alarms.is_empty() && bars >= 1)),
         Constraint::Min(0),
         Constraint::Length(u16::from(bars >= 1)),
         Constraint::Length(height),
     ])
     .areas(area);
     draw_title(frame, title, state);
+    draw_alarms(frame, alarm, &alarms, state.color);
     draw_body(frame, body, state);
     draw_status(frame, status, state);
     draw_composer(frame, composer, &written);
@@ -72,6 +74,18 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, state: &State) {
     };
     let text = format!(" {} · {here}", state.room);
     bar(frame, area, &text, "snug ");
+}
+
+/// A line that stays until the user has accepted each key.
+fn draw_alarms(frame: &mut Frame<'_>, area: Rect, alarms: &[String], color: bool) {
+    let text = format!(
+        " ! Another key than before: {} · /verify, then /accept",
+        alarms.join(", ")
+    );
+    let style = Style::new().bold().add_modifier(Modifier::REVERSED);
+    let style = if color { style.fg(Color::Red) } else { style };
+    let text = clip(&text, usize::from(area.width));
+    frame.render_widget(Paragraph::new(Line::styled(text, style)), area);
 }
 
 fn draw_status(frame: &mut Frame<'_>, area: Rect, state: &State) {
@@ -137,7 +151,18 @@ fn draw_members(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let height = usize::from(area.height);
     let mut rows: Vec<Line<'_>> = Vec::new();
     for member in state.members.iter().take(height) {
-        let (dot, style) = if member.online {
+        let (dot, style) = if member.key_changed {
+            ("!", Style::new().bold())
+        } else if member.verified && !member.me {
+            (
+                if member.online { "✓" } else { "·" },
+                if member.online {
+                    Style::new()
+                } else {
+                    Style::new().dim()
+                },
+            )
+        } else if member.online {
             ("●", Style::new())
         } else {
             ("○", Style::new().dim())
@@ -192,9 +217,9 @@ fn draw_composer(frame: &mut Frame<'_>, area: Rect, written: &super::composer::L
 }
 
 fn draw_help(frame: &mut Frame<'_>, area: Rect) {
-    let pairs = KEYS.iter().chain(COMMANDS.iter());
-    let column = pairs.clone().map(|(key, _)| width(key)).max().unwrap_or_default() + 2;
-    let rows: Vec<Line<'_>> = pairs
+    let column = KEYS.iter().map(|(key, _)| width(key)).max().unwrap_or_default() + 2;
+    let rows: Vec<Line<'_>> = KEYS
+        .iter()
         .map(|(key, what)| {
             let gap = " ".repeat(column - width(key));
             Line::from(vec![
