@@ -208,7 +208,7 @@ pub enum Opened {
 }
 
 /// Why the store could not do it. Never quotes what is stored, nor where.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Can't be reached, is full, or takes too long. Trying again later may help.
     #[error("the store is not available: {0}")]

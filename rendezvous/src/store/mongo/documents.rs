@@ -10,7 +10,7 @@ use snug_rendezvous_api::{Exact, Generation, Policy};
 use crate::store::{Former, OpenError, Room, Session, StoreError, Tombstone, Word};
 
 /// MongoDB's code for a duplicate key.
-const DUPLICATE_KEY: i32 = 11_000;
+pub(super) const DUPLICATE_KEY: i32 = 11_000;
 
 pub(super) fn room_of(document: &Document) -> Option<Room> {
     let tombstone = match document.get_document("tombstone") {

@@ -15,40 +15,39 @@
 //! `_id` makes rooms and tokens unique. Every operation decides in one document, so each is atomic; a session that opens
 //! while its room is deleted or changed finds that out at its first use. Writes of rooms and starts wait for a majority and
 //! its journals. Those of sessions wait for a majority to have them in memory: a member whose session was lost logs in
-//! again. Those of presence wait for one server.
+//! again. Those of presence wait for one server. What logins and heartbeats ask for goes together (`together`).
 
 mod change;
 mod documents;
 mod host;
 mod listed;
+mod open;
+mod presence;
+mod sessions;
 mod starts;
+mod together;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::error::Error;
-use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, IndexOptions, WriteConcern};
-use mongodb::{Client, Collection, Database, IndexModel};
-use snug_crypto::credential::Kind;
+use mongodb::{Client, Collection, Database};
 use snug_crypto::credential::server::{KeyedHandle, Record, RecordId, TokenHash};
 use snug_rendezvous_api::Generation;
 
-use self::documents::{
-    binary, bytes, cant_open, count, date, is_duplicate, room_of, session_of, tombstone_document, unavailable,
-};
+use self::documents::{binary, bytes, count, date, is_duplicate, tombstone_document, unavailable};
+use self::presence::{Heartbeat, Whole};
+use self::sessions::Inserted;
+use self::together::Together;
 use super::{
-    Change, Changed, Counts, FIRST_GENERATION, Finish, Listed, NewRoom, OpenError, Opened, Portion, Registered, Room,
-    STORE_VERSION, Session, Settlement, Store, StoreError, TOMBSTONE_TTL_MS, Tombstone,
+    Change, Changed, Counts, FIRST_GENERATION, Finish, Listed, NewRoom, Opened, Portion, Registered, Room, Session,
+    Settlement, Store, StoreError, TOMBSTONE_TTL_MS, Tombstone,
 };
 
-/// The database, unless the connection string names one.
-const DATABASE: &str = "snug";
 /// How long anything may take before it counts as unavailable.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections to each server of the deployment.
-const MAX_POOL: u32 = 32;
 
 pub(crate) struct MongoStore {
     client: Client,
@@ -59,154 +58,41 @@ pub(crate) struct MongoStore {
     starts: Collection<Document>,
     key_gens: Collection<Document>,
     listed: Collection<Document>,
+    together: Togethers,
 }
 
-impl MongoStore {
-    pub async fn open(uri: &str, key_check: [u8; 32]) -> Result<Self, OpenError> {
-        let mut options = ClientOptions::parse(uri).await.map_err(cant_open)?;
-        options.app_name.get_or_insert_with(|| "snug-rendezvous".to_owned());
-        options.connect_timeout.get_or_insert(TIMEOUT);
-        options.server_selection_timeout.get_or_insert(TIMEOUT);
-        options.max_pool_size.get_or_insert(MAX_POOL);
-        options.write_concern = Some(
-            WriteConcern::builder()
-                .w(Acknowledgment::Majority)
-                .w_timeout(TIMEOUT)
-                .build(),
-        );
-        let name = options.default_database.clone().unwrap_or_else(|| DATABASE.to_owned());
-        let client = Client::with_options(options).map_err(cant_open)?;
-        let database = client.database(&name);
-        let store = Self {
-            rooms: database.collection("rooms"),
-            key_gens: database.collection("key_gens"),
-            listed: database.collection("listed"),
-            sessions: database.collection_with_options("sessions", acknowledged(Acknowledgment::Majority)),
-            presence: database.collection_with_options("presence", acknowledged(Acknowledgment::Nodes(1))),
-            starts: database.collection("starts"),
-            client,
-            database,
+/// What logins and heartbeats are made of: operations that many requests share.
+struct Togethers {
+    rooms: Together<[u8; 32], Option<Arc<Document>>>,
+    rooms_for_members: Together<[u8; 32], Option<Arc<Document>>>,
+    rooms_for_admins: Together<[u8; 32], Option<Arc<Document>>>,
+    sessions: Together<[u8; 32], Option<Arc<Document>>>,
+    new_sessions: Together<Document, Inserted>,
+    heartbeats: Together<Heartbeat, ()>,
+    presence: Together<(KeyedHandle, u64), Whole>,
+}
+
+impl Togethers {
+    fn new(
+        database: &Database,
+        rooms: &Collection<Document>,
+        sessions: &Collection<Document>,
+        presence: &Collection<Document>,
+    ) -> Self {
+        let documents = |collection: &Collection<Document>, left_out: Document| {
+            let collection = collection.clone();
+            Together::new(move |ids| sessions::by_id(collection.clone(), left_out.clone(), ids))
         };
-        store.check_meta(key_check).await?;
-        store.ensure_indexes().await.map_err(cant_open)?;
-        Ok(store)
-    }
-
-    /// Looks before it writes, so that a newer store stays untouched; two instances may do this at once.
-    async fn check_meta(&self, key_check: [u8; 32]) -> Result<(), OpenError> {
-        let meta = self.database.collection::<Document>("meta");
-        let ours = doc! { "_id": "store", "version": i64::from(STORE_VERSION), "key_check": binary(&key_check) };
-        let found = match meta.find_one(doc! { "_id": "store" }).await.map_err(cant_open)? {
-            Some(found) => found,
-            None => match meta.insert_one(&ours).await {
-                Ok(_) => ours,
-                Err(error) if is_duplicate(&error) => meta
-                    .find_one(doc! { "_id": "store" })
-                    .await
-                    .map_err(cant_open)?
-                    .unwrap_or(ours),
-                Err(error) => return Err(cant_open(error)),
-            },
-        };
-        let version = found
-            .get_i64("version")
-            .ok()
-            .and_then(|version| u32::try_from(version).ok());
-        match version {
-            Some(found) if found > STORE_VERSION => return Err(OpenError::Newer { found }),
-            Some(_) => {}
-            None => {
-                return Err(OpenError::Mongo {
-                    reason: "the database holds something else".to_owned(),
-                });
-            }
+        let (database, sessions_too, presence) = (database.clone(), sessions.clone(), presence.clone());
+        Self {
+            rooms: documents(rooms, doc! { "room_capsule": 0, "admin_capsule": 0, "former": 0 }),
+            rooms_for_members: documents(rooms, doc! { "admin_capsule": 0, "former": 0 }),
+            rooms_for_admins: documents(rooms, doc! { "room_capsule": 0, "former": 0 }),
+            sessions: documents(sessions, doc! {}),
+            new_sessions: Together::new(move |new| sessions::insert(sessions_too.clone(), new)),
+            heartbeats: Together::new(move |heartbeats| presence::put(database.clone(), heartbeats)),
+            presence: Together::new(move |asked| presence::read(presence.clone(), asked)),
         }
-        if bytes::<32>(&found, "key_check") != Some(key_check) {
-            return Err(OpenError::OtherKey);
-        }
-        if version != Some(STORE_VERSION) {
-            self.upgrade(&meta).await.map_err(cant_open)?;
-        }
-        Ok(())
-    }
-
-    /// Rooms of version 1 are read as they are. Its sessions had another form: members log in again.
-    async fn upgrade(&self, meta: &Collection<Document>) -> Result<(), Error> {
-        self.sessions
-            .delete_many(doc! { "record": { "$exists": false } })
-            .await?;
-        self.database.collection::<Document>("attempts").drop().await?;
-        let version = doc! { "$max": { "version": i64::from(STORE_VERSION) } };
-        meta.update_one(doc! { "_id": "store" }, version).await?;
-        Ok(())
-    }
-
-    async fn ensure_indexes(&self) -> Result<(), Error> {
-        let expires = |field: &str| {
-            IndexModel::builder()
-                .keys(doc! { field: 1 })
-                .options(IndexOptions::builder().expire_after(Duration::ZERO).build())
-                .build()
-        };
-        self.rooms.create_index(expires("purge_at")).await?;
-        self.sessions.create_index(expires("expires_at")).await?;
-        self.starts.create_index(expires("expires_at")).await?;
-        self.key_gens.create_index(expires("expires_at")).await?;
-        let of_room = IndexModel::builder().keys(doc! { "room": 1 }).build();
-        self.listed.create_index(of_room).await?;
-        let by_room = IndexModel::builder().keys(doc! { "room": 1, "_id": 1 }).build();
-        self.presence.create_indexes([expires("expires_at"), by_room]).await?;
-        Ok(())
-    }
-
-    /// Live records of the room whose tokens match, in the tokens' order.
-    async fn find_presence(
-        &self,
-        room: KeyedHandle,
-        tokens: Document,
-        limit: usize,
-        now_ms: u64,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let live = doc! { "room": binary(room.as_bytes()), "_id": tokens, "expires_at": { "$gt": date(now_ms) } };
-        let found: Vec<Document> = self
-            .presence
-            .find(live)
-            .sort(doc! { "_id": 1 })
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .projection(doc! { "record": 1 })
-            .await
-            .map_err(unavailable)?
-            .try_collect()
-            .await
-            .map_err(unavailable)?;
-        found
-            .iter()
-            .map(|document| document.get_binary_generic("record").cloned().map_err(|_| DAMAGED))
-            .collect()
-    }
-
-    async fn remove_presence_of(&self, room: &KeyedHandle) -> Result<(), StoreError> {
-        self.presence
-            .delete_many(doc! { "room": binary(room.as_bytes()) })
-            .await
-            .map(|_| ())
-            .map_err(unavailable)
-    }
-
-    async fn find_room(&self, room: KeyedHandle, now_ms: u64) -> Result<Option<Room>, StoreError> {
-        let found = self
-            .rooms
-            .find_one(doc! { "_id": binary(room.as_bytes()) })
-            .projection(doc! { "room_capsule": 0, "admin_capsule": 0, "former": 0 })
-            .await
-            .map_err(unavailable)?;
-        let room = found.map(|document| room_of(&document).ok_or(DAMAGED)).transpose()?;
-        // The TTL monitor may be a minute late.
-        Ok(room.filter(|room| {
-            room.tombstone
-                .as_ref()
-                .is_none_or(|tombstone| !tombstone.is_over(now_ms))
-        }))
     }
 }
 
@@ -298,56 +184,7 @@ impl Store for MongoStore {
     }
 
     fn open_session(&self, finish: Finish, now_ms: u64) -> BoxFuture<'_, Result<Opened, StoreError>> {
-        bounded(async move {
-            let Finish {
-                room,
-                kind,
-                record,
-                token,
-                expires_at_ms,
-            } = finish;
-            let (capsule, other) = match kind {
-                Kind::Room => ("room_capsule", "admin_capsule"),
-                Kind::Admin => ("admin_capsule", "room_capsule"),
-            };
-            let found = self
-                .rooms
-                .find_one(doc! { "_id": binary(room.as_bytes()) })
-                .projection(doc! { other: 0, "former": 0 })
-                .await
-                .map_err(unavailable)?;
-            let Some(found) = found else { return Ok(Opened::Refused) };
-            let stored = room_of(&found).ok_or(DAMAGED)?;
-            if stored
-                .tombstone
-                .as_ref()
-                .is_some_and(|tombstone| tombstone.is_over(now_ms))
-            {
-                return Ok(Opened::Refused);
-            }
-            if stored.record(kind).id() != record {
-                return self.superseded(room, stored, record, now_ms).await;
-            }
-            if let Some(tombstone) = stored.tombstone {
-                return Ok(Opened::Gone(tombstone));
-            }
-            let capsule = found.get_binary_generic(capsule).map_err(|_| DAMAGED)?.clone();
-            let session = doc! {
-                "_id": binary(token.as_bytes()),
-                "room": binary(room.as_bytes()),
-                "admin": kind == Kind::Admin,
-                "record": binary(record.as_bytes()),
-                "expires_at": date(expires_at_ms),
-            };
-            match self.sessions.insert_one(session).await {
-                Ok(_) => Ok(Opened::Session {
-                    capsule,
-                    policy: stored.policy,
-                }),
-                Err(error) if is_duplicate(&error) => Ok(Opened::Refused),
-                Err(error) => Err(unavailable(error)),
-            }
-        })
+        bounded(self.open_one(finish, now_ms))
     }
 
     fn known_sessions(&self, tokens: Vec<TokenHash>) -> BoxFuture<'_, Result<Vec<TokenHash>, StoreError>> {
@@ -368,11 +205,7 @@ impl Store for MongoStore {
     }
 
     fn session(&self, token: TokenHash, now_ms: u64) -> BoxFuture<'_, Result<Option<Session>, StoreError>> {
-        bounded(async move {
-            let live = doc! { "_id": binary(token.as_bytes()), "expires_at": { "$gt": date(now_ms) } };
-            let found = self.sessions.find_one(live).await.map_err(unavailable)?;
-            found.map(|document| session_of(&document).ok_or(DAMAGED)).transpose()
-        })
+        bounded(self.find_session(token, now_ms))
     }
 
     fn renew_session(&self, token: TokenHash, expires_at_ms: u64) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -393,20 +226,13 @@ impl Store for MongoStore {
         record: Vec<u8>,
         expires_at_ms: u64,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        bounded(async move {
-            let id = doc! { "_id": binary(token.as_bytes()) };
-            let document = doc! {
-                "room": binary(room.as_bytes()),
-                "record": binary(&record),
-                "expires_at": date(expires_at_ms),
-            };
-            self.presence
-                .replace_one(id, document)
-                .upsert(true)
-                .await
-                .map(|_| ())
-                .map_err(unavailable)
-        })
+        let heartbeat = Heartbeat {
+            room,
+            token,
+            record,
+            expires_at_ms,
+        };
+        bounded(self.together.heartbeats.ask(heartbeat))
     }
 
     fn remove_presence(&self, room: KeyedHandle, token: TokenHash) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -424,27 +250,7 @@ impl Store for MongoStore {
         limit: usize,
         now_ms: u64,
     ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, StoreError>> {
-        bounded(async move {
-            let except = binary(except.as_bytes());
-            // Most rooms are small enough to be told whole, in one request.
-            let mut records = self
-                .find_presence(room, doc! { "$ne": &except }, limit + 1, now_ms)
-                .await?;
-            if records.len() <= limit {
-                return Ok(records);
-            }
-            // Token hashes are uniform, so a random place in their order picks random members; at the end it goes on
-            // from the beginning.
-            let start = binary(&start);
-            records = self
-                .find_presence(room, doc! { "$gte": &start, "$ne": &except }, limit, now_ms)
-                .await?;
-            if records.len() < limit {
-                let before = doc! { "$lt": &start, "$ne": &except };
-                records.extend(self.find_presence(room, before, limit - records.len(), now_ms).await?);
-            }
-            Ok(records)
-        })
+        bounded(self.introduce(room, except, start, limit, now_ms))
     }
 
     fn delete_room(
@@ -524,13 +330,6 @@ impl Store for MongoStore {
             Ok(())
         })
     }
-}
-
-/// Acknowledged from memory: for what lives for seconds or an hour. A journal's sync is the largest part of a small write.
-fn acknowledged(by: Acknowledgment) -> CollectionOptions {
-    CollectionOptions::builder()
-        .write_concern(WriteConcern::builder().w(by).journal(false).w_timeout(TIMEOUT).build())
-        .build()
 }
 
 const DAMAGED: StoreError = StoreError::Damaged("a document lacks what it should hold");
