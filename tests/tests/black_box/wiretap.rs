@@ -9,7 +9,11 @@ use snug_tests::mongod::Mongod;
 use snug_tests::process;
 use snug_tests::rendezvous::{Rendezvous, Store};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
+
+use aho_corasick::AhoCorasick;
+use serde_json::{Value, json};
 
 const ROOM: &str = "canary-room-plover";
 const NAMES: [&str; 3] = ["canary-name-finch", "canary-name-wren", "canary-name-siskin"];
@@ -19,11 +23,16 @@ const TEXTS: [&str; 3] = [
     "canary text: and the stork",
 ];
 
+/// Where the members listen, besides where everything on this machine comes from.
+const HOST: &str = "127.0.0.77";
+
 /// What there is to search, by the place where it stood, and what must not be in it.
 struct Evidence {
     places: Vec<(String, Vec<u8>)>,
     streams: Vec<Vec<u8>>,
     canaries: Vec<String>,
+    /// The members' addresses as the network writes them.
+    addresses: Vec<Vec<u8>>,
 }
 
 /// A room's whole life through a proxy, with canaries in everything that is nobody's business.
@@ -35,9 +44,13 @@ fn life(server: &Rendezvous, folders: &[&Path]) -> Evidence {
     let mut members: Vec<Member> = homes
         .iter()
         .zip(NAMES)
-        .map(|(home, name)| Member::join(home, &card, name))
+        .map(|(home, name)| {
+            let mut command = member::join_command(home, &card, name, "--json");
+            Member::start(name, command.args(["--listen", &format!("/ip4/{HOST}/tcp/0")]))
+        })
         .collect();
     members.iter_mut().for_each(|member| drop(member.ready()));
+    let addresses: Vec<Vec<u8>> = members.iter_mut().map(address).collect();
     for member in &mut members {
         let others: Vec<&str> = NAMES.into_iter().filter(|&name| name != member.name()).collect();
         member.sees(&others);
@@ -75,7 +88,7 @@ fn life(server: &Rendezvous, folders: &[&Path]) -> Evidence {
     let mut canaries: Vec<String> = NAMES
         .into_iter()
         .chain(TEXTS)
-        .chain([ROOM])
+        .chain([ROOM, HOST])
         .map(str::to_owned)
         .collect();
     canaries.extend([
@@ -106,7 +119,23 @@ fn life(server: &Rendezvous, folders: &[&Path]) -> Evidence {
         places,
         streams,
         canaries,
+        addresses,
     }
+}
+
+/// Where a member can be reached, as bytes of a multiaddr.
+fn address(member: &mut Member) -> Vec<u8> {
+    let status = member.request("status", json!({})).expect("a member answers");
+    let addresses = status["addresses"].as_array().expect("where it listens");
+    let here = format!("/ip4/{HOST}/tcp/");
+    let port = addresses
+        .iter()
+        .filter_map(Value::as_str)
+        .find_map(|address| address.strip_prefix(&here)?.parse().ok())
+        .unwrap_or_else(|| panic!("it listens where it was told to: {addresses:?}"));
+    let host: Ipv4Addr = HOST.parse().expect("an address");
+    // ip4 has code 4, tcp has 6.
+    [&[4][..], &host.octets(), &[6], &u16::to_be_bytes(port)].concat()
 }
 
 impl Evidence {
@@ -130,8 +159,10 @@ impl Evidence {
             self.streams.iter().map(Vec::len).sum::<usize>()
         );
         let canaries = Canaries::new(&self.canaries);
+        let addresses = AhoCorasick::new(&self.addresses).expect("few short patterns");
         for (place, bytes) in &self.places {
             assert_eq!(canaries.find_in(bytes), None, "found in {place}");
+            assert!(!addresses.is_match(bytes), "a member's address is in {place}");
         }
     }
 }
