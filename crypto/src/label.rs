@@ -164,6 +164,8 @@ labels! {
     KEYED_HANDLE = "keyed handle", Mac, "handle; k is server_key";
     /// What a rendezvous' store calls a token.
     TOKEN = "token", Mac, "token; k is server_key";
+    /// What shows a registration to be of a server key, first 8 bytes.
+    REGISTRATION = "registration", Mac, "random; k is server_key";
     /// The token that a login earns.
     LOGIN_TOKEN = "login token", Mac, "attempt; k is server_key";
     /// What a rendezvous takes for the registration of a credential that doesn't exist, first 16 bytes.

@@ -25,12 +25,22 @@ pub enum StartError {
         reason: std::io::Error,
     },
     /// The key file has another length.
-    #[error("the server key file {} holds {found} bytes instead of 32: restore it from a backup", path.display())]
+    #[error("the server key file {} holds {found} bytes, which is no number of keys of 32 bytes: restore it from a backup", path.display())]
     KeyLength {
         /// The file.
         path: PathBuf,
         /// Its length.
         found: u64,
+    },
+    /// The key file holds as many as it may.
+    #[error(
+        "the server key file {} holds as many keys as it may: every room is looked for under each of them; rooms of the oldest \
+         would have to go first",
+        path.display()
+    )]
+    TooManyKeys {
+        /// The file.
+        path: PathBuf,
     },
     /// Others can read the key.
     #[error(

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
-use snug_crypto::credential::server::{ServerKey, ServerSetup};
+use snug_crypto::credential::server::ServerKey;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ pub use crate::control::Room;
 use crate::control::{Answer, Request, Status, on_store};
 use crate::error::StartError;
 use crate::key_file;
+use crate::keys::ServerKeys;
 use crate::random::rng;
 use crate::server::make_data_dir;
 use crate::store::{self, OpenError, Piece, Store};
@@ -94,7 +95,7 @@ enum Way {
     Running(PathBuf),
     Offline {
         store: Box<dyn Store>,
-        setup: Box<ServerSetup>,
+        keys: Box<ServerKeys>,
     },
 }
 
@@ -116,12 +117,11 @@ impl Host {
         if matches!(&spec, StoreSpec::Redb(path) if !path.exists()) || !config.key_file().exists() {
             return Err(no_store());
         }
-        let key = key_file::load_or_create(&config.key_file(), false)?;
-        let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
-        let store = store::open(&spec, setup.key_check()).await?;
+        let keys = ServerKeys::new(key_file::load_or_create(&config.key_file(), false)?)?;
+        let store = store::open(&spec, &keys.checks()).await?;
         Ok(Self(Way::Offline {
             store,
-            setup: Box::new(setup),
+            keys: Box::new(keys),
         }))
     }
 
@@ -188,9 +188,9 @@ impl Host {
                     .await
                     .map_err(HostError::NoAnswer)?
             }
-            Way::Offline { store, setup } => {
+            Way::Offline { store, keys } => {
                 let now_ms = Clock::system().now_ms();
-                on_store(store.as_ref(), &|handle| setup.keyed_handle(handle), now_ms, request).await
+                on_store(store.as_ref(), &|handle| keys.handles(handle), now_ms, request).await
             }
         };
         match answer {
@@ -273,6 +273,15 @@ async fn read_piece(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result
     })
 }
 
+/// Puts a new server key into force, from the server's next start on; those that were stay, for the rooms made under them. Says how
+/// many those are.
+///
+/// # Errors
+/// [`HostError`]; then nothing changed.
+pub fn rotate_key(config: &Config) -> Result<usize, HostError> {
+    Ok(key_file::rotate(&config.key_file())?)
+}
+
 /// What a backup or a restore did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
@@ -296,8 +305,8 @@ pub async fn backup(config: &Config, file: &Path, with_key: bool) -> Result<Done
         return Err(HostError::Exists(file.to_owned()));
     }
     let host = Host::reach(config).await?;
-    // The server's own key, and no other: it is what the store was made with.
-    let key = key_file::load_or_create(&config.key_file(), false)?;
+    // The server's own keys, and no others: they are what the store was made with.
+    let keys = key_file::load_or_create(&config.key_file(), false)?;
     let failed = |reason| HostError::Write {
         path: file.to_owned(),
         reason,
@@ -319,7 +328,9 @@ pub async fn backup(config: &Config, file: &Path, with_key: bool) -> Result<Done
         // Nobody reads the end of a snapshot that broke off.
         pieces.close();
         if with_key {
-            writer.key(key.expose())?;
+            for key in &keys {
+                writer.key(key.expose())?;
+            }
         }
         let out = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         out.sync_all()?;
@@ -368,51 +379,56 @@ fn into(config: &Config, file: &Path, store: &Path, aside: &Path) -> Result<Done
             .map(BufReader::new)
     };
     // Once to its checksum before anything is made of it, and for the key.
-    let (mut done, mut key, mut in_rooms) = (
+    let (mut done, mut keys, mut in_rooms) = (
         Done {
             rooms: 0,
             with_key: false,
             at_ms: 0,
         },
-        None,
+        Vec::new(),
         false,
     );
     backup::read::<ReadError>(open()?, |entry| {
         match entry {
             Entry::Piece(Piece::Table(name)) => in_rooms = name == "rooms",
             Entry::Piece(Piece::Row(..)) => done.rooms += u64::from(in_rooms),
-            Entry::Key(found) => key = Some(found),
+            Entry::Key(found) => keys.push(ServerKey::from_bytes(*found)),
             Entry::Time(found) => done.at_ms = found,
         }
         Ok(())
     })
     .map_err(unusable)?;
-    done.with_key = key.is_some();
+    done.with_key = !keys.is_empty();
     let key_file = config.key_file();
     let present = match key_file.exists() {
         true => Some(key_file::load_or_create(&key_file, false)?),
         false => None,
     };
-    let (key, must_write) = match (key, present) {
-        (Some(key), Some(present)) if present.expose() != &*key => return Err(HostError::Exists(key_file)),
-        (_, Some(present)) => (present, false),
-        (Some(key), None) => (ServerKey::from_bytes(*key), true),
-        (None, None) => return Err(HostError::NoKey(key_file)),
+    let same = |one: &[ServerKey], other: &[ServerKey]| {
+        one.iter()
+            .map(ServerKey::expose)
+            .eq(other.iter().map(ServerKey::expose))
     };
-    let bytes = zeroize::Zeroizing::new(*key.expose());
-    let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
+    let (keys, must_write) = match present {
+        Some(present) if done.with_key && !same(&present, &keys) => return Err(HostError::Exists(key_file)),
+        Some(present) => (present, false),
+        None if done.with_key => (keys, true),
+        None => return Err(HostError::NoKey(key_file)),
+    };
+    let bytes = key_file::to_bytes(&keys);
+    let keys = ServerKeys::new(keys)?;
     let mut restorer = store::restorer(aside)?;
     backup::read::<HostError>(open()?, |entry| match entry {
         Entry::Piece(piece) => Ok(restorer.take(piece)?),
         _ => Ok(()),
     })?;
-    restorer.finish(setup.key_check())?;
+    restorer.finish(&keys.checks())?;
     if must_write {
         let failed = |reason| HostError::Write {
             path: key_file.clone(),
             reason,
         };
-        key_file::write_new(&key_file, bytes.as_slice()).map_err(failed)?;
+        key_file::write_new(&key_file, &bytes).map_err(failed)?;
     }
     if let Err(error) = publish(aside, store) {
         if must_write {

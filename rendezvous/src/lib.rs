@@ -20,6 +20,7 @@ mod error;
 pub mod host;
 mod http;
 mod key_file;
+mod keys;
 mod random;
 mod registration;
 mod server;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         } => cli::hosting::backup(&settings.0, &file, !without_key),
         Command::Restore { file, settings } => cli::hosting::restore(&settings.0, &file),
         Command::Room(command) => cli::hosting::room(command),
+        Command::Key(command) => cli::hosting::key(command),
         Command::Completions { shell } => cli::completions(shell),
         Command::Man => cli::man(),
     }

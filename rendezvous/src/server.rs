@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snug_crypto::credential::server::ServerSetup;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +15,7 @@ use crate::control::{Control, ControlSocket};
 use crate::error::StartError;
 use crate::http::{Counters, Front, Tls, Upkeep};
 use crate::key_file;
+use crate::keys::ServerKeys;
 use crate::store::{self, Store, Timed, Tombstone, Word};
 
 /// Between two sweeps of what has expired.
@@ -77,13 +77,12 @@ impl Server {
             None => None,
         };
         let may_create = !matches!(&spec, StoreSpec::Redb(path) if holds_data(path));
-        let key = key_file::load_or_create(&config.key_file(), may_create)?;
-        let setup = ServerSetup::new(key).map_err(|_| StartError::Internal("the server key is unusable"))?;
+        let keys = ServerKeys::new(key_file::load_or_create(&config.key_file(), may_create)?)?;
         let metrics = Arc::new(Metrics::default());
-        let store = store::open(&spec, setup.key_check()).await?.into();
+        let store = store::open(&spec, &keys.checks()).await?.into();
         let store: Arc<dyn Store> = Arc::new(Timed::new(store, Arc::clone(&metrics) as _));
         let clock = config.clock.clone();
-        let app = Arc::new(App::new(setup, Arc::clone(&store), metrics, clock, live.clone()));
+        let app = Arc::new(App::new(keys, Arc::clone(&store), metrics, clock, live.clone()));
         // After the store, which only one server can have: the socket that is there is nobody's.
         let control = config.control.then(|| ControlSocket::bind(&config.control_socket()));
         let control = match control {

@@ -7,14 +7,15 @@
 //! keyed_handle  = MAC(server_key, "keyed handle", handle)                                      what the store is keyed by
 //! token         = MAC(server_key, "login token", attempt)                                      what a finished login earns
 //! token_hash    = MAC(server_key, "token", token)                                              what the store holds of a token
+//! registration  = random(8) ‖ MAC(server_key, "registration", random)[..8]                     new for each
 //! record_id     = H("credential record", registration, upload)
 //! credential_identifier = keyed_handle ‖ kind ‖ registration                                   RFC 9807, 5.1.1
 //! unknown       = MAC(server_key, "unknown registration", keyed_handle, kind, sought)[..16]    where there is no record
 //! ```
 //!
-//! `registration` is 16 random bytes that the server draws for each registration. So whoever asks it to register a
-//! credential that exists already has another OPRF evaluated than the one that guesses would have to go through: only
-//! logins evaluate that one, and they are counted.
+//! `random` is 8 bytes that the server draws for each registration. So whoever asks it to register a credential that exists
+//! already has another OPRF evaluated than the one that guesses would have to go through: only logins evaluate that one, and
+//! they are counted. The other half lets a server that has changed its key tell which of its keys a registration is of.
 
 use core::fmt;
 
@@ -24,6 +25,7 @@ use opaque_ke::{
     ServerLoginParameters, ServerRegistration,
 };
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::state::{KE2_STATE_LEN, LoginState, StateKey};
@@ -67,8 +69,8 @@ id! {
     RecordId[32]
 }
 id! {
-    /// Separates the OPRF of one registration from those of all others: 16 random bytes. All zero stands for none, as
-    /// stores of version 1 have it.
+    /// Separates the OPRF of one registration from those of all others: 16 bytes, from [`ServerSetup::new_registration`]. All zero
+    /// stands for none, as stores of version 1 have it.
     RegistrationId[16]
 }
 
@@ -148,16 +150,6 @@ impl ServerKey {
         let key = Self::from_bytes(bytes);
         bytes.zeroize();
         key
-    }
-}
-
-impl RegistrationId {
-    /// A new one.
-    #[must_use]
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = [0; 16];
-        rng.fill_bytes(&mut bytes);
-        Self::from_bytes(bytes)
     }
 }
 
@@ -253,8 +245,29 @@ impl ServerSetup {
         *kdf::expand(self.key.expose(), label::KEY_CHECK, &[])
     }
 
-    /// Answers a registration request. The answer is the same whether the room exists or not. `registration` MUST be new
-    /// and random: for one that is in use, this would be an oracle for guesses.
+    /// An id for a registration under this key.
+    #[must_use]
+    pub fn new_registration(&self, rng: &mut impl CryptoRng) -> RegistrationId {
+        let mut bytes = [0; 16];
+        let (random, tag) = bytes.split_at_mut(8);
+        rng.fill_bytes(random);
+        tag.copy_from_slice(&self.registration_tag(random)[..8]);
+        RegistrationId::from_bytes(bytes)
+    }
+
+    /// Whether a registration is of this key. Those of earlier versions are of none.
+    #[must_use]
+    pub fn made(&self, registration: &RegistrationId) -> bool {
+        let (random, tag) = registration.as_bytes().split_at(8);
+        self.registration_tag(random)[..8].ct_eq(tag).into()
+    }
+
+    fn registration_tag(&self, random: &[u8]) -> [u8; 32] {
+        kdf::mac(self.key.expose(), label::REGISTRATION, &[random])
+    }
+
+    /// Answers a registration request. The answer is the same whether the room exists or not. `registration` MUST be new, from
+    /// [`Self::new_registration`]: for one that is in use, this would be an oracle for guesses.
     ///
     /// # Errors
     /// [`ServerError::Malformed`].

@@ -279,7 +279,7 @@ fn a_registration_is_no_oracle_for_another() {
     let in_login = evaluated_in_login(&server, Some(&record), &[]);
     // The same blinded secret, so the same element shows the same OPRF key.
     assert_eq!(in_login, evaluated(&server, REGISTRATION));
-    let fresh = RegistrationId::generate(&mut ChaCha20Rng::seed_from_u64(9));
+    let fresh = server.new_registration(&mut ChaCha20Rng::seed_from_u64(9));
     assert_ne!(in_login, evaluated(&server, fresh));
     assert_ne!(in_login, evaluated(&server, RegistrationId::from_bytes([0; 16])));
     let upload = *record.as_bytes();

@@ -7,6 +7,7 @@ use snug_rendezvous_api::{ProblemType, TOKEN_TTL_S, Token};
 
 use super::App;
 use super::answer::Refusal;
+use crate::keys::Found;
 use crate::store::{Room, Session};
 
 /// A token is renewed only if it has aged this much, so that not every use is a write.
@@ -42,11 +43,11 @@ impl App {
     /// The same for a token of either credential.
     pub(super) async fn authorize_any(&self, handle: &RoomHandle, token: &Token) -> Result<Authorized, Refusal> {
         let refused = || Refusal::new(ProblemType::TokenRefused);
-        let token = self.setup.token_hash(token.as_bytes());
-        let keyed = self.setup.keyed_handle(handle);
+        let token = self.keys.current().token_hash(token.as_bytes());
         let now_ms = self.clock.now_ms();
-        let (session, room) =
-            futures::future::try_join(self.store.session(token, now_ms), self.store.room(keyed, now_ms)).await?;
+        let found = self.keys.find(self.store.as_ref(), handle, now_ms);
+        let (session, Found { keyed, room, .. }) =
+            futures::future::try_join(self.store.session(token, now_ms), found).await?;
         let session = session.filter(|session| session.room == keyed).ok_or_else(refused)?;
         let room = room.ok_or_else(refused)?;
         // A room that was made anew on the same id is another room; but tokens live an hour, and tombstones 30 days.
@@ -78,7 +79,7 @@ impl App {
         let (Some(token), Some(room)) = (token, room) else {
             return Ok(false);
         };
-        let token = self.setup.token_hash(token.as_bytes());
+        let token = self.keys.current().token_hash(token.as_bytes());
         let session = self.store.session(token, self.clock.now_ms()).await?;
         Ok(session.is_some_and(|session| {
             session.room == keyed && session.kind == kind && session.record == room.record(kind).id()

@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::extract::State;
 use http::StatusCode;
 use snug_crypto::credential::Kind;
-use snug_crypto::credential::server::{self, AttemptId};
+use snug_crypto::credential::server::{self, AttemptId, ServerError, ServerSetup};
 use snug_rendezvous_api::{
     ByteString, Credential, Exact, Former, Introductions, LoginFinish, LoginStart, LoginStarted, MAX_INTRODUCTIONS,
     Problem, ProblemType, Session, Superseded, TOKEN_TTL_S, Token,
@@ -39,13 +39,13 @@ pub(super) async fn start(
     if kind == Kind::Admin && body.former.is_some() {
         return Err(Refusal::new(ProblemType::BadRequest).detail("there is no former Password"));
     }
-    let keyed = app.setup.keyed_handle(&handle);
     let now_ms = app.clock.now_ms();
     let attempt = AttemptId::from_bytes(random_bytes());
-    let room = app.store.room(keyed, now_ms).await?;
-    let exempt = app.has_proven(keyed, room.as_ref(), token.as_ref(), kind).await?;
+    let found = app.keys.find(app.store.as_ref(), &handle, now_ms).await?;
+    let (keyed, room) = (found.keyed, found.room.as_ref());
+    let exempt = app.has_proven(keyed, room, token.as_ref(), kind).await?;
     let (record, sought) = match &body.former {
-        None => (room.as_ref().map(|room| room.record(kind).clone()), Vec::new()),
+        None => (room.map(|room| room.record(kind).clone()), Vec::new()),
         Some(former) => (
             app.store.former(keyed, former.generation, now_ms).await?,
             sought(former),
@@ -61,7 +61,8 @@ pub(super) async fn start(
         attempt,
         unix_ms: now_ms,
     };
-    let started = app.setup.start_login(&mut rng(), &start)?;
+    let key = app.keys.of(&found, record.as_ref());
+    let started = key.start_login(&mut rng(), &start)?;
     if !exempt && !app.may_start(keyed, attempt, now_ms).await? {
         app.metrics.login(Outcome::TooMany);
         return Err(Refusal::new(ProblemType::TooManyLogins).retry_after(TOO_MANY_RETRY_S));
@@ -84,13 +85,21 @@ pub(super) async fn finish(
 ) -> Result<Answer<Session>, Refusal> {
     let kind = kind_of(body.credential);
     let now_ms = app.clock.now_ms();
+    // Only the key that sealed the state opens it.
+    let finish_with = |key: &ServerSetup| {
+        let (state, ke3) = (body.state.as_slice(), body.ke3.as_bytes());
+        key.finish_login(&handle, kind, state, ke3, now_ms)
+    };
     let finished = app
-        .setup
-        .finish_login(&handle, kind, body.state.as_slice(), body.ke3.as_bytes(), now_ms)
+        .keys
+        .all()
+        .find_map(|key| finish_with(key).ok())
+        .ok_or(ServerError::Refused)
         .inspect_err(|_| app.metrics.login(Outcome::Refused))?;
-    let room = app.setup.keyed_handle(&handle);
-    let token = Token::from_bytes(*app.setup.login_token(&finished.attempt));
-    let hash = app.setup.token_hash(token.as_bytes());
+    let room = app.keys.keyed(app.store.as_ref(), &handle, now_ms).await?;
+    let key = app.keys.current();
+    let token = Token::from_bytes(*key.login_token(&finished.attempt));
+    let hash = key.token_hash(token.as_bytes());
     let finish = Finish {
         room,
         kind,

@@ -27,7 +27,7 @@ use axum::routing::{delete, get, post, put};
 use data_encoding::HEXLOWER;
 use rand::Rng;
 use snug_crypto::RoomHandle;
-use snug_crypto::credential::server::{AttemptId, KeyedHandle, ServerSetup};
+use snug_crypto::credential::server::{AttemptId, KeyedHandle};
 use snug_rendezvous_api::{Handle, ProblemType};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -42,12 +42,13 @@ use self::limit::{Limiter, Rate};
 use self::starts::Starts;
 use crate::clock::Clock;
 use crate::config::{Live, LiveConfig};
+use crate::keys::ServerKeys;
 use crate::random::rng;
 use crate::store::{Store, StoreError};
 
 /// What every request needs.
 pub(crate) struct App {
-    pub setup: ServerSetup,
+    pub keys: ServerKeys,
     pub store: Arc<dyn Store>,
     pub clock: Clock,
     live: LiveConfig,
@@ -70,13 +71,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl App {
-    pub fn new(
-        setup: ServerSetup,
-        store: Arc<dyn Store>,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        live: LiveConfig,
-    ) -> Self {
+    pub fn new(keys: ServerKeys, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock, live: LiveConfig) -> Self {
         Self {
             requests: Limiter::default(),
             logins: Limiter::default(),
@@ -86,7 +81,7 @@ impl App {
             large_bodies: Semaphore::new(LARGE_BODIES),
             starts: Starts::default(),
             metrics,
-            setup,
+            keys,
             store,
             clock,
             live,
@@ -98,7 +93,7 @@ impl App {
         let limit = self.live().limits.unfinished_logins;
         let admitted = self
             .starts
-            .admit(&*self.store, &self.setup, room, attempt, limit, now_ms)
+            .admit(&*self.store, self.keys.current(), room, attempt, limit, now_ms)
             .await?;
         Ok(admitted)
     }
@@ -107,13 +102,17 @@ impl App {
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let now_ms = self.clock.now_ms();
         self.store.sweep(now_ms).await?;
-        self.starts.settle(&*self.store, &self.setup, now_ms, false).await
+        self.starts
+            .settle(&*self.store, self.keys.current(), now_ms, false)
+            .await
     }
 
     /// Gives everything back that the store holds for this instance.
     pub async fn settle(&self) -> Result<(), StoreError> {
         let now_ms = self.clock.now_ms();
-        self.starts.settle(&*self.store, &self.setup, now_ms, true).await
+        self.starts
+            .settle(&*self.store, self.keys.current(), now_ms, true)
+            .await
     }
 
     /// The settings in force.
@@ -232,7 +231,7 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
             let client = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
             let room = room.map_or_else(
                 || "-".to_owned(),
-                |room| HEXLOWER.encode(app.setup.keyed_handle(&room).as_bytes()),
+                |room| HEXLOWER.encode(app.keys.current().keyed_handle(&room).as_bytes()),
             );
             tracing::info!(%method, path, status, ms, client, room, "request");
         } else {

@@ -33,8 +33,11 @@ pub(super) async fn start(
     let answer = |kind, request: Option<Exact<REGISTRATION_REQUEST_LEN>>| {
         let answer = |request: Exact<REGISTRATION_REQUEST_LEN>| -> Result<_, Refusal> {
             // New for each: for one that is in use this would be an oracle for guesses, which nobody counts.
-            let registration = RegistrationId::generate(&mut rng());
-            let response = app.setup.register(&handle, kind, &registration, request.as_bytes())?;
+            let registration = app.keys.current().new_registration(&mut rng());
+            let response = app
+                .keys
+                .current()
+                .register(&handle, kind, &registration, request.as_bytes())?;
             Ok(RegistrationAnswer {
                 registration: Exact::new(*registration.as_bytes()),
                 response: Exact::new(response),
@@ -81,11 +84,9 @@ pub(super) async fn finish(
         listing,
     };
     let created_at_ms = app.clock.now_ms();
-    match app
-        .store
-        .create_room(app.setup.keyed_handle(&handle), new, created_at_ms)
-        .await?
-    {
+    let keyed = app.keys.keyed(app.store.as_ref(), &handle, created_at_ms).await?;
+    // A room under a former key is there already; nobody makes further ones.
+    match app.store.create_room(keyed, new, created_at_ms).await? {
         store::Registered::Created => Ok(Answer(StatusCode::CREATED, Registered { created_at_ms })),
         store::Registered::Taken => Err(Refusal::new(ProblemType::RoomExists)),
     }

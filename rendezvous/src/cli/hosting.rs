@@ -9,7 +9,7 @@ use snug_rendezvous::Config;
 use snug_rendezvous::host::{self, Host, HostError, Room};
 
 use super::settings::Settings;
-use super::{RoomCommand, USAGE, fail, print, resolve};
+use super::{KeyCommand, RoomCommand, USAGE, fail, print, resolve};
 
 const DAY_S: u64 = 24 * 3600;
 
@@ -35,6 +35,18 @@ pub fn restore(settings: &Settings, file: &Path) -> ExitCode {
         Ok(format!(
             "{} {key}restored, as of {at}; everybody logs in again\n",
             rooms(done.rooms)
+        ))
+    })
+}
+
+/// `key rotate`.
+pub fn key(command: KeyCommand) -> ExitCode {
+    let KeyCommand::Rotate(settings) = command;
+    run(&settings.0, async |config| {
+        let former = host::rotate_key(&config)?;
+        Ok(format!(
+            "{} has a new key, and {former} before it; restart the server, every instance with this file, and make a backup\n",
+            config.key_file().display()
         ))
     })
 }

@@ -65,6 +65,9 @@ pub enum Command {
     /// Look at rooms and remove them, by names that say nothing of what they are called
     #[command(subcommand)]
     Room(RoomCommand),
+    /// Change the server key
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -85,6 +88,14 @@ pub enum ConfigCommand {
     Show(Place),
     /// Print a commented file with every setting and its default
     Example,
+}
+
+/// `snug-rendezvous key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Put a new key into force, from the next start on; rooms that exist stay under the former one
+    #[command(after_help = AFTER_ROTATE)]
+    Rotate(Place),
 }
 
 /// `snug-rendezvous room`.
@@ -144,6 +155,14 @@ const AFTER_RESTORE: &str = "\
 It refuses to overwrite a store, or another server key. Stop the server first, and move away what is there.
 
 Exit status: 0 fine; 1 failed, and nothing was made; 2 usage, or settings that can't be.";
+
+const AFTER_ROTATE: &str = "\
+The former keys stay in the file, behind the new one: rooms that were made under them need them for as long as there are such \
+rooms. A Room Key or Password that is changed moves to the new key. Whoever stole the former key and the rooms can go on \
+trying Room Keys against what was registered under it; nothing at the server changes that. Restart the server (all instances, \
+with the same file), and make a backup; everybody logs in again, by themselves.
+
+Exit status: 0 fine; 1 failed, and nothing changed; 2 usage, or settings that can't be.";
 
 const AFTER_DELETE: &str = "\
 The room's capsules and presence go at once; its Room ID stays taken for 30 days. Its members can still talk to each other, \

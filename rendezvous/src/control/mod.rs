@@ -84,7 +84,7 @@ impl Control {
         let answer = match request {
             Request::Status => Answer::Status(self.status().await),
             other => {
-                let keyed = |handle: &RoomHandle| self.app.setup.keyed_handle(handle);
+                let keyed = |handle: &RoomHandle| self.app.keys.handles(handle);
                 on_store(self.app.store.as_ref(), &keyed, self.app.clock.now_ms(), other).await
             }
         };
@@ -138,7 +138,7 @@ async fn send(write: &mut (impl AsyncWriteExt + Unpin), answer: &Answer) -> std:
 /// Does what only needs the store, whether a server runs or not.
 pub(crate) async fn on_store(
     store: &dyn Store,
-    keyed: &(dyn Fn(&RoomHandle) -> KeyedHandle + Sync),
+    keyed: &(dyn Fn(&RoomHandle) -> Vec<KeyedHandle> + Sync),
     now_ms: u64,
     request: Request,
 ) -> Answer {
@@ -173,17 +173,18 @@ pub(crate) async fn on_store(
 /// A room by what the store calls it, or by the handle that its members know.
 async fn find(
     store: &dyn HostStore,
-    keyed: &(dyn Fn(&RoomHandle) -> KeyedHandle + Sync),
+    keyed: &(dyn Fn(&RoomHandle) -> Vec<KeyedHandle> + Sync),
     now_ms: u64,
     room: &str,
 ) -> Result<Option<crate::store::RoomDetails>, StoreError> {
     let Some(named) = parse(room) else { return Ok(None) };
-    if let Some(found) = store.room_details(named, now_ms).await? {
-        return Ok(Some(found));
+    let of_handle = keyed(&RoomHandle::from_bytes(*named.as_bytes()));
+    for named in std::iter::once(named).chain(of_handle) {
+        if let Some(found) = store.room_details(named, now_ms).await? {
+            return Ok(Some(found));
+        }
     }
-    store
-        .room_details(keyed(&RoomHandle::from_bytes(*named.as_bytes())), now_ms)
-        .await
+    Ok(None)
 }
 
 fn parse(room: &str) -> Option<KeyedHandle> {

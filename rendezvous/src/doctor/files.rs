@@ -64,8 +64,8 @@ pub(super) fn server_key(config: &Config) -> Finding {
     const CHECK: &str = "server key";
     let path = config.key_file();
     let shown = path.display();
-    match key_file::load_or_create(&path, false) {
-        Ok(_) => {}
+    let former = match key_file::load_or_create(&path, false) {
+        Ok(keys) => keys.len() - 1,
         Err(StartError::KeyMissing { .. }) => {
             let orphans = matches!(config.store_spec(), StoreSpec::Redb(store) if !is_empty(&store));
             return if orphans {
@@ -85,13 +85,17 @@ pub(super) fn server_key(config: &Config) -> Finding {
                 "put it right; if others could read it, think of it as stolen",
             );
         }
-    }
+    };
     let owners = fs::metadata(&path).and_then(|key| Ok((key.uid(), fs::metadata(&config.data_dir)?.uid())));
     match owners {
         Ok((key, folder)) if key != folder => Finding::warning(
             CHECK,
             format!("{shown} belongs to user {key}, the data folder to user {folder}"),
             format!("chown {folder} {shown}"),
+        ),
+        _ if former > 0 => Finding::ok(
+            CHECK,
+            format!("{shown}, readable for its owner alone, with {former} before the one in force"),
         ),
         _ => Finding::ok(CHECK, format!("{shown}, readable for its owner alone")),
     }

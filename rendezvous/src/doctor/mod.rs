@@ -7,13 +7,12 @@ mod network;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use snug_crypto::credential::server::ServerSetup;
-
 use crate::clock::Clock;
 use crate::config::{Config, StoreSpec};
 use crate::control::Status;
 use crate::host;
 use crate::key_file;
+use crate::keys::ServerKeys;
 use crate::store::{self, Store};
 
 /// How a thing is.
@@ -171,8 +170,8 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
     }
     let spec = config.store_spec();
     let shown = spec.redacted();
-    let key = match key_file::load_or_create(&config.key_file(), false) {
-        Ok(key) => key,
+    let keys = match key_file::load_or_create(&config.key_file(), false) {
+        Ok(keys) => keys,
         // Told by its own check.
         Err(_) => {
             let todo = "it can't be opened without the server key";
@@ -184,7 +183,7 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
             };
         }
     };
-    let Ok(setup) = ServerSetup::new(key) else {
+    let Ok(keys) = ServerKeys::new(keys) else {
         return vec![Finding::failed(
             "store",
             "the server key is unusable",
@@ -222,7 +221,7 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
             }
         }
     }
-    match store::open(&spec, setup.key_check()).await {
+    match store::open(&spec, &keys.checks()).await {
         Ok(opened) => answering(&*opened, &shown).await,
         Err(error) => vec![Finding::failed(
             "store",

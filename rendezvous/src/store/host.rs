@@ -101,12 +101,12 @@ impl Restorer {
         self.0.take(piece)
     }
 
-    /// Writes everything down. `key_check` as for [`super::open`].
+    /// Writes everything down. `key_checks` as for [`super::open`].
     ///
     /// # Errors
     /// [`OpenError`]: the pieces are no whole store, a newer one's, or another key's.
-    pub fn finish(self, key_check: [u8; 32]) -> Result<(), OpenError> {
-        self.0.finish(key_check)
+    pub fn finish(self, key_checks: &[[u8; 32]]) -> Result<(), OpenError> {
+        self.0.finish(key_checks)
     }
 }
 

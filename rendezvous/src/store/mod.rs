@@ -361,15 +361,16 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store. `key_check` ties it to a server key: 32 bytes that say nothing about the key.
+/// Opens the store. `key_checks` tie it to a server key: 32 bytes that say nothing about the key, for the one in force and for those
+/// before it. A store of one of those is of the one in force from now on.
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn open(spec: &StoreSpec, key_check: [u8; 32]) -> Result<Box<dyn Store>, OpenError> {
+pub async fn open(spec: &StoreSpec, key_checks: &[[u8; 32]]) -> Result<Box<dyn Store>, OpenError> {
     match spec {
         StoreSpec::Redb(path) => {
-            let path = path.clone();
-            let opened = tokio::task::spawn_blocking(move || redb::RedbStore::open(&path, key_check)).await;
+            let (path, key_checks) = (path.clone(), key_checks.to_vec());
+            let opened = tokio::task::spawn_blocking(move || redb::RedbStore::open(&path, &key_checks)).await;
             match opened {
                 Ok(store) => Ok(Box::new(store?)),
                 Err(_) => Err(OpenError::File {
@@ -381,6 +382,6 @@ pub async fn open(spec: &StoreSpec, key_check: [u8; 32]) -> Result<Box<dyn Store
                 }),
             }
         }
-        StoreSpec::Mongo(uri) => Ok(Box::new(mongo::MongoStore::open(uri, key_check).await?)),
+        StoreSpec::Mongo(uri) => Ok(Box::new(mongo::MongoStore::open(uri, key_checks).await?)),
     }
 }

@@ -13,7 +13,7 @@ use snug_rendezvous_api::{
 use crate::mongod::Mongod;
 use crate::support::{Client, DAY_MS, KEY, PASSWORD, Reply, Running, handle, path_handle, real_now_ms, rng, tombstone};
 
-const NEW_KEY: &[u8] = b"copper-meadow-lantern";
+pub const NEW_KEY: &[u8] = b"copper-meadow-lantern";
 const GENESIS: GenesisHash = GenesisHash::from_bytes([3; 32]);
 
 fn generation(count: u64, hash: u8) -> Generation {
@@ -37,7 +37,7 @@ fn certificate(rank: Rank, serial: u32) -> Certificate {
     }
 }
 
-struct Change<'a> {
+pub struct Change<'a> {
     key: &'a [u8],
     generation: Generation,
     overrides: bool,
@@ -92,7 +92,7 @@ async fn send(client: &Client, room: &RoomHandle, token: &Token, body: &ChangeRo
     client.call("POST", &path, Some(token), body).await
 }
 
-async fn change(client: &Client, room: &RoomHandle, token: &Token, change: Change<'_>) -> Reply {
+pub async fn change(client: &Client, room: &RoomHandle, token: &Token, change: Change<'_>) -> Reply {
     let body = body(client, room, token, change).await;
     send(client, room, token, &body).await
 }
@@ -102,7 +102,7 @@ async fn admin_token(client: &Client, room: &RoomHandle) -> Token {
 }
 
 /// The finish of a login with a former Room Key; `None` if its start shows it to be wrong.
-async fn finish_former(client: &Client, room: &RoomHandle, former: Former, secret: &[u8]) -> Option<Reply> {
+pub async fn finish_former(client: &Client, room: &RoomHandle, former: Former, secret: &[u8]) -> Option<Reply> {
     let started = client
         .start_as(room, Credential::Room, Some(former), secret, None)
         .await

@@ -194,9 +194,17 @@ fn a_key_file_that_others_can_read_or_of_another_length_is_refused() {
     for (bytes, mode, why) in [
         (&[1; 32][..], 0o640, "can be read by others (mode 0640)"),
         (&[1; 32], 0o604, "can be read by others"),
-        (&[1; 31], 0o600, "holds 31 bytes instead of 32"),
-        (&[1; 33], 0o600, "holds 33 bytes instead of 32"),
-        (&[], 0o600, "holds 0 bytes instead of 32"),
+        (
+            &[1; 31],
+            0o600,
+            "holds 31 bytes, which is no number of keys of 32 bytes",
+        ),
+        (
+            &[1; 33],
+            0o600,
+            "holds 33 bytes, which is no number of keys of 32 bytes",
+        ),
+        (&[], 0o600, "holds 0 bytes, which is no number of keys of 32 bytes"),
     ] {
         std::fs::write(&key, bytes).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();

@@ -11,6 +11,8 @@ mod document;
 mod endurance;
 mod host;
 mod host_story;
+mod instances;
+mod key_change;
 mod login;
 mod mongod;
 mod presence;

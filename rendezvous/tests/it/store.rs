@@ -52,7 +52,7 @@ async fn story(spec: &StoreSpec) {
 }
 
 async fn open_store(spec: &StoreSpec) -> Arc<dyn Store> {
-    open(spec, KEY_CHECK).await.unwrap().into()
+    open(spec, &[KEY_CHECK]).await.unwrap().into()
 }
 
 pub fn room(n: u8) -> KeyedHandle {
@@ -630,7 +630,7 @@ async fn reopened(spec: &StoreSpec, now: u64) {
     assert!(store.session(token(200), now).await.unwrap().is_some());
     store.close().await.unwrap();
     drop(store);
-    let other_key = open(spec, [7; 32]).await.err().unwrap();
+    let other_key = open(spec, &[[7; 32]]).await.err().unwrap();
     assert!(matches!(other_key, OpenError::OtherKey), "{other_key}");
 }
 
@@ -652,7 +652,7 @@ async fn a_newer_redb_store_is_refused_untouched() {
         write.commit().unwrap();
     }
     let before = std::fs::read(&path).unwrap();
-    let refused = open(&StoreSpec::Redb(path.clone()), KEY_CHECK).await.err().unwrap();
+    let refused = open(&StoreSpec::Redb(path.clone()), &[KEY_CHECK]).await.err().unwrap();
     assert!(
         matches!(refused, OpenError::Newer { found } if found == STORE_VERSION + 1),
         "{refused}"
@@ -671,7 +671,7 @@ async fn a_newer_mongodb_store_is_refused_untouched() {
     let meta = database.collection::<mongodb::bson::Document>("meta");
     let newer = mongodb::bson::doc! { "_id": "store", "version": i64::from(STORE_VERSION + 1) };
     meta.insert_one(newer).await.unwrap();
-    let refused = open(&spec, KEY_CHECK).await.err().unwrap();
+    let refused = open(&spec, &[KEY_CHECK]).await.err().unwrap();
     assert!(
         matches!(refused, OpenError::Newer { found } if found == STORE_VERSION + 1),
         "{refused}"
@@ -684,12 +684,12 @@ async fn a_redb_store_in_use_and_a_file_that_is_none_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rooms.redb");
     let _first = open_store(&StoreSpec::Redb(path.clone())).await;
-    let second = open(&StoreSpec::Redb(path), KEY_CHECK).await.err().unwrap();
+    let second = open(&StoreSpec::Redb(path), &[KEY_CHECK]).await.err().unwrap();
     assert!(matches!(second, OpenError::InUse { .. }), "{second}");
 
     let other = folder.path().join("letter.txt");
     std::fs::write(&other, b"Dear Sir or Madam, ".repeat(1000)).unwrap();
-    let refused = open(&StoreSpec::Redb(other.clone()), KEY_CHECK).await.err().unwrap();
+    let refused = open(&StoreSpec::Redb(other.clone()), &[KEY_CHECK]).await.err().unwrap();
     assert!(matches!(&refused, OpenError::File { .. }), "{refused}");
     assert_eq!(std::fs::read(&other).unwrap(), b"Dear Sir or Madam, ".repeat(1000));
 }
@@ -697,7 +697,11 @@ async fn a_redb_store_in_use_and_a_file_that_is_none_are_refused() {
 #[tokio::test]
 async fn an_unreachable_mongodb_is_a_clear_error_that_shows_no_password() {
     let uri = "mongodb://bob:opensesame@127.0.0.1:1/?serverSelectionTimeoutMS=200".to_owned();
-    let refused = open(&StoreSpec::Mongo(uri), KEY_CHECK).await.err().unwrap().to_string();
+    let refused = open(&StoreSpec::Mongo(uri), &[KEY_CHECK])
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         refused.contains("MongoDB") && !refused.contains("opensesame") && !refused.contains("bob"),
         "{refused}"

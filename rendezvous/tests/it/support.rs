@@ -111,6 +111,18 @@ impl Running {
         Self::run_config(config, clock, temporary).await
     }
 
+    /// Another instance on the same MongoDB: with the same server key, and nothing else in common.
+    pub async fn beside(&self) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let key = std::fs::read(self.folder.join("server.key")).unwrap();
+        let path = temporary.path().join("server.key");
+        std::fs::write(&path, key).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let mut config = Config::new(temporary.path());
+        config.store = self.store.clone();
+        Self::run_config(config, Arc::clone(&self.clock), Some(temporary)).await
+    }
+
     async fn run_config(mut config: Config, clock: Arc<AtomicU64>, temporary: Option<tempfile::TempDir>) -> Self {
         let (folder, store) = (config.data_dir.clone(), config.store.clone());
         let now = Arc::clone(&clock);
@@ -136,6 +148,11 @@ impl Running {
     /// Ends it in order and starts another one on its files.
     pub async fn restart(mut self) -> Self {
         self.halt().await;
+        self.again().await
+    }
+
+    /// Starts another one on the files of one that has ended.
+    pub async fn again(self) -> Self {
         Self::run(Limits::default(), self.store, self.folder, self.clock, self._temporary).await
     }
 
@@ -143,6 +160,10 @@ impl Running {
     pub async fn halt(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         (&mut self.task).await.unwrap();
+    }
+
+    pub fn store(&self) -> Option<&StoreSpec> {
+        self.store.as_ref()
     }
 
     pub fn folder(&self) -> &Path {

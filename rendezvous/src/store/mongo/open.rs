@@ -17,7 +17,7 @@ const DATABASE: &str = "snug";
 const MAX_POOL: u32 = 32;
 
 impl MongoStore {
-    pub async fn open(uri: &str, key_check: [u8; 32]) -> Result<Self, OpenError> {
+    pub async fn open(uri: &str, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
         let mut options = ClientOptions::parse(uri).await.map_err(cant_open)?;
         options.app_name.get_or_insert_with(|| "snug-rendezvous".to_owned());
         options.connect_timeout.get_or_insert(TIMEOUT);
@@ -46,15 +46,16 @@ impl MongoStore {
             client,
             database,
         };
-        store.check_meta(key_check).await?;
+        store.check_meta(key_checks).await?;
         store.ensure_indexes().await.map_err(cant_open)?;
         Ok(store)
     }
 
     /// Looks before it writes, so that a newer store stays untouched; two instances may do this at once.
-    async fn check_meta(&self, key_check: [u8; 32]) -> Result<(), OpenError> {
+    async fn check_meta(&self, key_checks: &[[u8; 32]]) -> Result<(), OpenError> {
         let meta = self.database.collection::<Document>("meta");
-        let ours = doc! { "_id": "store", "version": i64::from(STORE_VERSION), "key_check": binary(&key_check) };
+        let current = *key_checks.first().ok_or(OpenError::OtherKey)?;
+        let ours = doc! { "_id": "store", "version": i64::from(STORE_VERSION), "key_check": binary(&current) };
         let found = match meta.find_one(doc! { "_id": "store" }).await.map_err(cant_open)? {
             Some(found) => found,
             None => match meta.insert_one(&ours).await {
@@ -80,8 +81,15 @@ impl MongoStore {
                 });
             }
         }
-        if bytes::<32>(&found, "key_check") != Some(key_check) {
+        let stored = bytes::<32>(&found, "key_check");
+        if !key_checks.iter().any(|check| stored.as_ref() == Some(check)) {
             return Err(OpenError::OtherKey);
+        }
+        if stored != Some(current) {
+            let change = doc! { "$set": { "key_check": binary(&current) } };
+            meta.update_one(doc! { "_id": "store" }, change)
+                .await
+                .map_err(cant_open)?;
         }
         if version != Some(STORE_VERSION) {
             self.upgrade(&meta).await.map_err(cant_open)?;

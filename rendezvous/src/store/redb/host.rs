@@ -317,7 +317,7 @@ impl Restore {
         }
     }
 
-    pub fn finish(mut self, key_check: [u8; 32]) -> Result<(), OpenError> {
+    pub fn finish(mut self, key_checks: &[[u8; 32]]) -> Result<(), OpenError> {
         self.write()?;
         let meta = |name: &str| -> Result<Option<Vec<u8>>, Fault> {
             use redb::ReadableDatabase;
@@ -332,7 +332,7 @@ impl Restore {
         if version > STORE_VERSION {
             return Err(OpenError::Newer { found: version });
         }
-        if check != key_check {
+        if !key_checks.iter().any(|known| check == known) {
             return Err(OpenError::OtherKey);
         }
         Ok(())

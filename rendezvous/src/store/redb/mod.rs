@@ -65,12 +65,12 @@ pub(crate) struct RedbStore {
 
 impl RedbStore {
     /// Opens the file, or makes it (0600). Blocks.
-    pub fn open(path: &Path, key_check: [u8; 32]) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
         refuse_newer_untouched(path)?;
-        Self::open_with(Arc::new(FileOf(path.to_owned())), path.to_owned(), key_check)
+        Self::open_with(Arc::new(FileOf(path.to_owned())), path.to_owned(), key_checks)
     }
 
-    fn open_with(backend: Arc<dyn Backend>, path: PathBuf, key_check: [u8; 32]) -> Result<Self, OpenError> {
+    fn open_with(backend: Arc<dyn Backend>, path: PathBuf, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
         let file_error = |path: &Path, reason: String| OpenError::File {
             path: path.to_owned(),
             reason,
@@ -79,7 +79,7 @@ impl RedbStore {
             redb::Error::DatabaseAlreadyOpen => OpenError::InUse { path: path.clone() },
             other => file_error(&path, describe(&other)),
         })?;
-        let prepared = database.write_now(|transaction| prepare(transaction, key_check));
+        let prepared = database.write_now(|transaction| prepare(transaction, key_checks));
         prepared.map_err(|error| file_error(&path, describe(&error)))??;
         Ok(Self { database })
     }
@@ -116,7 +116,8 @@ fn refuse_newer_untouched(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes the tables, or checks that the store is ours.
-fn prepare(transaction: &WriteTransaction, key_check: [u8; 32]) -> Result<Result<(), OpenError>, Fault> {
+fn prepare(transaction: &WriteTransaction, key_checks: &[[u8; 32]]) -> Result<Result<(), OpenError>, Fault> {
+    let current = key_checks.first().map_or(&[][..], <[u8; 32]>::as_slice);
     let mut meta = transaction.open_table(META)?;
     let mut upgraded = false;
     let version = meta
@@ -125,12 +126,16 @@ fn prepare(transaction: &WriteTransaction, key_check: [u8; 32]) -> Result<Result
     match version {
         None => {
             meta.insert(VERSION, STORE_VERSION.to_be_bytes().as_slice())?;
-            meta.insert(KEY_CHECK, key_check.as_slice())?;
+            meta.insert(KEY_CHECK, current)?;
         }
         Some(found) if found > STORE_VERSION => return Ok(Err(OpenError::Newer { found })),
         Some(_) => {
-            if meta.get(KEY_CHECK)?.is_none_or(|stored| stored.value() != key_check) {
+            let stored = meta.get(KEY_CHECK)?.map(|stored| stored.value().to_vec());
+            if !key_checks.iter().any(|check| stored.as_deref() == Some(check)) {
                 return Ok(Err(OpenError::OtherKey));
+            }
+            if stored.as_deref() != Some(current) {
+                meta.insert(KEY_CHECK, current)?;
             }
             upgraded = version != Some(STORE_VERSION);
         }
