@@ -18,13 +18,13 @@ use snug_crypto::{
     names::check_distinct,
 };
 
+mod dudect;
 mod room;
 
+use dudect::{BOUND, welch};
 use room::Room;
 
 const SAMPLES: usize = 200_000;
-/// dudect's bound: above it the two classes differ.
-const BOUND: f64 = 4.5;
 
 fn main() -> ExitCode {
     statistics_tell_a_leak_from_noise();
@@ -127,7 +127,7 @@ fn timed(one: impl FnOnce() -> bool) -> f64 {
     start.elapsed().as_nanos() as f64
 }
 
-/// Both classes in random order; the slowest tenth, where something else ran, is left out.
+/// Both classes in random order.
 fn measure(mut one: impl FnMut(usize) -> f64) -> f64 {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let mut times = [Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES)];
@@ -135,23 +135,7 @@ fn measure(mut one: impl FnMut(usize) -> f64) -> f64 {
         let class = rng.next_u32() as usize % 2;
         times[class].push(one(class));
     }
-    let mut all: Vec<f64> = times.iter().flatten().copied().collect();
-    all.sort_unstable_by(f64::total_cmp);
-    let limit = all[all.len() * 9 / 10];
-    times.iter_mut().for_each(|times| times.retain(|time| *time <= limit));
-    welch(&times[0], &times[1])
-}
-
-/// Welch's t.
-fn welch(one: &[f64], other: &[f64]) -> f64 {
-    let moments = |times: &[f64]| {
-        let count = times.len() as f64;
-        let mean = times.iter().sum::<f64>() / count;
-        let variance = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
-        (mean, variance / count)
-    };
-    let ((one, one_error), (other, other_error)) = (moments(one), moments(other));
-    (one - other) / (one_error + other_error).sqrt().max(f64::MIN_POSITIVE)
+    dudect::t(times)
 }
 
 fn statistics_tell_a_leak_from_noise() {

@@ -167,6 +167,16 @@ pub fn prepare(rooms: &[RoomHandle], count: usize) -> Vec<Prepared> {
     rooms.iter().cycle().take(count).map(prepare).collect()
 }
 
+/// What a start's answer took, in nanoseconds, and its size in bytes.
+pub async fn start(connection: &mut Connection, prepared: &Prepared) -> (f64, usize) {
+    let path = login_start(&path(&prepared.room));
+    let since = std::time::Instant::now();
+    let started: LoginStarted = connection.call("POST", &path, None, &prepared.body).await;
+    #[allow(clippy::cast_precision_loss)] // Far below 2^52.
+    let time = since.elapsed().as_nanos() as f64;
+    (time, serde_json::to_vec(&started).unwrap().len())
+}
+
 /// A member with its token.
 pub struct Member {
     room: RoomHandle,

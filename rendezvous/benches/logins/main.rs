@@ -8,10 +8,17 @@
 //! CPU per login, or give the clients a machine of their own.
 //!
 //! Options: `--seconds 5` a phase, `--in-flight 32`, `--rooms 200`, `--store redb|mongodb` for one of them. The last line is JSON.
+//!
+//! `--exists 100000` measures instead whether a login's start tells by its time, or by the size of its answer, if there is such a room:
+//! rooms that exist and handles of none in random order, one at a time, Welch's t after dudect, which has to stay below 4.5. On
+//! a quiet machine, that is. `--sessions 100000` opens so many sessions and says what memory the server then has.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A benchmark that can't go on has to stop.
 
 mod client;
+#[path = "../../../crypto/benches/dudect/mod.rs"]
+mod dudect;
+mod exists;
 #[path = "../../tests/it/mongod.rs"]
 mod mongod;
 mod procfs;
@@ -21,7 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use serde_json::{Value, json};
+use snug_crypto::RoomHandle;
 
 use client::{Member, Prepared};
 use mongod::Mongod;
@@ -32,6 +41,8 @@ struct Options {
     in_flight: usize,
     rooms: usize,
     store: Option<String>,
+    exists: Option<usize>,
+    sessions: Option<usize>,
 }
 
 fn main() {
@@ -73,6 +84,8 @@ fn options() -> Options {
         in_flight: 32,
         rooms: 200,
         store: None,
+        exists: None,
+        sessions: None,
     };
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(name) = arguments.next() {
@@ -82,6 +95,8 @@ fn options() -> Options {
             "--in-flight" => options.in_flight = value.parse().expect("a number"),
             "--rooms" => options.rooms = value.parse().expect("a number"),
             "--store" => options.store = Some(value),
+            "--exists" => options.exists = Some(value.parse().expect("a number")),
+            "--sessions" => options.sessions = Some(value.parse().expect("a number")),
             _ => panic!("no such option: {name}"),
         }
     }
@@ -108,6 +123,12 @@ fn start_to_ready() -> Value {
 async fn measure(server: &Server, mongod: Option<u32>, options: &Options) -> Value {
     let address = server.address();
     let rooms = client::register_rooms(address, options.rooms).await;
+    if let Some(samples) = options.exists {
+        return exists::measure(address, &rooms, samples).await;
+    }
+    if let Some(count) = options.sessions {
+        return sessions(server, mongod, &rooms, count, options.in_flight).await;
+    }
     // Enough prepared logins that none has to be made while the clock runs.
     let prepared = client::prepare(&rooms, 2500 * usize::try_from(options.seconds).unwrap());
     let logins = phase(server, mongod, options, prepared, move |prepared| async move {
@@ -118,6 +139,27 @@ async fn measure(server: &Server, mongod: Option<u32>, options: &Options) -> Val
     let one_each: Vec<Member> = members.into_iter().take(options.in_flight).collect();
     let beats = heartbeats(server, mongod, options, one_each).await;
     json!({ "logins": logins.figures, "heartbeats": beats })
+}
+
+/// Opens so many sessions, and says what memory that takes.
+async fn sessions(server: &Server, mongod: Option<u32>, rooms: &[RoomHandle], count: usize, in_flight: usize) -> Value {
+    let (address, since) = (server.address(), Instant::now());
+    let before = server.rss_mib();
+    let mut open = 0;
+    while open < count {
+        // In portions, so that what is measured isn't this program's own memory.
+        let portion = client::prepare(rooms, (count - open).min(2_000));
+        open += portion.len();
+        let logins = futures::stream::iter(portion).map(|prepared| client::log_in(address, prepared));
+        logins.buffer_unordered(in_flight).for_each(async |_| {}).await;
+    }
+    json!({
+        "sessions": count,
+        "seconds": round(since.elapsed().as_secs_f64()),
+        "rss_before_mib": before,
+        "rss_with_them_mib": server.rss_mib(),
+        "mongod_rss_mib": mongod.map(procfs::rss_mib),
+    })
 }
 
 struct Phase<T> {
