@@ -22,3 +22,4 @@ mod replica;
 mod store;
 mod support;
 mod tls;
+mod upgrade;
