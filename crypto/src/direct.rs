@@ -74,6 +74,11 @@ pub enum DirectRequest {
         /// That generation's object, where the answerer may not know of it.
         object: Option<Vec<u8>>,
     },
+    /// 0b: how far I have got with what you said.
+    Receipt {
+        /// Of each epoch with something new; at most [`bounds::MAX_SYNC_EPOCHS`].
+        marks: Vec<ReceiptMark>,
+    },
 }
 
 /// What is answered, each to the request with the same number.
@@ -112,6 +117,8 @@ pub enum DirectReply {
         /// Its Room Key, handed over as in [`crate::hand_over`], if the asker's leaf is on the roster.
         handed: Option<Vec<u8>>,
     },
+    /// 0b.
+    Noted,
 }
 
 /// Records, operations and announcements on their way.
@@ -154,6 +161,21 @@ pub struct SenderVector {
     pub next: u64,
     /// …and these above, ascending: at most [`bounds::MAX_EXTRA_COUNTERS`].
     pub extra: Vec<u64>,
+}
+
+/// How far somebody has got with the asked member's frames of an epoch. Counters, each above all frames of which it is true.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReceiptMark {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// Opened, and their ciphertext kept for others.
+    pub held: u64,
+    /// Shown to the user; at most `held`.
+    pub delivered: u64,
+    /// The first that `read` speaks of; at most `read`.
+    pub read_from: u64,
+    /// Read by the user, from `read_from` on; at most `delivered`. Both 0 where the user doesn't tell.
+    pub read: u64,
 }
 
 /// The message is above [`bounds::MAX_DIRECT_BYTES`], or a list in it above its bound.
@@ -207,6 +229,9 @@ impl DirectRequest {
                 generation.write(w.u8(9).lp(leaf.encode()));
                 option(&mut w, object.as_ref());
             }
+            Self::Receipt { marks } => {
+                w.u8(11).list(marks, |w, mark| mark.write(w));
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -221,6 +246,9 @@ impl DirectRequest {
             } => records.len() <= MAX && operations.len() <= MAX && epochs.len() <= MAX,
             Self::Push(bundle) => bundle.is_bounded(),
             Self::Frames { have } => have.len() <= bounds::MAX_SYNC_EPOCHS && have.iter().all(EpochVector::is_valid),
+            Self::Receipt { marks } => {
+                marks.len() <= bounds::MAX_SYNC_EPOCHS && marks.iter().all(ReceiptMark::is_valid)
+            }
             Self::Compare { .. }
             | Self::Box { .. }
             | Self::Boxes { .. }
@@ -271,6 +299,9 @@ impl DirectRequest {
                 generation: Generation::read(&mut r)?,
                 object: read_option(&mut r, "object", bounds::MAX_OBJECT_BYTES)?,
             },
+            11 => Self::Receipt {
+                marks: r.list("marks", bounds::MAX_SYNC_EPOCHS, ReceiptMark::read)?,
+            },
             _ => return Err(DecodeError::Unsupported { what: "request" }),
         };
         r.finish()?;
@@ -318,6 +349,9 @@ impl DirectReply {
                 option(w.u8(9), object.as_ref());
                 option(&mut w, handed.as_ref());
             }
+            Self::Noted => {
+                w.u8(11);
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -345,7 +379,7 @@ impl DirectReply {
                     .is_none_or(|bytes| bytes.len() <= bounds::MAX_OBJECT_BYTES)
                     && handed.as_ref().is_none_or(|bytes| bytes.len() <= MAX_HANDED)
             }
-            Self::Compare { .. } | Self::Done | Self::Box(_) => true,
+            Self::Compare { .. } | Self::Done | Self::Box(_) | Self::Noted => true,
         }
     }
 
@@ -378,6 +412,7 @@ impl DirectReply {
                 object: read_option(&mut r, "object", bounds::MAX_OBJECT_BYTES)?,
                 handed: read_option(&mut r, "Room Key", MAX_HANDED)?,
             },
+            11 => Self::Noted,
             _ => return Err(DecodeError::Unsupported { what: "reply" }),
         };
         r.finish()?;
@@ -463,6 +498,33 @@ impl SenderVector {
         self.extra.len() <= bounds::MAX_EXTRA_COUNTERS
             && self.extra.is_sorted_by(|a, b| a < b)
             && self.extra.first().is_none_or(|first| *first > self.next)
+    }
+}
+
+impl ReceiptMark {
+    fn is_valid(&self) -> bool {
+        self.read_from <= self.read && self.read <= self.delivered && self.delivered <= self.held
+    }
+
+    fn write(&self, w: &mut Writer) {
+        w.raw(self.epoch.as_bytes())
+            .u64(self.held)
+            .u64(self.delivered)
+            .u64(self.read_from)
+            .u64(self.read);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mark = Self {
+            epoch: EpochId::from_bytes(r.array()?),
+            held: r.u64()?,
+            delivered: r.u64()?,
+            read_from: r.u64()?,
+            read: r.u64()?,
+        };
+        mark.is_valid()
+            .then_some(mark)
+            .ok_or(DecodeError::Invalid { what: "marks" })
     }
 }
 

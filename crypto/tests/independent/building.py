@@ -147,3 +147,10 @@ def bundle(records, operations, announcements):
 
 def vector(epoch_id, senders):
     return epoch_id + lst([leaf + u64(after) + lst([u64(each) for each in extra]) for leaf, after, extra in senders])
+
+
+MARKS = ("held", "delivered", "read_from", "read")
+
+
+def mark(epoch_id, *numbers):
+    return epoch_id + b"".join(map(u64, numbers))

@@ -466,21 +466,29 @@ class Maker:
         epoch, leaf, ids = self.raw().hex(), self.raw(16).hex(), [self.raw().hex() for _ in range(5)]
         some = {"records": [self.members[0]["bytes"].hex()], "operations": [], "announcements": [self.announcement.hex()]}
         senders = [{"leaf": leaf, "next": 5, "extra": [7, 2**64 - 1]}, {"leaf": leaf, "next": 0, "extra": []}]
+
+        def marks(*numbers):
+            return {"epoch": epoch, **dict(zip(b.MARKS, numbers))}
+
         requests = [
             ("sync", {"records": [{"identity": ids[0], "seq": self.number(64)}], "operations": ids, "epochs": []}),
             ("compare", {"digest": ids[1]}), ("push", some), ("box", {"epoch": epoch, "leaf": leaf}),
             ("boxes", {"epoch": epoch, "skip": self.number(32)}), ("members", {"epoch": epoch}),
             ("frames", {"have": [{"epoch": epoch, "senders": senders}, {"epoch": ids[2], "senders": []}]}),
+            ("receipt", {"marks": [marks(0, 0, 0, 0), marks(2**64 - 1, 8, 8, 8), marks(9, 8, 0, 7)]}), ("receipt", {"marks": []}),
         ]
         member = {"leaf": leaf, "incarnation": self.number(32), "kem_hash": ids[3]}
         replies = [
             ("sync", {"bundle": some, "wants": {"records": ids, "operations": [], "epochs": ids[:1]}, "more": False}),
             ("compare", {"same": False}), ("done", {}), ("box", {"box": None}), ("box", {"box": self.boxes[0].hex()}),
-            ("boxes", {"boxes": [each.hex() for each in self.boxes]}), ("members", {"members": [member]}), ("frames", {"frames": ["", "00"]}),
+            ("boxes", {"boxes": [each.hex() for each in self.boxes]}), ("members", {"members": [member]}), ("frames", {"frames": ["", "00"]}), ("noted", {}),
         ]
 
         def vector(after, extra):
             return b"\7" + lst([b.vector(bytes(32), [(bytes(16), after, extra)])])
+
+        def receipt(*numbers, times=1):
+            return b"\x0b" + lst([b.mark(bytes(32), *numbers)] * times)
 
         def built(make, what, fields):
             return {"what": what, "fields": fields, "bytes": make(what, fields).hex()}
@@ -494,6 +502,8 @@ class Maker:
                 case("too many epochs", b"\7" + lst([b.vector(bytes(32), [])] * (B["MAX_SYNC_EPOCHS"] + 1))),
                 case("too many records", b"\1" + lst([bytes(40)] * (B["MAX_SYNC_ENTRIES"] + 1)) + lst([]) + lst([])),
                 case("cut short", b"\4" + bytes(47)), case("a byte too many", b"\6" + bytes(33)), case("no such kind", b"\0"), case("no such kind", b"\x08"),
+                case("more delivered than held", receipt(4, 5, 0, 0)), case("more read than delivered", receipt(9, 5, 0, 6)),
+                case("read before it begins", receipt(9, 9, 7, 6)), case("too many marks", receipt(0, 0, 0, 0, times=B["MAX_SYNC_EPOCHS"] + 1)),
             ],
             "reject_replies": [
                 case("neither yes nor no", b"\2\2"), case("an option that is neither", b"\4\2"), case("a byte too many", b"\3\0"),

@@ -287,6 +287,8 @@ def make_request(what, f):
             return b.vector(un(have["epoch"]), senders)
 
         return b"\7" + s.lst([vector(have) for have in f["have"]])
+    if what == "receipt":
+        return b"\x0b" + s.lst([b.mark(un(each["epoch"]), *(each[name] for name in b.MARKS)) for each in f["marks"]])
     if what == "push":
         return b"\3" + make_bundle(f)
     number, fields = {
@@ -304,7 +306,7 @@ def make_reply(what, f):
         entries = [un(each["leaf"]) + u32(each["incarnation"]) + un(each["kem_hash"]) for each in f["members"]]
         return b"\6" + s.lst(entries)
     number, fields = {
-        "compare": (2, lambda: bytes([f["same"]])), "done": (3, lambda: b""),
+        "compare": (2, lambda: bytes([f["same"]])), "done": (3, lambda: b""), "noted": (11, lambda: b""),
         "box": (4, lambda: s.option(f["box"] and un(f["box"]))), "boxes": (5, lambda: s.lst(uns(f["boxes"]))),
         "frames": (7, lambda: s.lst([s.lp(each) for each in uns(f["frames"])])),
     }[what]

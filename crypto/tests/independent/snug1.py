@@ -739,6 +739,12 @@ def counters(r):
     return leaf, after, extra
 
 
+def mark(r):
+    r.raw(32)
+    held, delivered, read_from, read = (r.number(8) for _ in range(4))
+    check(read_from <= read <= delivered <= held, "marks")
+
+
 def request(data):
     check(len(data) <= B["MAX_DIRECT_BYTES"], "too long")
     r = Reader(data)
@@ -747,6 +753,7 @@ def request(data):
         1: lambda: (r.list(B["MAX_SYNC_ENTRIES"], lambda: r.raw(40)), ids(r), ids(r)), 2: lambda: r.raw(32),
         3: lambda: bundle(r), 4: lambda: r.raw(48), 5: lambda: r.raw(36), 6: lambda: r.raw(32),
         7: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: (r.raw(32), r.list(B["MAX_MEMBERS"], lambda: counters(r)))),
+        11: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: mark(r)),
     }.get(kind, lambda: check(False, "kind"))()
     r.end()
 
@@ -759,7 +766,7 @@ def reply(data):
         1: lambda: (bundle(r), ids(r), ids(r), ids(r), r.flag()), 2: r.flag, 3: lambda: None,
         4: lambda: r.option(lambda: box(r)), 5: lambda: r.list(B["MAX_MEMBERS"], lambda: box(r)),
         6: lambda: r.list(B["MAX_MEMBERS"], lambda: r.raw(52)),
-        7: lambda: r.list(B["MAX_SYNC_ENTRIES"], lambda: r.lp(B["MAX_GOSSIP_BYTES"])),
+        7: lambda: r.list(B["MAX_SYNC_ENTRIES"], lambda: r.lp(B["MAX_GOSSIP_BYTES"])), 11: lambda: None,
     }.get(kind, lambda: check(False, "kind"))()
     r.end()
 

@@ -10,7 +10,7 @@ use snug_crypto::{
     RoomRandom,
     capsule::{AdminCapsule, Capsule},
     control::{self, ControlMessage},
-    direct::{Bundle, DirectReply, DirectRequest, EpochVector, SenderVector, Wants},
+    direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::{SealedBox, UnverifiedAnnouncement},
     invite::{Invite, Serverless},
     kdf, label,
@@ -83,6 +83,15 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
         DirectRequest::Box { epoch, leaf },
         DirectRequest::Boxes { epoch, skip: 3 },
         DirectRequest::Members { epoch },
+        DirectRequest::Receipt {
+            marks: vec![ReceiptMark {
+                epoch,
+                held: 9,
+                delivered: 7,
+                read_from: 2,
+                read: 5,
+            }],
+        },
         DirectRequest::Frames { have: vec![vector] },
     ];
     let wants = Wants {
@@ -103,6 +112,7 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
         DirectReply::Boxes(issued.boxes.clone()),
         DirectReply::Members(issued.announcement.members().to_vec()),
         DirectReply::Frames(vec![vec![1; 40], vec![]]),
+        DirectReply::Noted,
     ];
     let mut honest = vec![
         (0, room.genesis.encode()),

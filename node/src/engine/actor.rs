@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::event::EVENTS;
+use super::event::{Confirmed, EVENTS};
 use super::handle::{COMMANDS, Command};
 use super::heartbeat::{BeatKeys, Heartbeat, REPORTS, Report, SharedSession};
 use super::introductions::Introductions;
@@ -109,7 +109,8 @@ pub(super) struct Actor {
     /// Between the room and the disk; without one, the room rests nowhere.
     journal: Option<Journal>,
     /// What the front end has shown.
-    told: watch::Receiver<u64>,
+    told: watch::Receiver<Confirmed>,
+    confirmed: Confirmed,
     state_was_lost: bool,
     /// Events that the front end has no room for yet: a returning member may have thousands of messages at once.
     untold: VecDeque<Event>,
@@ -143,7 +144,7 @@ impl Actor {
         let (events, event_receiver) = broadcast::channel(EVENTS);
         let (report_sender, reports) = mpsc::channel(REPORTS);
         let (addresses, known_addresses) = watch::channel(Vec::new());
-        let (tell, told) = watch::channel(0);
+        let (tell, told) = watch::channel(Confirmed::default());
         let journal =
             (parts.profile.vault()).map(|vault| Journal::start(vault.clone(), room_prefix(&parts.genesis.hash())));
         let (registered, registrations) = mpsc::channel(REPORTS);
@@ -184,6 +185,7 @@ impl Actor {
             outputs: Vec::new(),
             journal,
             told,
+            confirmed: Confirmed::default(),
             state_was_lost: parts.state_was_lost,
             untold: VecDeque::new(),
             commands,
@@ -233,8 +235,14 @@ impl Actor {
                 },
                 committed = committed(&mut self.journal) => self.on_committed(committed),
                 Ok(()) = self.told.changed() => {
-                    let serial = *self.told.borrow_and_update();
-                    self.feed(Input::Told { serial });
+                    let now = *self.told.borrow_and_update();
+                    let before = std::mem::replace(&mut self.confirmed, now);
+                    if now.told > before.told {
+                        self.feed(Input::Told { serial: now.told });
+                    }
+                    if now.read > before.read {
+                        self.feed(Input::Read { serial: now.read });
+                    }
                 }
                 Some(report) = self.reports.recv() => self.on_report(report),
                 Some(registered) = self.registrations.recv() => self.on_registered(registered),

@@ -116,6 +116,7 @@ impl Actor {
         match event {
             RoomEvent::Ready { member, members, epoch } => self.emit(EventKind::Ready { member, members, epoch }),
             RoomEvent::Message(message) => self.emit(EventKind::Message(message)),
+            RoomEvent::Receipt(receipt) => self.emit(EventKind::Receipt(receipt)),
             RoomEvent::System(notice) => self.emit(notice.into()),
             RoomEvent::Warning(warning) => self.emit(warning.into()),
             RoomEvent::Resent { was, id } => self.emit(EventKind::Resent { was, id }),

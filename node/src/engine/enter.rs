@@ -51,6 +51,8 @@ pub struct EnterOptions {
     pub addresses: Vec<Multiaddr>,
     /// Registers a new Room Key even over plain http to another host (`--insecure-registration`).
     pub insecure_registration: bool,
+    /// Whether others are told what the user has read.
+    pub read_receipts: bool,
 }
 
 /// What proves the room's admin.
@@ -86,6 +88,7 @@ pub(super) async fn enter_with_heartbeat(
         expected_genesis,
         addresses,
         insecure_registration,
+        read_receipts,
     } = options;
     let place = Place::server(client.server());
 
@@ -188,6 +191,7 @@ pub(super) async fn enter_with_heartbeat(
             admin,
             grace_s,
             persist: !profile.is_ephemeral(),
+            read_receipts,
         },
         &stored,
         clock.now(),
@@ -246,6 +250,7 @@ fn follow(profile: &Profile, server: &ServerUrl, room_id: &RoomId, object: &[u8]
         admin: None,
         grace_s: EPHEMERAL_GRACE_S,
         persist: false,
+        read_receipts: false,
     };
     let (mut room, _) = Room::restore(config, &stored, clock.now(), StdRng::from_rng(rng));
     let object = object.to_vec();

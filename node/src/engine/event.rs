@@ -7,7 +7,7 @@ use snug_crypto::names::RoomKey;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
-use crate::room::{MemberView, Message, Notice, Warning};
+use crate::room::{MemberView, Message, Notice, Receipt, Warning};
 use crate::text::Untrusted;
 
 /// Events that wait for a slow front end; beyond that the oldest go, and it is told how many. A frame's content is at most 32 KiB, so
@@ -45,6 +45,8 @@ pub enum EventKind {
         /// The one that it has now.
         id: MessageId,
     },
+    /// A message of ours has got further. Only the newest are followed, and numbers may skip.
+    Receipt(Receipt),
     /// A notice for people.
     System {
         /// The stable word for programs, as PRODUCT lists them.
@@ -114,11 +116,20 @@ pub struct Events {
     closed: bool,
     /// The last message handed out.
     serial: u64,
-    told: watch::Sender<u64>,
+    told: watch::Sender<Confirmed>,
+}
+
+/// What a front end says of the messages that it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Confirmed {
+    /// The last that was shown.
+    pub told: u64,
+    /// The last that was read.
+    pub read: u64,
 }
 
 impl Events {
-    pub(super) fn new(receiver: broadcast::Receiver<Event>, told: watch::Sender<u64>) -> Self {
+    pub(super) fn new(receiver: broadcast::Receiver<Event>, told: watch::Sender<Confirmed>) -> Self {
         Self {
             receiver,
             closed: false,
@@ -130,9 +141,19 @@ impl Events {
     /// All that was received so far has been shown: it need not be shown again, whatever happens to this process. A message that was
     /// received and isn't confirmed comes again in the next run of this profile, marked as such.
     pub fn told(&self) {
-        self.told.send_if_modified(|told| {
-            let is_news = *told < self.serial;
-            *told = (*told).max(self.serial);
+        self.told.send_if_modified(|confirmed| {
+            let is_news = confirmed.told < self.serial;
+            confirmed.told = confirmed.told.max(self.serial);
+            is_news
+        });
+    }
+
+    /// The user has read all that was received so far; its authors are told, unless that is switched off.
+    pub fn read(&self) {
+        self.told.send_if_modified(|confirmed| {
+            let is_news = confirmed.read < self.serial;
+            confirmed.told = confirmed.told.max(self.serial);
+            confirmed.read = confirmed.read.max(self.serial);
             is_news
         });
     }

@@ -141,6 +141,21 @@ impl Delivery {
             .is_some_and(|senders| senders.values().any(|seen| !seen.extra.is_empty()))
     }
 
+    /// Of whom we have anything in an epoch.
+    pub(super) fn senders(&self, epoch: &EpochId) -> Vec<LeafId> {
+        self.seen
+            .get(epoch)
+            .map_or_else(Vec::new, |senders| senders.keys().copied().collect())
+    }
+
+    /// The counter below which nothing of a sender is missing.
+    pub(super) fn next(&self, epoch: &EpochId, sender: &LeafId) -> u64 {
+        let senders = self.seen.get(epoch);
+        senders
+            .and_then(|senders| senders.get(sender))
+            .map_or(0, |seen| seen.next)
+    }
+
     /// What we have of an epoch, for a peer to compare with.
     pub(super) fn vector(&self, epoch: EpochId) -> EpochVector {
         let senders = self.seen.get(&epoch).map_or_else(Vec::new, |senders| {

@@ -40,6 +40,8 @@ pub enum RoomEvent {
     },
     /// A message; shown exactly once.
     Message(Message),
+    /// A message of ours has got further.
+    Receipt(super::Receipt),
     /// A notice of who comes and goes.
     System(Notice),
     /// Something that the user should know of, and that does not stop the room.

@@ -29,6 +29,7 @@ pub(super) enum Question {
         to: PeerKey,
     },
     Push,
+    Receipt,
     Compare {
         to: PeerKey,
         /// The best epoch, and how much we had said in it by then: all of it is there if the digests are the same.
@@ -141,6 +142,9 @@ impl Room {
         self.members.link_up(peer);
         self.own.linked(now.elapsed);
         self.ask_sync(peer);
+        if let Some(identity) = self.owner_of(&peer) {
+            self.mark_all_for(&identity, now);
+        }
     }
 
     pub(super) fn on_link_down(&mut self, peer: PeerKey, now: Now) {
@@ -297,7 +301,12 @@ impl Room {
             },
             DirectRequest::Frames { have } => {
                 self.note_held(&have);
+                self.note_vectors(from, &have, now);
                 DirectReply::Frames(self.delivery.missing(&have))
+            }
+            DirectRequest::Receipt { marks } => {
+                self.on_receipt(from, &marks, now);
+                DirectReply::Noted
             }
             DirectRequest::Box { epoch, leaf } => DirectReply::Box(
                 self.epochs
@@ -463,7 +472,12 @@ impl Room {
             (Question::Compare { to, .. }, Some(DirectReply::Compare { same: false })) => {
                 self.ask_sync(to);
             }
-            (Question::Compare { said, .. }, Some(DirectReply::Compare { same: true })) => self.note_all_held(said),
+            (Question::Compare { said, to }, Some(DirectReply::Compare { same: true })) => {
+                self.note_all_held(said);
+                if let Some((epoch, next)) = said {
+                    self.note_member_holds(to, epoch, next, now);
+                }
+            }
             (Question::Frames { to }, Some(DirectReply::Frames(frames))) => {
                 self.catching_up.confirm();
                 let full = frames.iter().map(Vec::len).sum::<usize>() > REPLY_BYTES / 2;

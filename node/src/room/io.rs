@@ -75,8 +75,13 @@ pub enum Input {
         /// The message it answers.
         reply_to: Option<MessageId>,
     },
-    /// The user has seen all messages up to this one.
+    /// The user was shown all messages up to this one.
     Told {
+        /// The last one's [`super::Message::serial`].
+        serial: u64,
+    },
+    /// The user has read all messages up to this one; nothing, where others aren't told.
+    Read {
         /// The last one's [`super::Message::serial`].
         serial: u64,
     },

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use snug_crypto::ids::{IdentityKey, LeafId, PeerKey};
-use snug_crypto::leaf::{Leaf, Record};
+use snug_crypto::leaf::{Leaf, Record, UnverifiedRecord};
 
 use snug_crypto::{kdf, label};
 
@@ -120,6 +120,13 @@ impl Members {
         } else {
             Merged::New
         }
+    }
+
+    /// Whether this very record is here already, to the byte: then nothing in it need be verified again.
+    pub(super) fn has(&self, record: &UnverifiedRecord) -> bool {
+        self.registers.get(&record.identity()).is_some_and(|register| {
+            register.record.seq() == record.seq() && register.digest == kdf::hash(label::RECORD, &[record.encode()])
+        })
     }
 
     /// A leaf that is no longer its identity's newest record: who was away needs it to read what its owner said before.

@@ -13,6 +13,7 @@
 //! | `epochs`, `judgement`, `issue`, `keys` | which epoch counts, when to issue one, how to get one's box |
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
+//! | `receipts` | who has what we said |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
 //! | `notices` | what people are told |
 //! | `trust` | safety numbers, and names that come under another key |
@@ -39,6 +40,7 @@ mod moving;
 mod notices;
 mod outbox;
 mod own;
+mod receipts;
 mod rekey;
 mod state;
 mod timeline;
@@ -76,6 +78,7 @@ use moving::Moving;
 use notices::Shown;
 use outbox::{Outbox, Pace};
 use own::Own;
+use receipts::{Heard, Said};
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
 
@@ -88,6 +91,7 @@ pub use generations::HeldKey;
 pub use ids::{GossipId, QueryId, RequestId, Ticket, Verdict};
 pub use io::{Input, Now, Output, SendRefused};
 pub use moving::{Knock, Move};
+pub use receipts::Receipt;
 pub use snug_crypto::operation::Role;
 pub use state::{Change, Stored};
 pub use trust::{Acquaintance, Trust};
@@ -116,6 +120,8 @@ pub struct RoomConfig {
     pub grace_s: u32,
     /// Whether it says what to keep: see [`Output::Persist`].
     pub persist: bool,
+    /// Whether others are told what the user has read.
+    pub read_receipts: bool,
 }
 
 /// One member's side of one room.
@@ -144,6 +150,8 @@ pub struct Room {
     delivery: Delivery,
     timeline: Timeline,
     outbox: Outbox,
+    heard: Heard,
+    said: Said,
     unopened: Unopened,
     questions: Questions,
     shown: Shown,
@@ -230,6 +238,8 @@ impl Room {
             delivery: Delivery::default(),
             timeline: Timeline::default(),
             outbox: Outbox::default(),
+            heard: Heard::new(config.read_receipts),
+            said: Said::default(),
             unopened: Unopened::default(),
             questions: Questions::new(now.elapsed),
             shown: Shown::default(),
@@ -246,7 +256,8 @@ impl Room {
     /// Takes what happened; appends what is to be done to `out`.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::Told { serial } => self.ledger.told(serial),
+            Input::Told { serial } => self.on_told(serial, now),
+            Input::Read { serial } => self.on_read(serial, now),
             Input::Request { from, id, bytes } if self.is_going() => self.on_request(from, id, &bytes, now),
             Input::Gossip { id, .. } if self.is_over() => {
                 self.out.push_back(Output::Verdict {
@@ -318,6 +329,7 @@ impl Room {
         self.flush_outbox(now, Pace::Steady);
         self.tend_timeline(now);
         self.tend_exchange(now);
+        self.tend_receipts(now);
         self.tell(now);
     }
 
@@ -337,6 +349,8 @@ impl Room {
                 .filter(|_| !self.catching_up.is_in_doubt()),
             self.timeline.next_release(),
             self.questions.next_wake(),
+            self.heard.next_wake(),
+            self.said.next_wake(),
             self.move_due(),
             self.join_removals_due(now),
             self.generations.next_ask(),

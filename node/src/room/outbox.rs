@@ -296,6 +296,11 @@ impl Room {
         }
     }
 
+    /// A member has all of ours below a counter.
+    pub(super) fn note_held_below(&mut self, epoch: EpochId, held: u64) {
+        self.outbox.held(epoch, |counter| counter < held);
+    }
+
     /// The best epoch, and how much we have said in it.
     pub(super) fn said(&self, now: Now) -> Option<(EpochId, u64)> {
         let best = self.judge(now).best?;
@@ -322,6 +327,8 @@ impl Room {
         let key = (id, mine, sealed.counter);
         self.delivery
             .record(key, sealed.hash, sealed.bytes.clone(), now.elapsed);
+        self.said
+            .sealed((id, sealed.counter), sealed.hash, messages_among(&contents));
         let unheld = Unheld {
             contents,
             hash: sealed.hash,
@@ -330,4 +337,11 @@ impl Room {
         self.out.push_back(Output::Publish { bytes: sealed.bytes });
         Ok(sealed.hash)
     }
+}
+
+/// Places of the messages among the contents of a frame.
+pub(super) fn messages_among(contents: &[Content]) -> Vec<u32> {
+    let is_message = |content: &Content| matches!(content, Content::Text { .. });
+    let numbered = (0..).zip(contents).filter(|(_, content)| is_message(content));
+    numbered.map(|(index, _)| index).collect()
 }

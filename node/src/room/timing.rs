@@ -111,6 +111,16 @@ pub(super) const REPLY_BYTES: usize = 512 << 10;
 pub(super) const FRAME_PACE: Duration = Duration::from_millis(5);
 /// Messages that may wait to be sent.
 pub(super) const MAX_OUTBOX: usize = 256;
+/// How long after something new an author is told how far we are: what comes together is told together, with what the front end confirms.
+pub(super) const RECEIPT_WAIT: Duration = Duration::from_millis(200);
+/// Between two times that one author is told. Receipts cost so much, and no more, however much is said.
+pub(super) const RECEIPT_PACE: Duration = Duration::from_secs(2);
+/// Between two times that our own user is told of receipts.
+pub(super) const RECEIPT_TELL: Duration = Duration::from_millis(100);
+/// Messages whose receipts are told at once, so that they never push messages out of a slow front end's queue.
+pub(super) const RECEIPTS_AT_ONCE: usize = 64;
+/// Frames of ours that are followed: the newest.
+pub(super) const MAX_TRACKED: usize = 1_024;
 /// Questions of ours that may be open at once.
 pub(super) const MAX_QUERIES: usize = 256;
 /// Generations whose Room Key is kept: late members are let know at the doors of the earlier ones.

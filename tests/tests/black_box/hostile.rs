@@ -31,6 +31,7 @@ impl Hostile {
             expected_genesis: None,
             addresses: Vec::new(),
             insecure_registration: false,
+            read_receipts: false,
         };
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

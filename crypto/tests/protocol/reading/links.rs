@@ -2,7 +2,7 @@
 
 use snug_crypto::{
     EpochId, IdentityKey, IntroKey, LeafId, MeshKey, OperationHash, PeerKey,
-    direct::{Bundle, DirectReply, DirectRequest, EpochVector, SenderVector, Wants},
+    direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
     leaf::UnverifiedRecord,
     link::{self, Link, LinkRole},
@@ -103,6 +103,9 @@ fn make_request(what: &str, f: At<'_>) -> Result<DirectRequest, Failure> {
         "frames" => DirectRequest::Frames {
             have: f.list("have")?.map(vector).collect::<Result<_, _>>()?,
         },
+        "receipt" => DirectRequest::Receipt {
+            marks: f.list("marks")?.map(mark).collect::<Result<_, _>>()?,
+        },
         _ => return Err(format!("no request {what}")),
     })
 }
@@ -124,6 +127,7 @@ fn make_reply(what: &str, f: At<'_>) -> Result<DirectReply, Failure> {
         "boxes" => DirectReply::Boxes(f.list("boxes")?.map(sealed).collect::<Result<_, _>>()?),
         "members" => DirectReply::Members(f.list("members")?.map(entry).collect::<Result<_, _>>()?),
         "frames" => DirectReply::Frames(f.list("frames")?.map(At::unhex).collect::<Result<_, _>>()?),
+        "noted" => DirectReply::Noted,
         _ => return Err(format!("no reply {what}")),
     })
 }
@@ -166,6 +170,16 @@ fn vector(f: At<'_>) -> Result<EpochVector, Failure> {
     Ok(EpochVector {
         epoch: EpochId::from_bytes(f.array("epoch")?),
         senders,
+    })
+}
+
+fn mark(f: At<'_>) -> Result<ReceiptMark, Failure> {
+    Ok(ReceiptMark {
+        epoch: EpochId::from_bytes(f.array("epoch")?),
+        held: f.number("held")?,
+        delivered: f.number("delivered")?,
+        read_from: f.number("read_from")?,
+        read: f.number("read")?,
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use snug_crypto::{
     MeshKey, PeerKey,
-    direct::{Bundle, DirectReply, DirectRequest, EpochVector, SenderVector, Wants},
+    direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::MemberEntry,
     leaf::{Leave, UnverifiedRecord},
     link::{self, Link, LinkRole},
@@ -79,6 +79,13 @@ impl Fixed {
         let members = issued.announcement.members();
         let entry =
             |m: &MemberEntry| json!({ "leaf": hex(m.leaf), "incarnation": m.incarnation, "kem_hash": hex(m.kem_hash) });
+        let mark = ReceiptMark {
+            epoch,
+            held: 9,
+            delivered: 7,
+            read_from: 2,
+            read: 5,
+        };
         let requests = [
             (
                 "sync",
@@ -110,6 +117,11 @@ impl Fixed {
                 "frames",
                 json!({ "have": [{ "epoch": hex(epoch), "senders": [{ "leaf": hex(leaf), "next": 4, "extra": [6, 9] }] }] }),
                 DirectRequest::Frames { have },
+            ),
+            (
+                "receipt",
+                json!({ "marks": [{ "epoch": hex(epoch), "held": 9, "delivered": 7, "read_from": 2, "read": 5 }] }),
+                DirectRequest::Receipt { marks: vec![mark] },
             ),
         ];
         let replies = [
@@ -145,6 +157,7 @@ impl Fixed {
                 json!({ "frames": ["0102", "03"] }),
                 DirectReply::Frames(vec![vec![1, 2], vec![3]]),
             ),
+            ("noted", json!({}), DirectReply::Noted),
         ];
         let case =
             |what: &str, fields: &Value, bytes: Vec<u8>| json!({ "what": what, "fields": fields, "bytes": hex(bytes) });
@@ -160,6 +173,15 @@ impl Fixed {
             let bytes = request.encode().unwrap();
             reject_requests.push(bad(&format!("{what}, a byte too many"), &longer(&bytes)));
             reject_requests.push(bad(&format!("{what}, a byte too few"), &bytes[..bytes.len() - 1]));
+        }
+        for (what, at) in [
+            ("more delivered than held", 45),
+            ("more read than delivered", 61),
+            ("read from beyond", 53),
+        ] {
+            let mut bytes = DirectRequest::Receipt { marks: vec![mark] }.encode().unwrap();
+            bytes[at + 7] = 200;
+            reject_requests.push(bad(what, &bytes));
         }
         let bad = |what: &str, bytes: &[u8]| reject(what, bytes, DirectReply::decode(bytes));
         let mut reject_replies = vec![

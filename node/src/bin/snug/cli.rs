@@ -134,6 +134,10 @@ pub struct EnterArgs {
     #[arg(long, env = "SNUG_LISTEN", value_name = "MULTIADDR", value_delimiter = ',')]
     pub listen: Vec<String>,
 
+    /// Don't let others know what you have read
+    #[arg(long)]
+    pub no_read_receipts: bool,
+
     /// Lines in and out, for pipes and screen readers, instead of the full screen
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,

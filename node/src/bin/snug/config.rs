@@ -23,6 +23,7 @@ pub struct Config {
     #[serde(default)]
     listen: Vec<String>,
     color: Option<Color>,
+    read_receipts: Option<bool>,
 }
 
 impl Config {
@@ -51,7 +52,7 @@ impl Config {
         })?;
         Self::parse(&text).map_err(|error| {
             Failure::usage(format_args!("the configuration file {shown} is wrong: {error}"))
-                .help("it may set server, name, profile, data-dir, listen and color")
+                .help("it may set server, name, profile, data-dir, listen, color and read-receipts")
         })
     }
 
@@ -77,6 +78,11 @@ impl Config {
             .as_deref()
             .filter(|name| !name.is_empty())
             .or(self.name.as_deref())
+    }
+
+    /// Whether others are told what the user has read.
+    pub fn read_receipts(&self, args: &EnterArgs) -> bool {
+        !args.no_read_receipts && self.read_receipts.unwrap_or(true)
     }
 
     /// Addresses to listen on for members.

@@ -169,7 +169,7 @@ async fn a_lapsed_token_is_renewed_by_a_new_login() {
 #[tokio::test]
 async fn a_slow_reader_is_told_what_it_missed_and_how_it_ended() {
     let (sender, receiver) = tokio::sync::broadcast::channel(event::EVENTS);
-    let mut events = Events::new(receiver, tokio::sync::watch::Sender::new(0));
+    let mut events = Events::new(receiver, tokio::sync::watch::Sender::default());
     let count = event::EVENTS as u64 + 10;
     for number in 0..count {
         sender.send(Event::now(EventKind::Lagged { missed: number })).unwrap();
@@ -194,7 +194,7 @@ async fn a_slow_reader_is_told_what_it_missed_and_how_it_ended() {
 #[tokio::test]
 async fn a_node_that_dies_without_a_word_counts_as_failed() {
     let (sender, receiver) = tokio::sync::broadcast::channel(1);
-    let mut events = Events::new(receiver, tokio::sync::watch::Sender::new(0));
+    let mut events = Events::new(receiver, tokio::sync::watch::Sender::default());
     drop(sender);
     let event = events.recv().await.unwrap();
     assert!(matches!(event.kind, EventKind::Closed(CloseReason::Failed)));

@@ -18,7 +18,7 @@ use super::{
     ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED,
     RECORD, Stored, TIPS, UNHELD, moment,
 };
-use crate::room::outbox::Unheld;
+use crate::room::outbox::{Unheld, messages_among};
 use crate::room::timeline::Arrived;
 use crate::room::{Now, Room, RoomConfig};
 
@@ -269,6 +269,7 @@ impl Room {
         // Those that were on their way to the user come first, in the order in which they were sent.
         pending.sort_by_key(|(handed_on, _, frame)| (!handed_on, frame.counter));
         for (again, epoch, frame) in pending {
+            self.note_arrived(epoch, &frame, now);
             self.timeline.wait(Arrived { epoch, frame, again }, now.elapsed);
         }
     }
@@ -293,6 +294,7 @@ impl Room {
             if let Ok(contents) = rest::decode_contents(value.rest()) {
                 let at = (EpochId::from_bytes(epoch), counter);
                 let hash = FrameHash::from_bytes(hash);
+                self.said.sealed(at, hash, messages_among(&contents));
                 self.outbox.restore_unheld(at, Unheld { contents, hash });
                 self.ledger.unheld.insert(at);
             }

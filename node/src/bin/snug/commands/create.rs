@@ -62,6 +62,7 @@ pub struct Who {
     pub profile: Profile,
     pub name: String,
     pub listen: Vec<Multiaddr>,
+    pub read_receipts: bool,
 }
 
 fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> Result<Who, Failure> {
@@ -69,7 +70,12 @@ fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> Resul
     let listen = given::listen(app, &args.enter)?;
     let (data_dir, profile) = profile::open(app, &args.profile, args.enter.ephemeral, prompter)?;
     app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
-    Ok(Who { profile, name, listen })
+    Ok(Who {
+        profile,
+        name,
+        listen,
+        read_receipts: app.config.read_receipts(&args.enter),
+    })
 }
 
 /// A room that was made here.
@@ -163,6 +169,7 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         expected_genesis: Some(genesis),
         addresses: Vec::new(),
         insecure_registration,
+        read_receipts: who.read_receipts,
     })
     .await?;
     let room = Room {

@@ -56,7 +56,13 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
     let outcome = async {
         let mut made = create::make(&client, room_id, room_key, password, create::options(false)).await?;
         made.handout = made.handout.at(public)?;
-        create::enter(app, front, client, made, Who { profile, name, listen }).await
+        let who = Who {
+            profile,
+            name,
+            listen,
+            read_receipts: app.config.read_receipts(&args.enter),
+        };
+        create::enter(app, front, client, made, who).await
     }
     .await;
     drop(stop);

@@ -87,6 +87,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         expected_genesis: target.genesis,
         addresses: target.addresses,
         insecure_registration: args.insecure_registration,
+        read_receipts: app.config.read_receipts(&args.enter),
     })
     .await?;
     // The founding record was checked against the invite's, or is trusted from now on: either way it goes into ours.

@@ -98,6 +98,7 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
         expected_genesis: None,
         addresses: Vec::new(),
         insecure_registration: args.insecure_registration,
+        read_receipts: false,
     })
     .await?;
     let genesis = handle.info().await.map_err(Failure::failed)?.genesis;

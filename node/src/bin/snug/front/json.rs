@@ -47,6 +47,8 @@ struct Rpc {
 
 impl Dialect for Rpc {
     const MAX_LINE: usize = rpc::MAX_LINE;
+    /// A program says so.
+    const TYPING_IS_READING: bool = false;
 
     fn event(&mut self, event: &Event) -> Reaction {
         let body = match &event.kind {
@@ -84,6 +86,7 @@ impl Dialect for Rpc {
         match call {
             Err(fault) => Reaction::Show(id.map(|id| written(rpc::fault(&id, &fault))).unwrap_or_default()),
             Ok(Call::Leave) => Reaction::Leave(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
+            Ok(Call::Read) => Reaction::Read(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
             Ok(call) => {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(async move {
@@ -166,6 +169,8 @@ async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
             Ok(()) => Ok(json!({})),
             Err(error) => Err(Fault::new(Code::Failed, error)),
         },
+        // Answered where the events are.
+        Call::Read => Ok(json!({})),
         Call::Leave => {
             handle.leave().await;
             Ok(json!({}))
@@ -212,6 +217,14 @@ fn body(kind: &EventKind) -> Option<Value> {
             "name": name,
             "fingerprint": fingerprint.to_string(),
             "was": {"fingerprint": change.was.to_string(), "verified": change.was_verified},
+        }),
+        EventKind::Receipt(receipt) => json!({
+            "type": "receipt",
+            "id": receipt.id.to_string(),
+            "held_by": receipt.held_by,
+            "delivered": receipt.delivered,
+            "read": receipt.read,
+            "of": receipt.of,
         }),
         EventKind::System { event, message, .. } => json!({"type": "system", "event": event, "message": message}),
         EventKind::Warning { message } => json!({"type": "warning", "message": message}),

@@ -7,6 +7,7 @@ pub mod json;
 mod output;
 mod people;
 pub mod plain;
+mod receipts;
 mod rpc;
 mod session;
 pub mod tui;

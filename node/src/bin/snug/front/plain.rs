@@ -8,6 +8,7 @@ use snug::text::Untrusted;
 use super::acts::{self, Act};
 use super::input::Line;
 use super::people::{People, describe, members_in_words};
+use super::receipts::Sent;
 use super::session::{self, Dialect, Reaction};
 use super::typed::{self, COMMANDS, Typed};
 use super::{End, Failure, Room, verify};
@@ -26,6 +27,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         people: People::default(),
         here: None,
         ready: false,
+        sent: Sent::default(),
     };
     session::run(dialect, room.handle, room.events).await
 }
@@ -38,11 +40,15 @@ struct Plain {
     here: Option<String>,
     /// Whether the room was ever ready.
     ready: bool,
+    /// What was said here last.
+    sent: Sent,
 }
 
 impl Dialect for Plain {
     /// A line as long as the longest message.
     const MAX_LINE: usize = 32 * 1024;
+    /// Who answers has read what came before.
+    const TYPING_IS_READING: bool = true;
 
     fn event(&mut self, event: &Event) -> Reaction {
         Reaction::Show(match &event.kind {
@@ -73,6 +79,14 @@ impl Dialect for Plain {
                 self.handout.rekey(room_key);
                 Vec::new()
             }
+            EventKind::Receipt(receipt) => {
+                self.sent.note(receipt);
+                Vec::new()
+            }
+            EventKind::Resent { was, id } => {
+                self.sent.resent(*was, *id);
+                Vec::new()
+            }
             EventKind::Warning { message } => vec![format!("! Warning: {}", message.line())],
             EventKind::Error { message } => vec![format!("! Error: {}", message.line())],
             EventKind::Lagged { missed } => vec![format!("! {missed} events came too fast and were not shown.")],
@@ -89,10 +103,15 @@ impl Dialect for Plain {
         match typed::parse(&String::from_utf8_lossy(&bytes)) {
             Typed::Nothing => Reaction::Show(Vec::new()),
             Typed::Say(text) => {
-                let handle = self.handle.clone();
+                let sent = self.sent.clone();
+                // Handed over now, so that lines keep their order.
+                let sending = self.handle.send(text.as_str(), None);
                 Reaction::Await(Box::pin(async move {
-                    match handle.send(text, None).await {
-                        Ok(_) => Vec::new(),
+                    match sending.await {
+                        Ok(id) => {
+                            sent.add(id, &text);
+                            Vec::new()
+                        }
                         Err(error) => vec![format!("! Not sent: {error}")],
                     }
                 }))
@@ -101,6 +120,7 @@ impl Dialect for Plain {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(members(handle)))
             }
+            Typed::Sent => Reaction::Show(self.sent.lines().iter().map(|line| format!("* {line}")).collect()),
             Typed::Info => {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(info(handle)))

@@ -52,10 +52,15 @@ pub type Id = Option<Value>;
 /// What a program asks for.
 #[derive(Debug, PartialEq)]
 pub enum Call {
-    Send { text: String, reply_to: Option<MessageId> },
+    Send {
+        text: String,
+        reply_to: Option<MessageId>,
+    },
     Members,
     RoomInfo,
     Status,
+    /// The user has read everything so far.
+    Read,
     Act(Act),
     Verify(Verify),
     Trust(Verify, Trust),
@@ -63,7 +68,8 @@ pub enum Call {
 }
 
 /// The methods, for the error that names them.
-const METHODS: &str = "send, members, verify, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
+const METHODS: &str =
+    "send, read, members, verify, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +176,7 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "members" => bare(Call::Members),
         "room.info" => bare(Call::RoomInfo),
         "status" => bare(Call::Status),
+        "read" => bare(Call::Read),
         "leave" => bare(Call::Leave),
         "room.delete" => bare(Call::Act(Act::DeleteRoom)),
         "kick" => who(params).map(|who| Call::Act(Act::Kick(who))),

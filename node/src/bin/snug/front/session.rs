@@ -25,6 +25,8 @@ const LEAVE: Duration = Duration::from_secs(5);
 pub enum Reaction {
     /// These lines are shown.
     Show(Vec<String>),
+    /// The same; and the user has read everything up to here.
+    Read(Vec<String>),
     /// This is awaited, while the loop goes on.
     Await(BoxFuture<'static, Vec<String>>),
     /// We go offline.
@@ -37,6 +39,9 @@ pub enum Reaction {
 pub trait Dialect {
     /// Longest line of input, in bytes.
     const MAX_LINE: usize;
+
+    /// Whether a line of input says that everything shown before it was read.
+    const TYPING_IS_READING: bool;
 
     /// Shows an event.
     fn event(&mut self, event: &Event) -> Reaction;
@@ -77,7 +82,12 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
                 None => break Some(CloseReason::Failed),
             },
             line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
-                Some(line) => dialect.line(line),
+                Some(line) => {
+                    if D::TYPING_IS_READING {
+                        events.read();
+                    }
+                    dialect.line(line)
+                }
                 None => {
                     open = false;
                     drain.as_mut().reset(tokio::time::Instant::now() + DRAIN);
@@ -106,6 +116,10 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
         };
         match reaction {
             Reaction::Show(shown) => output.push(shown),
+            Reaction::Read(shown) => {
+                events.read();
+                output.push(shown);
+            }
             Reaction::Await(reply) => waiting.push(reply),
             Reaction::Quit => break None,
             Reaction::Leave(shown) => {

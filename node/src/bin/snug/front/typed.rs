@@ -15,6 +15,8 @@ pub enum Typed {
     Say(String),
     /// Who is here.
     Members,
+    /// How far one's newest messages have got.
+    Sent,
     /// What this room is.
     Info,
     /// What to hand on so that others can join.
@@ -38,8 +40,9 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 15] = [
+pub const COMMANDS: [(&str, &str); 16] = [
     ("/members", "who is in the room"),
+    ("/sent", "how far your newest messages have got"),
     ("/info", "what the room is, and how you are connected"),
     ("/invite", "what to hand on so that others can join"),
     (
@@ -81,6 +84,7 @@ pub fn parse(text: &str) -> Typed {
     match word.to_lowercase().as_str() {
         "members" | "who" => Typed::Members,
         "info" => Typed::Info,
+        "sent" => Typed::Sent,
         "invite" => Typed::Invite,
         "help" => Typed::Help,
         "quit" => Typed::Quit,

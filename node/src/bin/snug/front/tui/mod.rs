@@ -107,6 +107,9 @@ async fn converse(room: Room) -> Result<End, Failure> {
             screen.draw(|frame| view::draw(frame, &mut state))?;
             (dirty, drawn) = (false, tokio::time::Instant::now());
             events.told();
+            if state.is_seen() {
+                events.read();
+            }
         }
         let mut action = None;
         tokio::select! {

@@ -12,6 +12,7 @@ use super::timeline::{Delivery, Entry, Kind, Timeline};
 use crate::front::acts::Act;
 use crate::front::people::{People, describe};
 use crate::front::plain;
+use crate::front::receipts::Sent;
 use crate::front::typed::{self, COMMANDS, Typed};
 use crate::front::verify::Verify;
 
@@ -62,6 +63,7 @@ pub struct State {
     /// False while the terminal says that it isn't looked at.
     focused: bool,
     tickets: u64,
+    sent: Sent,
     zone: TimeZone,
 }
 
@@ -84,6 +86,7 @@ impl State {
             page: 10,
             focused: true,
             tickets: 0,
+            sent: Sent::default(),
             zone,
         };
         state.note(["Enter sends, F1 shows the keys, /help the commands.".to_owned()]);
@@ -104,6 +107,14 @@ impl State {
                 let kind = if alarm { Kind::Warning } else { Kind::Notice };
                 self.push(at_unix_ms, kind, vec![sentence]);
                 return true;
+            }
+            EventKind::Receipt(receipt) => {
+                self.timeline.receipt(*receipt);
+                self.sent.note(receipt);
+            }
+            EventKind::Resent { was, id } => {
+                self.timeline.resent(*was, *id);
+                self.sent.resent(*was, *id);
             }
             EventKind::Warning { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
             EventKind::Error { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
@@ -133,7 +144,11 @@ impl State {
     /// How the sending of a message went; a text that failed goes back into the composer if that is empty.
     pub fn sent(&mut self, ticket: u64, text: String, result: Result<MessageId, String>) {
         match result {
-            Ok(_) => self.timeline.delivered(ticket, Delivery::Sent),
+            Ok(id) => {
+                self.timeline.delivered(ticket, Delivery::Sent);
+                self.timeline.out(ticket, id);
+                self.sent.add(id, &text);
+            }
             Err(error) => {
                 self.timeline.delivered(ticket, Delivery::Failed);
                 self.push(now(), Kind::Warning, vec![format!("Not sent: {error}")]);
@@ -183,6 +198,11 @@ impl State {
         if !self.composer.insert(text) {
             self.note(["The message is as long as it can be; the rest of the paste was left out.".to_owned()]);
         }
+    }
+
+    /// Whether somebody looks at the newest rows.
+    pub fn is_seen(&self) -> bool {
+        self.focused && self.timeline.is_at_bottom() && !self.help
     }
 
     /// The terminal came to the front, or went.
@@ -275,10 +295,20 @@ impl State {
                 let lines = snug::text::Untrusted::new(text.as_str()).lines(MAX_MESSAGE_LINES);
                 self.timeline.mark_read();
                 self.timeline.go_to_bottom();
-                self.push(now(), Kind::Mine { name, ticket, delivery }, lines);
+                let mine = Kind::Mine {
+                    name,
+                    ticket,
+                    delivery,
+                    receipt: None,
+                };
+                self.push(now(), mine, lines);
                 Some(Action::Send { ticket, text })
             }
             Typed::Members => Some(Action::ListMembers),
+            Typed::Sent => {
+                self.note(self.sent.lines());
+                None
+            }
             Typed::Info => Some(Action::Info),
             Typed::Invite => Some(Action::Invite),
             Typed::Act(act) => Some(Action::Act(act)),

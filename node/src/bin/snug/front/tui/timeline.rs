@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
+use snug::room::Receipt;
 use snug::text::{clip, width, wrap, wrap_beside};
+use snug_crypto::ids::MessageId;
+
+use crate::front::receipts;
 
 /// Entries kept; older ones are gone from the screen for good, as nothing here is history.
 const MAX_ENTRIES: usize = 2_000;
@@ -40,6 +44,8 @@ pub enum Kind {
         name: String,
         ticket: u64,
         delivery: Delivery,
+        /// Its id, once it is out, and how far it has got.
+        receipt: Option<Receipt>,
     },
     /// Somebody came or went, and the like.
     Notice,
@@ -125,6 +131,58 @@ impl Timeline {
                 && *own == ticket
             {
                 *delivery = outcome;
+                *rows = None;
+                return;
+            }
+        }
+    }
+
+    /// Notes the id under which one's own message is out.
+    pub fn out(&mut self, ticket: u64, id: MessageId) {
+        let receipt = Receipt {
+            id,
+            held_by: 0,
+            delivered: 0,
+            read: 0,
+            of: 0,
+        };
+        self.mine(|own, known| {
+            let is_it = own == ticket;
+            if is_it {
+                *known = Some(receipt);
+            }
+            is_it
+        });
+    }
+
+    /// One's own message has got further.
+    pub fn receipt(&mut self, receipt: Receipt) {
+        self.mine(|_, known| {
+            let is_it = known.is_some_and(|known| known.id == receipt.id);
+            if is_it {
+                *known = Some(receipt);
+            }
+            is_it
+        });
+    }
+
+    /// One's own message goes by another id now.
+    pub fn resent(&mut self, was: MessageId, id: MessageId) {
+        self.mine(|_, known| match known {
+            Some(known) if known.id == was => {
+                known.id = id;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Changes the newest of one's own messages that the change accepts.
+    fn mine(&mut self, mut change: impl FnMut(u64, &mut Option<Receipt>) -> bool) {
+        for (entry, rows) in self.entries.iter_mut().rev() {
+            if let Kind::Mine { ticket, receipt, .. } = &mut entry.kind
+                && change(*ticket, receipt)
+            {
                 *rows = None;
                 return;
             }
@@ -257,7 +315,31 @@ fn render(entry: &Entry, columns: usize, color: bool) -> Vec<Line<'static>> {
     rows.push(Line::from(spans));
     let rest = below.into_iter().chain(lines.flat_map(|line| wrap(line, room)));
     rows.extend(rest.map(|row| Line::from(vec![Span::raw(indent), Span::styled(row, style)])));
+    if let Kind::Mine {
+        receipt: Some(receipt), ..
+    } = &entry.kind
+        && let Some(far) = receipts::in_words(receipt)
+    {
+        mark_delivery(&mut rows, &far, columns, indent);
+    }
     rows
+}
+
+/// Says how far a message has got, at the end of its last row if there is room, else below it. Dim and in brackets, and behind what was said:
+/// it is nobody's words.
+fn mark_delivery(rows: &mut Vec<Line<'static>>, far: &str, columns: usize, indent: &'static str) {
+    let mark = format!("({far})");
+    let dim = Style::new().dim();
+    match rows.last_mut() {
+        Some(last) if last.width() + 2 + width(&mark) <= columns => {
+            last.push_span(Span::raw("  "));
+            last.push_span(Span::styled(mark, dim));
+        }
+        _ => {
+            let mark = clip(&mark, columns.saturating_sub(indent.len()));
+            rows.push(Line::from(vec![Span::raw(indent), Span::styled(mark, dim)]));
+        }
+    }
 }
 
 /// What of `text` stands beside a head of that many cells, and the rows of `room` cells below it.

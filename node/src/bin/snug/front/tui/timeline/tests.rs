@@ -91,3 +91,48 @@ fn memory_is_bounded() {
     }
     assert!(timeline.bytes <= MAX_BYTES);
 }
+
+#[test]
+fn how_far_a_message_got_stands_behind_it_or_below_it() {
+    let mut timeline = Timeline::new(false);
+    let mine = |ticket| Entry {
+        time: "14:03".into(),
+        kind: Kind::Mine {
+            name: "alice".into(),
+            ticket,
+            delivery: Delivery::Sent,
+            receipt: None,
+        },
+        lines: vec!["is anyone in?".into()],
+    };
+    timeline.push(mine(1), true);
+    timeline.push(mine(2), true);
+    let (first, second, third) = (
+        MessageId::from_bytes([1; 32]),
+        MessageId::from_bytes([2; 32]),
+        MessageId::from_bytes([3; 32]),
+    );
+    timeline.out(1, first);
+    timeline.out(2, second);
+    assert_eq!(shown(&mut timeline, 70, 10)[0], "14:03 alice: is anyone in?");
+    timeline.resent(first, third);
+    let far = |id| Receipt {
+        id,
+        held_by: 6,
+        delivered: 5,
+        read: 2,
+        of: 7,
+    };
+    timeline.receipt(far(third));
+    // An id that nothing here has changes nothing.
+    timeline.receipt(far(first));
+    assert_eq!(
+        shown(&mut timeline, 80, 10),
+        [
+            "14:03 alice: is anyone in?  (held by 6, delivered to 5 of 7, read by 2)",
+            "14:03 alice: is anyone in?"
+        ]
+    );
+    let rows = shown(&mut timeline, 50, 10);
+    assert_eq!(rows[1], "        (held by 6, delivered to 5 of 7, read by …");
+}

@@ -2,18 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod sim;
-
 use std::time::Duration;
 
-use sim::{Weather, World};
 use snug::room::{Command, CommandRefused, Role, RoomEvent, Verdict};
+use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LOSSY: Weather = Weather {
     delay: (Duration::from_millis(2), Duration::from_millis(60)),
     loss: 0.2,
     duplicate: 0.05,
+    reorder: 0.0,
 };
 
 /// A room whose first member is the admin, entered one after the other.

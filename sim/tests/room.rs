@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod sim;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use sim::{Weather, World};
 use snug::room::{RoomEvent, Verdict};
+use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -193,6 +191,7 @@ fn nothing_is_lost_or_shown_twice_when_gossip_loses_and_doubles() {
             delay: (Duration::from_millis(1), Duration::from_millis(80)),
             loss: 0.3,
             duplicate: 0.05,
+            reorder: 0.0,
         };
         let mut world = settled(seed, 5, weather);
         for round in 0..40 {
@@ -239,6 +238,7 @@ fn messages_of_one_author_come_in_order() {
             delay: (Duration::from_millis(1), Duration::from_millis(60)),
             loss: 0.1,
             duplicate: 0.05,
+            reorder: 0.0,
         };
         let mut world = settled(seed, 3, weather);
         for round in 0..50 {
@@ -294,6 +294,7 @@ fn churn_ends_in_one_epoch_that_all_read() {
             delay: (Duration::from_millis(1), Duration::from_millis(100)),
             loss: 0.1,
             duplicate: 0.05,
+            reorder: 0.0,
         };
         let mut world = World::new(seed, weather);
         let mut rng = StdRng::seed_from_u64(seed ^ 0xc0ffee);

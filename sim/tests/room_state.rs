@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod sim;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use sim::{Weather, World};
 use snug::room::RoomEvent;
+use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -182,6 +180,7 @@ fn crashes_at_any_point_lose_nothing_and_show_nothing_twice() {
             delay: (Duration::from_millis(1), Duration::from_millis(40)),
             loss: 0.05,
             duplicate: 0.05,
+            reorder: 0.0,
         };
         world.crash = 0.008;
         world.slow_to_tell = 0.2;

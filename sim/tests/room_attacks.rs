@@ -2,18 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod sim;
-
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sim::{Weather, World};
 use snug::room::{Role, RoomEvent, Warning};
 use snug_crypto::direct::{Bundle, DirectRequest};
 use snug_crypto::identity::{Identity, TransportKey};
 use snug_crypto::leaf::{Leaf, LeafParams, LeafSecrets, Leave, Record};
 use snug_crypto::operation::{Author, Operation, OperationKind, SignedOperation};
+use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
