@@ -2,7 +2,8 @@
 //!
 //! Bech32m with the prefix `snug`, without a length limit, of
 //! `01 ‖ option lp(server) ‖ lp(room_id) ‖ lp(room_key) ‖ genesis_hash(32) ‖ option (generation(40) ‖ r(32)) ‖ addresses ‖
-//! extensions`. An invite holds the Room Key: treat it as one.
+//! extensions`. An invite holds the Room Key: treat it as one. Extension 1 is the room's genesis, for rooms without a rendezvous that would
+//! hand it out.
 
 mod bech32m;
 
@@ -12,11 +13,14 @@ use zeroize::Zeroizing;
 use crate::{
     Generation, GenesisHash, RoomId, RoomKey, RoomRandom, bounds,
     extensions::Extensions,
+    genesis::Genesis,
     wire::{DecodeError, Reader, Writer},
 };
 
 const PREFIX: &str = "snug";
 const VERSION: u8 = 1;
+/// The extension that holds the genesis.
+const GENESIS: u16 = 1;
 
 /// An invite to a room.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct Invite {
     pub genesis_hash: GenesisHash,
     /// What the rendezvous' capsule would tell; for rooms without one.
     pub serverless: Option<Serverless>,
+    /// The founding record itself, verified; for rooms without a rendezvous.
+    pub genesis: Option<Box<Genesis>>,
     /// Where members may be reached.
     pub addresses: Vec<String>,
 }
@@ -70,7 +76,7 @@ impl Invite {
     /// The invite as a line of text, `snug1…`.
     ///
     /// # Errors
-    /// [`InviteTooLarge`] for a server, an address or a number of addresses above the bounds.
+    /// [`InviteTooLarge`] for a server, a genesis, an address or a number of addresses above the bounds.
     pub fn to_text(&self) -> Result<Zeroizing<String>, InviteTooLarge> {
         if self
             .server
@@ -93,6 +99,15 @@ impl Invite {
                 what: "the list of addresses",
             });
         }
+        let extensions = match &self.genesis {
+            Some(genesis) => Extensions::one(GENESIS, genesis.encode()),
+            None => Extensions::none(),
+        };
+        if (extensions.get(GENESIS)).is_some_and(|genesis| genesis.len() > bounds::MAX_EXTENSION_BYTES) {
+            return Err(InviteTooLarge {
+                what: "the room's founding record",
+            });
+        }
         let mut writer = Writer::with_capacity(bounds::MAX_INVITE_CHARS);
         writer.u8(VERSION).option(self.server.as_ref(), |w, server| {
             w.lp(server.as_bytes());
@@ -108,7 +123,7 @@ impl Invite {
         writer.list(&self.addresses, |w, address| {
             w.lp(address.as_bytes());
         });
-        Extensions::none().write(&mut writer);
+        extensions.write(&mut writer);
         let bytes = Zeroizing::new(writer.finish());
         let mut text = Zeroizing::new(String::with_capacity(bech32m::encoded_len(PREFIX, bytes.len())));
         bech32m::encode_to(PREFIX, &bytes, &mut text);
@@ -149,14 +164,25 @@ impl Invite {
         let addresses = reader.list("addresses", bounds::MAX_ADDRESSES, |r| {
             r.text("address", bounds::MAX_ADDRESS_BYTES).map(str::to_owned)
         })?;
-        Extensions::read(&mut reader, &[])?;
+        let extensions = Extensions::read(&mut reader, &[])?;
         reader.finish()?;
+        let genesis = match extensions.get(GENESIS) {
+            // Signed, and the one that the invite names: whoever enters relies on it without asking anybody.
+            Some(bytes) => Some(Box::new(
+                Genesis::decode(bytes)
+                    .ok()
+                    .filter(|genesis| genesis.hash() == genesis_hash && *genesis.room_id() == room_id)
+                    .ok_or(DecodeError::Invalid { what: "genesis" })?,
+            )),
+            None => None,
+        };
         Ok(Self {
             server,
             room_id,
             room_key,
             genesis_hash,
             serverless,
+            genesis,
             addresses,
         })
     }
@@ -165,7 +191,7 @@ impl Invite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OperationHash;
+    use crate::{AdminKey, OperationHash, genesis::Policy};
 
     fn invite() -> Invite {
         Invite {
@@ -174,6 +200,7 @@ mod tests {
             room_key: RoomKey::parse("correct horse battery").unwrap(),
             genesis_hash: GenesisHash::from_bytes([7; 32]),
             serverless: None,
+            genesis: None,
             addresses: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
         }
     }
@@ -214,6 +241,30 @@ mod tests {
             (serverless.generation, *serverless.random.expose()),
             (generation, [9; 32])
         );
+    }
+
+    #[test]
+    fn a_founding_record_must_be_the_one_that_the_invite_names() {
+        let admin = AdminKey::from_seed(&[5; 32]);
+        let genesis = |id: &str| {
+            let id = RoomId::parse(id).unwrap();
+            Box::new(Genesis::create(&admin, &id, "a place", 1_700_000_000_000, Policy::default()).unwrap())
+        };
+        let (den, other) = (genesis("den"), genesis("attic"));
+        let text = |named: &Genesis, held: &Genesis| {
+            let held = Some(Box::new(held.clone()));
+            let invite = Invite {
+                genesis_hash: named.hash(),
+                genesis: held,
+                ..invite()
+            };
+            invite.to_text().unwrap()
+        };
+        assert_eq!(Invite::parse(&text(&den, &den)).unwrap().genesis, Some(den.clone()));
+        for (named, held) in [(&den, &other), (&other, &den), (&other, &other)] {
+            let error = Invite::parse(&text(named, held)).unwrap_err();
+            assert_eq!(error, DecodeError::Invalid { what: "genesis" }.into());
+        }
     }
 
     #[test]

@@ -26,6 +26,11 @@ def admin_capsule(seed, genesis_bytes, extensions=NONE):
     return seed + lp(genesis_bytes) + extensions
 
 
+def founding(genesis_bytes):
+    """The extension of an invite that holds the genesis."""
+    return lst([u16(1) + lp(genesis_bytes)])
+
+
 def invite(server, room_id, room_key, genesis_hash, serverless, addresses, extensions=NONE, version=1):
     data = bytes([version]) + s.option(server and lp(server.encode())) + lp(room_id.encode(), room_key.encode())
     data += genesis_hash + s.option(serverless) + lst([lp(address.encode()) for address in addresses]) + extensions

@@ -153,11 +153,20 @@ class Maker:
             return b.invite(**(dict(zip(names, values)) | changes))
 
         trailing = s.invite_text(s.invite_bytes(made) + b"\0")
+        alone = {"server": None, "serverless": serverless, "addresses": []}
+        attic, attic_hash = b.genesis(self.admin, "attic", "", self.number(48), POLICY)
+        damaged = self.genesis[:-1] + bytes([self.genesis[-1] ^ 1])
         return {
             "server": values[0], "room_id": "den", "room_key": self.room_key, "genesis_hash": self.room.hex(),
             "addresses": values[5], "text": made, "upper_case": made.upper(),
-            "without_server": gen | {"r": self.r.hex(), "text": with_(server=None, serverless=serverless, addresses=[])},
+            "without_server": gen | {
+                "r": self.r.hex(), "text": with_(**alone), "genesis": self.genesis.hex(),
+                "with_genesis": with_(**alone, extensions=b.founding(self.genesis)),
+            },
             "reject": [
+                bad("a genesis that it does not name", with_(**alone, extensions=b.founding(attic))),
+                bad("a genesis of another room id", with_(**alone, genesis_hash=attic_hash, extensions=b.founding(attic))),
+                bad("a damaged genesis", with_(**alone, extensions=b.founding(damaged))),
                 bad("a later version", with_(version=2)), bad("a byte too many", trailing),
                 bad("a critical extension", with_(extensions=CRITICAL)),
                 bad("a room id that isn't in normal form", with_(room_id="ＤＥＮ")),

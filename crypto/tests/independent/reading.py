@@ -118,6 +118,10 @@ def invite(v, _):
     made = b.invite(None, v["room_id"], v["room_key"], un(v["genesis_hash"]), serverless, [])
     same("without server", made, alone["text"])
     same("r", s.invite(made)["serverless"][2], alone["r"])
+    founding = b.founding(un(alone["genesis"]))
+    made = b.invite(None, v["room_id"], v["room_key"], un(v["genesis_hash"]), serverless, [], founding)
+    same("with genesis", made, alone["with_genesis"])
+    same("genesis", s.invite(made)["genesis"]["hash"], v["genesis_hash"])
     refused("invite", v["reject"], lambda case: s.invite(case["text"]))
 
 

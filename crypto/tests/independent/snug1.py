@@ -817,8 +817,12 @@ def invite(text):
     result["genesis_hash"] = r.raw(32)
     result["serverless"] = r.option(lambda: (r.number(8), r.raw(32), r.raw(32)))
     result["addresses"] = r.list(B["MAX_ADDRESSES"], lambda: r.text(B["MAX_ADDRESS_BYTES"]))
-    r.extensions()
+    extensions = r.extensions()
     r.end()
     check(room_id(result["room_id"]) == result["room_id"], "room id")
     check(room_key(result["room_key"]) == result["room_key"], "room key")
+    if 1 in extensions:
+        result["genesis"] = genesis(extensions[1])
+        check(result["genesis"]["hash"] == result["genesis_hash"], "genesis")
+        check(result["genesis"]["room_id"] == result["room_id"], "genesis")
     return result

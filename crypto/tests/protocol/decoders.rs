@@ -246,6 +246,7 @@ proptest! {
                 generation: Generation { count, hash: OperationHash::from_bytes(hash) },
                 random: RoomRandom::from_bytes(random),
             }),
+            genesis: None,
             addresses,
         };
         let text = invite.to_text().unwrap();

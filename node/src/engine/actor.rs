@@ -22,8 +22,8 @@ use super::journal::{Committed, Journal};
 use super::registrar::Registered;
 use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
 use crate::net::Net;
-use crate::profile::{Place, Profile, room_prefix};
-use crate::rendezvous::{Client, ServerUrl};
+use crate::profile::{Place, Profile, Reach, room_prefix};
+use crate::rendezvous::{Client, ServerError};
 use crate::room::{Input, Output, QueryId, Room, Ticket};
 use crate::text::Untrusted;
 
@@ -51,12 +51,13 @@ pub(super) struct Parts {
     pub room: Room,
     pub net: Net,
     pub clock: Clock,
-    pub heartbeat: Heartbeat,
+    /// None in a room without a rendezvous.
+    pub heartbeat: Option<Heartbeat>,
     pub room_id: RoomId,
     pub name: String,
     pub genesis: Genesis,
-    pub server: ServerUrl,
-    pub client: Client,
+    /// None in a room without a rendezvous.
+    pub client: Option<Client>,
     pub session: SharedSession,
     pub peer: PeerKey,
     /// Whether what was stored of the rooms couldn't be read.
@@ -69,6 +70,10 @@ pub(super) struct Parts {
     pub introductions: Vec<Vec<u8>>,
     /// Addresses that came with the invite.
     pub addresses: Vec<Multiaddr>,
+    /// Where members were reached in an earlier run.
+    pub known: Reach,
+    /// Why we come without the rendezvous' leave: it is away, and we were here before.
+    pub away: Option<ServerError>,
     /// What ended generations while we were away.
     pub objects: Vec<Vec<u8>>,
 }
@@ -79,12 +84,15 @@ pub(super) struct Actor {
     pub(super) clock: Clock,
     pub(super) room_id: RoomId,
     pub(super) genesis: Genesis,
-    pub(super) server: ServerUrl,
-    pub(super) client: Client,
+    /// None in a room without a rendezvous.
+    pub(super) client: Option<Client>,
     pub(super) session: SharedSession,
     pub(super) rendezvous: RendezvousState,
     pub(super) links: BTreeSet<PeerKey>,
     pub(super) introductions: Introductions,
+    pub(super) known: Reach,
+    /// When those who are linked are to be remembered.
+    pub(super) remember_at: Option<Instant>,
     pub(super) beat_keys: watch::Sender<BeatKeys>,
     /// Ends the registration of a generation that is under way.
     pub(super) registration: CancellationToken,
@@ -149,11 +157,14 @@ impl Actor {
             (parts.profile.vault()).map(|vault| Journal::start(vault.clone(), room_prefix(&parts.genesis.hash())));
         let (registered, registrations) = mpsc::channel(REPORTS);
         let stop_heartbeat = CancellationToken::new();
-        let heartbeat = tokio::spawn(
-            parts
-                .heartbeat
-                .run(known_addresses, report_sender, stop_heartbeat.clone()),
-        );
+        let rendezvous = match &parts.heartbeat {
+            Some(_) => RendezvousState::Connecting,
+            None => RendezvousState::None,
+        };
+        let heartbeat = match parts.heartbeat {
+            Some(heartbeat) => tokio::spawn(heartbeat.run(known_addresses, report_sender, stop_heartbeat.clone())),
+            None => tokio::spawn(async {}),
+        };
         let intros = parts.beat_keys.borrow().intros.clone();
         let actor = Self {
             room: parts.room,
@@ -161,12 +172,13 @@ impl Actor {
             clock: parts.clock,
             room_id: parts.room_id,
             genesis: parts.genesis,
-            server: parts.server,
             client: parts.client,
             session: parts.session,
-            rendezvous: RendezvousState::Connecting,
+            rendezvous,
             links: BTreeSet::new(),
             introductions: Introductions::new(parts.peer, intros),
+            known: parts.known,
+            remember_at: None,
             beat_keys: parts.beat_keys,
             registration: CancellationToken::new(),
             registered,
@@ -197,11 +209,17 @@ impl Actor {
             name: parts.name,
             profile: parts.profile,
         };
-        tokio::spawn(actor.run(parts.introductions, parts.addresses, parts.objects));
+        tokio::spawn(actor.run(parts.introductions, parts.addresses, parts.objects, parts.away));
         (Handle::new(command_sender), Events::new(event_receiver, tell))
     }
 
-    async fn run(mut self, introductions: Vec<Vec<u8>>, addresses: Vec<Multiaddr>, objects: Vec<Vec<u8>>) {
+    async fn run(
+        mut self,
+        introductions: Vec<Vec<u8>>,
+        addresses: Vec<Multiaddr>,
+        objects: Vec<Vec<u8>>,
+        away: Option<ServerError>,
+    ) {
         if self.state_was_lost {
             self.warn(
                 "What was stored of your rooms could not be read, and was set aside. You come in anew: what was said while you were away \
@@ -214,7 +232,7 @@ impl Actor {
             self.feed(Input::Object { bytes });
         }
         self.feed(Input::Tick);
-        self.begin(&introductions, addresses);
+        self.begin(&introductions, addresses, away);
         let reason = loop {
             if let Some(closing) = &self.closing
                 && self.is_flushed(closing)
@@ -248,6 +266,9 @@ impl Actor {
                 Some(registered) = self.registrations.recv() => self.on_registered(registered),
                 () = sleep_until(wake) => {
                     self.last_tick = Instant::now();
+                    if self.remember_at.is_some_and(|at| at <= self.last_tick) {
+                        self.keep_reach();
+                    }
                     if let Some(journal) = &mut self.journal {
                         journal.kick();
                     }
@@ -337,6 +358,9 @@ impl Actor {
         if self.closing.is_some() {
             return;
         }
+        if matches!(reason, CloseReason::Offline | CloseReason::Failed) {
+            self.keep_reach();
+        }
         let now = Instant::now();
         // Nobody to tell, nothing to wait for.
         let (least, silent, most) = if self.links.is_empty() {
@@ -382,9 +406,15 @@ impl Actor {
         let _ = self.events.send(event);
     }
 
+    /// The rendezvous' address, for people.
+    pub(super) fn server(&self) -> &str {
+        self.client.as_ref().map_or("", |client| client.server().as_str())
+    }
+
     /// The room's deletion is proven: its Room ID may mean another room one day.
     pub(super) fn forget_room(&mut self) {
-        if let Err(error) = self.profile.forget(&Place::server(&self.server), &self.room_id) {
+        let Some(client) = &self.client else { return };
+        if let Err(error) = self.profile.forget(&Place::server(client.server()), &self.room_id) {
             tracing::warn!(%error, "the deleted room's pin stays");
         }
     }
@@ -407,6 +437,7 @@ impl Actor {
             .clock
             .instant(due.min(now.elapsed + IDLE_TICK))
             .max(self.last_tick + MIN_TICK);
+        let due = self.remember_at.map_or(due, |at| due.min(at));
         let retry = self.journal.as_ref().and_then(Journal::retry_at);
         let due = retry.map_or(due, |retry| due.min(retry));
         let due = if self.untold.is_empty() {

@@ -64,7 +64,7 @@ impl Actor {
             policy: facts.policy,
             members: facts.members,
             created_at_unix_ms: self.genesis.created_at_ms(),
-            server: self.server.clone(),
+            server: self.client.as_ref().map(|client| client.server().clone()),
         }
     }
 
@@ -75,6 +75,7 @@ impl Actor {
             epoch: self.room.facts(self.clock.now()).epoch,
             links: self.links.iter().copied().collect(),
             addresses: self.net.addresses(),
+            reach: self.reach(),
             rendezvous: self.rendezvous,
             net: self.net.stats(),
         }

@@ -1,13 +1,11 @@
 //! What the actor does with what its three parts tell it.
 
 use libp2p::Multiaddr;
-use libp2p::identity::PublicKey;
-use libp2p::multiaddr::Protocol;
 use snug_crypto::credential::SignedTombstone;
-use snug_crypto::ids::{IdentityKey, PeerKey};
+use snug_crypto::ids::IdentityKey;
 
 use super::actor::Actor;
-use super::enter::proves_deletion;
+use super::arrive::proves_deletion;
 use super::heartbeat::Report;
 use super::{ActError, CloseReason, Closed, EventKind, RendezvousState, SendError};
 use crate::contacts::Contact;
@@ -17,23 +15,27 @@ use crate::room::{CommandRefused, Input, Knock, Output, RoomEvent, SendRefused};
 use crate::text::Untrusted;
 
 impl Actor {
-    /// Dials those whom login and invite named. If there is nobody, the heartbeat's answer decides: a peer that logged in at the same
-    /// moment is known only then.
-    pub(super) fn begin(&mut self, introductions: &[Vec<u8>], addresses: Vec<Multiaddr>) {
-        let invited: Vec<_> = addresses.into_iter().filter_map(split_peer).collect();
-        let dials = invited.len() + self.dial_introduced(introductions);
-        for (peer, address) in invited {
-            self.net.dial(peer, vec![address]);
+    /// Dials those whom login and invite named, and where there is no rendezvous to name anybody, those whom an earlier run knew. If there
+    /// is nobody, the heartbeat's answer decides: a peer that logged in at the same moment is known only then.
+    pub(super) fn begin(&mut self, introductions: &[Vec<u8>], addresses: Vec<Multiaddr>, away: Option<ServerError>) {
+        let mut dials = self.net.call(addresses) + self.dial_introduced(introductions);
+        if self.client.is_none() || away.is_some() {
+            dials += self.call_remembered();
         }
-        if dials > 0 {
-            self.introduce(dials);
+        match away {
+            Some(error) => {
+                self.introduce(dials);
+                self.on_away(&error);
+            }
+            None if dials > 0 || self.client.is_none() => self.introduce(dials),
+            None => {}
         }
     }
 
     pub(super) fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening(_) | NetEvent::NotListening(_) => {
-                let addresses = presentable(&self.net.addresses());
+                let addresses: Vec<String> = self.net.presentable().iter().map(Multiaddr::to_string).collect();
                 self.addresses.send_if_modified(|known| {
                     let is_news = *known != addresses;
                     *known = addresses;
@@ -42,6 +44,7 @@ impl Actor {
             }
             NetEvent::LinkUp { peer } => {
                 self.links.insert(peer);
+                self.remember_soon();
                 self.introductions.settled(&peer);
                 self.feed(Input::LinkUp { peer });
             }
@@ -64,6 +67,7 @@ impl Actor {
                 self.introductions.settled(&peer);
                 self.feed(Input::Unreachable);
             }
+            NetEvent::CallFailed => self.feed(Input::Unreachable),
         }
     }
 
@@ -156,7 +160,7 @@ impl Actor {
                 self.rendezvous = RendezvousState::Unreachable;
                 self.warn(format!(
                     "The rendezvous {} lets this node in no more: {why}. The room goes on among those who are here; nobody new finds you.",
-                    self.server
+                    self.server()
                 ));
             }
         }
@@ -166,7 +170,7 @@ impl Actor {
         if self.rendezvous == RendezvousState::Unreachable {
             self.emit(EventKind::System {
                 event: "rendezvous",
-                message: Untrusted::new(format!("The rendezvous {} is back.", self.server)),
+                message: Untrusted::new(format!("The rendezvous {} is back.", self.server())),
                 notice: None,
             });
         }
@@ -186,7 +190,8 @@ impl Actor {
     fn on_away(&mut self, error: &ServerError) {
         if self.rendezvous != RendezvousState::Unreachable {
             self.rendezvous = RendezvousState::Unreachable;
-            self.introduce(0);
+            let dials = self.call_remembered();
+            self.introduce(dials);
             self.warn(format!(
                 "{error}. The room goes on among those who are here; nobody new finds you until it is back."
             ));
@@ -205,7 +210,7 @@ impl Actor {
                 self.warn(format!(
                     "The rendezvous {} says that this room was deleted, and can't prove it: its admin did not sign that. \
                      Don't trust this server. The room goes on among those who are here; nobody new finds you.",
-                    self.server
+                    self.server()
                 ));
             }
         }
@@ -232,91 +237,5 @@ impl Actor {
         self.emit(EventKind::Warning {
             message: Untrusted::new(message),
         });
-    }
-}
-
-/// Takes `/p2p/…` off an address: without it nobody would know whose link it is.
-fn split_peer(mut address: Multiaddr) -> Option<(PeerKey, Multiaddr)> {
-    let Some(Protocol::P2p(peer)) = address.pop() else {
-        return None;
-    };
-    // The PeerId of an Ed25519 key is the key itself, under the identity hash.
-    let key = PublicKey::try_decode_protobuf(peer.as_ref().digest())
-        .ok()?
-        .try_into_ed25519()
-        .ok()?;
-    Some((PeerKey::from_bytes(key.to_bytes()), address))
-}
-
-/// The addresses that are worth a place in a presence record, the likeliest first: loopback only where there is nothing else (a node
-/// elsewhere would dial itself), nothing link-local (it needs a scope), TCP after QUIC.
-fn presentable(addresses: &[Multiaddr]) -> Vec<String> {
-    let reach = |address: &Multiaddr| match address.iter().next() {
-        Some(Protocol::Ip4(ip)) if ip.is_loopback() => 2,
-        Some(Protocol::Ip6(ip)) if ip.is_loopback() => 2,
-        Some(Protocol::Ip4(ip)) if ip.is_link_local() || ip.is_unspecified() => 3,
-        Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local() || ip.is_unspecified() => 3,
-        Some(Protocol::Ip4(ip)) if !ip.is_private() => 0,
-        _ => 1,
-    };
-    let is_tcp = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
-    let mut sorted: Vec<&Multiaddr> = addresses.iter().filter(|address| reach(address) < 3).collect();
-    sorted.sort_by_key(|address| (reach(address), is_tcp(address)));
-    if sorted.first().is_some_and(|best| reach(best) < 2) {
-        sorted.retain(|address| reach(address) < 2);
-    }
-    sorted.into_iter().map(Multiaddr::to_string).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn presented(addresses: &[&str]) -> Vec<String> {
-        let parsed: Vec<Multiaddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        presentable(&parsed)
-    }
-
-    #[test]
-    fn loopback_is_presented_only_where_there_is_nothing_else() {
-        let loopback = ["/ip4/127.0.0.1/tcp/4001", "/ip6/::1/udp/4001/quic-v1"];
-        assert_eq!(presented(&loopback), [loopback[1], loopback[0]]);
-        assert_eq!(
-            presented(&[
-                "/ip4/127.0.0.1/tcp/1",
-                "/ip4/192.168.1.2/tcp/1",
-                "/ip6/fe80::1/tcp/1",
-                "/ip4/169.254.0.1/tcp/1"
-            ]),
-            ["/ip4/192.168.1.2/tcp/1"]
-        );
-    }
-
-    #[test]
-    fn what_most_can_reach_comes_first() {
-        assert_eq!(
-            presented(&[
-                "/ip4/10.0.0.1/udp/1/quic-v1",
-                "/ip4/198.51.100.1/tcp/1",
-                "/ip4/198.51.100.1/udp/1/quic-v1"
-            ]),
-            [
-                "/ip4/198.51.100.1/udp/1/quic-v1",
-                "/ip4/198.51.100.1/tcp/1",
-                "/ip4/10.0.0.1/udp/1/quic-v1"
-            ]
-        );
-        assert!(presented(&["/ip4/0.0.0.0/tcp/1"]).is_empty());
-    }
-
-    #[test]
-    fn an_invites_address_is_dialled_as_the_peer_that_it_names() {
-        let key = libp2p::identity::Keypair::generate_ed25519().public();
-        let address: Multiaddr = "/ip4/192.0.2.1/tcp/4001".parse().unwrap();
-        let (peer, bare) = split_peer(address.clone().with(Protocol::P2p(key.to_peer_id()))).unwrap();
-        assert_eq!(peer.as_bytes(), &key.try_into_ed25519().unwrap().to_bytes());
-        assert_eq!(bare, address);
-        assert_eq!(split_peer(address.clone()), None);
-        assert_eq!(split_peer(address.with(Protocol::P2p(libp2p::PeerId::random()))), None);
     }
 }

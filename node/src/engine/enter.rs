@@ -1,12 +1,13 @@
-//! Entering a room: log in, trust its founding record or not, start the node.
+//! Entering a room: arrive, trust its founding record or not, start the node.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
 use rand::SeedableRng;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::{StdRng, SysRng};
-use snug_crypto::credential::SignedTombstone;
+use snug_crypto::capsule::Capsule;
 use snug_crypto::generation::GenerationKeys;
 use snug_crypto::identity::TransportKey;
 use snug_crypto::names::{Password, RoomId, RoomKey};
@@ -15,26 +16,27 @@ use snug_crypto::{AdminKey, GenesisHash};
 use tokio::sync::watch;
 
 use super::actor::{Actor, Parts};
+use super::arrive::{Arrival, arrive};
 use super::clock::Clock;
 use super::heartbeat::{self, BeatKeys, Heartbeat, SharedSession};
 use super::{EnterError, Events, Handle};
-use crate::net::{Net, NetConfig, NetLimits};
-use crate::profile::{Place, Profile, Vault};
-use crate::rendezvous::{Client, LoginError, MemberLogin, ServerUrl};
-use crate::room::{Input, Room, RoomConfig};
+use crate::net::{Net, NetConfig, NetLimits, by_host};
+use crate::profile::{Place, Profile, ProfileError, Reach, Vault};
+use crate::rendezvous::Client;
+use crate::room::{Room, RoomConfig};
 
 /// How long a member of an ephemeral profile stays in the roster when it vanishes, in seconds; renewed while it is there.
-const EPHEMERAL_GRACE_S: u32 = 15 * 60;
-/// Changes of the Room Key that a member follows when it comes back, at most.
-const MAX_PASSED: usize = 8;
+pub(super) const EPHEMERAL_GRACE_S: u32 = 15 * 60;
+/// How long the system may take to say where we listen.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// What a node needs to enter a room.
 #[derive(Debug)]
 pub struct EnterOptions {
     /// Who we are. Held, and so locked, until the node has ended.
     pub profile: Profile,
-    /// The room's rendezvous.
-    pub client: Client,
+    /// Where its members meet.
+    pub meeting: Meeting,
     /// Which room.
     pub room_id: RoomId,
     /// Its Room Key.
@@ -47,7 +49,7 @@ pub struct EnterOptions {
     pub listen: Vec<Multiaddr>,
     /// The founding record that the invite names: anything else is refused.
     pub expected_genesis: Option<GenesisHash>,
-    /// Peers to dial besides those that the rendezvous introduces; addresses without `/p2p/…` can't be trusted and are passed over.
+    /// Where to call members besides those that the rendezvous introduces; whoever answers must prove itself as anybody else.
     pub addresses: Vec<Multiaddr>,
     /// Registers a new Room Key even over plain http to another host (`--insecure-registration`).
     pub insecure_registration: bool,
@@ -55,10 +57,20 @@ pub struct EnterOptions {
     pub read_receipts: bool,
 }
 
+/// Where the members of a room find each other.
+#[derive(Debug)]
+pub enum Meeting {
+    /// At the room's rendezvous. While it is away, somebody who was in the room before gets in all the same.
+    Rendezvous(Client),
+    /// Nowhere but where they are: this is what a rendezvous would tell, from the invite or from the vault.
+    Members(Box<Capsule>),
+}
+
 /// What proves the room's admin.
 #[derive(Debug)]
 pub enum AdminAccess {
-    /// The Password: the key is fetched from the rendezvous, at the cost of a second login.
+    /// The Password: the key is fetched from the rendezvous, at the cost of a second login. Without a rendezvous it is of no use: there the
+    /// key rests in the vault of the room's maker.
     Password(Password),
     /// The key itself, from the room's making.
     Key(AdminKey),
@@ -79,7 +91,7 @@ pub(super) async fn enter_with_heartbeat(
 ) -> Result<(Handle, Events), EnterError> {
     let EnterOptions {
         mut profile,
-        client,
+        meeting,
         room_id,
         room_key,
         name,
@@ -90,37 +102,15 @@ pub(super) async fn enter_with_heartbeat(
         insecure_registration,
         read_receipts,
     } = options;
-    let place = Place::server(client.server());
-
-    let mut room_key = room_key;
-    let mut objects: Vec<Vec<u8>> = Vec::new();
-    let (login, admin) = loop {
-        match log_in(&client, &room_id, &room_key, admin.as_ref()).await {
-            Ok(login) => break login,
-            Err(LoginError::Superseded(superseded)) if objects.len() < MAX_PASSED => {
-                // Only a member that was carried over gets anything out of it: others ask for the new Room Key.
-                let followed = superseded
-                    .key_gen
-                    .as_ref()
-                    .and_then(|object| follow(&profile, client.server(), &room_id, object));
-                let (Some(object), Some(newer)) = (superseded.key_gen.clone(), followed) else {
-                    return Err(LoginError::Superseded(superseded).into());
-                };
-                objects.push(object);
-                room_key = newer;
-            }
-            Err(error) => {
-                forget_if_proven(&mut profile, &place, &room_id, &error);
-                return Err(error.into());
-            }
-        }
-    };
-    let MemberLogin {
+    let Arrival {
         capsule,
+        room_key,
+        admin,
         introductions,
         session,
-        capsule_key: _,
-    } = login;
+        away,
+        objects,
+    } = arrive(&meeting, &mut profile, &room_id, room_key, admin.as_ref()).await?;
     let genesis_hash = capsule.genesis.hash();
     if let Some(expected) = expected_genesis.filter(|expected| *expected != genesis_hash) {
         return Err(EnterError::OtherThanInvited {
@@ -134,10 +124,20 @@ pub(super) async fn enter_with_heartbeat(
     {
         return Err(EnterError::NotItsAdmin);
     }
-    profile.pin(&place, &room_id, genesis_hash, *capsule.genesis.admin())?;
+    let client = match meeting {
+        Meeting::Rendezvous(client) => Some(client),
+        // Nobody but the invite says what the room is: there is nothing to be misled by later.
+        Meeting::Members(_) => None,
+    };
+    if let Some(client) = &client {
+        let place = Place::server(client.server());
+        profile.pin(&place, &room_id, genesis_hash, *capsule.genesis.admin())?;
+    } else if let Some(admin) = &admin {
+        profile.keep_admin(&genesis_hash, admin)?;
+    }
     let stored = profile.room_state(&genesis_hash)?;
     profile.keep_membership(&MembershipAtRest {
-        server: Some(client.server().as_str().to_owned()),
+        server: client.as_ref().map(|client| client.server().as_str().to_owned()),
         room_id: room_id.clone(),
         genesis: capsule.genesis.clone(),
         name: name.clone(),
@@ -153,18 +153,26 @@ pub(super) async fn enter_with_heartbeat(
     let transport = TransportKey::generate(rng);
     let keys = GenerationKeys::derive(&room_key, &capsule.random, &room_id.handle(), capsule.generation);
     let policy = *capsule.genesis.policy();
-    let net = Net::new(NetConfig {
+    let invited: &[Multiaddr] = if client.is_none() { &addresses } else { &[] };
+    let known = reach(&profile, &genesis_hash, invited)?;
+    let any_port = listen.is_empty();
+    let mut net = Net::new(NetConfig {
         transport: transport.clone(),
         mesh: keys.mesh().clone(),
         topic: keys.topic(),
-        listen: if listen.is_empty() {
-            NetConfig::default_listen()
+        listen: if any_port {
+            NetConfig::listen_on(known.port)
         } else {
             listen
         },
+        any_port,
         max_participants: policy.max_participants,
         limits: NetLimits::default(),
     })?;
+    if client.is_none() {
+        // An invite to this room says where we are.
+        net.listening(LISTENING).await;
+    }
     let peer = transport.peer_key();
     let (beat_keys, keys_of_beats) = watch::channel(BeatKeys {
         room_keys: vec![room_key.clone()],
@@ -198,15 +206,15 @@ pub(super) async fn enter_with_heartbeat(
         StdRng::from_rng(rng),
     );
     room.set_contacts(profile.contacts()?);
-    let heartbeat = Heartbeat {
-        client: client.clone(),
+    let heartbeat = client.clone().map(|client| Heartbeat {
+        client,
         session: session.clone(),
         room_id: room_id.clone(),
         keys: keys_of_beats,
         genesis_hash,
         peer,
         interval,
-    };
+    });
     Ok(Actor::start(Parts {
         profile,
         room,
@@ -216,7 +224,6 @@ pub(super) async fn enter_with_heartbeat(
         room_id,
         name: own_name,
         genesis: capsule.genesis,
-        server: client.server().clone(),
         client,
         session,
         peer,
@@ -225,84 +232,33 @@ pub(super) async fn enter_with_heartbeat(
         insecure_registration,
         introductions,
         addresses,
+        known,
+        away,
         objects,
     }))
 }
 
-/// The Room Key that an object holds for us, if we were carried over: by what we stored of the room, and by nothing that the rendezvous says.
-fn follow(profile: &Profile, server: &ServerUrl, room_id: &RoomId, object: &[u8]) -> Option<RoomKey> {
-    let memberships = profile.memberships().ok()?;
-    let is_this = |room: &MembershipAtRest| room.room_id == *room_id && room.server.as_deref() == Some(server.as_str());
-    let membership = memberships.into_iter().find(is_this)?;
-    let current = membership.current()?.clone();
-    let stored = profile.room_state(&membership.genesis.hash()).ok()?;
-    let rng = &mut UnwrapErr(SysRng);
-    let clock = Clock::start();
-    let config = RoomConfig {
-        keys: current.keys(&room_id.handle()),
-        room_key: current.room_key.clone(),
-        random: current.random,
-        genesis: membership.genesis,
-        log: Vec::new(),
-        identity: profile.identity().clone(),
-        transport: TransportKey::generate(rng),
-        name: membership.name,
-        admin: None,
-        grace_s: EPHEMERAL_GRACE_S,
-        persist: false,
-        read_receipts: false,
-    };
-    let (mut room, _) = Room::restore(config, &stored, clock.now(), StdRng::from_rng(rng));
-    let object = object.to_vec();
-    room.handle(Input::Object { bytes: object }, clock.now(), &mut Vec::new());
-    let found = room.room_key()?;
-    (found.reveal() != current.room_key.reveal()).then(|| found.clone())
-}
-
-/// Both logins at once: each is mostly 0.1 s of stretching on a thread of its own.
-async fn log_in(
-    client: &Client,
-    room_id: &RoomId,
-    room_key: &RoomKey,
-    admin: Option<&AdminAccess>,
-) -> Result<(MemberLogin, Option<AdminKey>), LoginError> {
-    match admin {
-        None => Ok((client.login(room_id, room_key).await?, None)),
-        Some(AdminAccess::Key(key)) => Ok((client.login(room_id, room_key).await?, Some(key.clone()))),
-        Some(AdminAccess::Password(password)) => {
-            let (member, admin) =
-                tokio::try_join!(client.login(room_id, room_key), client.login_admin(room_id, password))?;
-            Ok((member, Some(admin.admin)))
-        }
+/// Where the room was reached last; and a port of our own, which is the same in each run, so that others find us where we were.
+/// Whom the invite of a room without a rendezvous names is remembered, too: that may be all that the next run has to go by.
+fn reach(profile: &Profile, genesis: &GenesisHash, invited: &[Multiaddr]) -> Result<Reach, ProfileError> {
+    let before = profile.reach(genesis)?;
+    let mut known = before.clone();
+    if known.port == 0 && !profile.is_ephemeral() {
+        known.port = free_port();
     }
-}
-
-/// A pin outlives its room unless the room's own admin is proven to have deleted it: then the Room ID may mean another room later.
-fn forget_if_proven(profile: &mut Profile, place: &Place, room_id: &RoomId, error: &LoginError) {
-    let LoginError::Gone {
-        tombstone: Some(tombstone),
-    } = error
-    else {
-        return;
-    };
-    let Some(pinned) = profile.pinned(place, room_id) else {
-        return;
-    };
-    if proves_deletion(tombstone, room_id, pinned.genesis, &pinned.admin) {
-        let forgotten = profile.forget_membership(&pinned.genesis);
-        if let Err(error) = forgotten.and_then(|()| profile.forget(place, room_id)) {
-            tracing::warn!(%error, "something of the deleted room stays");
-        }
+    let groups = by_host(invited.to_vec());
+    let texts = |addresses: &Vec<Multiaddr>| addresses.iter().map(Multiaddr::to_string).collect();
+    known.add(groups.iter().map(texts).collect());
+    if known != before {
+        profile.keep_reach(genesis, &known)?;
     }
+    Ok(known)
 }
 
-/// True if the tombstone is of this very room, and its admin's.
-pub(super) fn proves_deletion(
-    tombstone: &SignedTombstone,
-    room_id: &RoomId,
-    genesis: GenesisHash,
-    admin: &snug_crypto::AdminPublicKey,
-) -> bool {
-    let proven = tombstone.verify(admin);
-    proven.is_ok_and(|proven| proven.genesis_hash == genesis && proven.handle == room_id.handle())
+/// A port that nobody uses right now, or 0.
+fn free_port() -> u16 {
+    let socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0));
+    socket
+        .and_then(|socket| socket.local_addr())
+        .map_or(0, |address| address.port())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
+use snug_crypto::invite::Serverless;
 use snug_crypto::names::RoomKey;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -60,6 +61,8 @@ pub enum EventKind {
     NewRoomKey {
         /// The key. Shared rather than copied: it is a secret.
         room_key: Arc<RoomKey>,
+        /// The rest of it, for invites to a room without a rendezvous; as secret.
+        serverless: Arc<Serverless>,
     },
     /// Something the user should know of; the room goes on.
     Warning {

@@ -57,21 +57,21 @@ pub(super) struct Heartbeat {
     pub interval: Duration,
 }
 
-/// The session at the rendezvous as it is now.
+/// The session at the rendezvous as it is now; none before the first login of a member that came while the rendezvous was away.
 #[derive(Clone)]
-pub(super) struct SharedSession(Arc<Mutex<Session>>);
+pub(super) struct SharedSession(Arc<Mutex<Option<Session>>>);
 
 impl SharedSession {
-    pub fn new(session: Session) -> Self {
+    pub fn new(session: Option<Session>) -> Self {
         Self(Arc::new(Mutex::new(session)))
     }
 
-    pub fn get(&self) -> Session {
+    pub fn get(&self) -> Option<Session> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set(&self, session: Session) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
     }
 }
 
@@ -126,7 +126,9 @@ impl Heartbeat {
             .run_until_cancelled(self.beat_on(&mut addresses, &reports, &mut may_be_known))
             .await;
         cancelled.cancelled().await;
-        if may_be_known && !matches!(timeout(WITHDRAW, self.session.get().withdraw()).await, Ok(Ok(()))) {
+        if let (true, Some(session)) = (may_be_known, self.session.get())
+            && !matches!(timeout(WITHDRAW, session.withdraw()).await, Ok(Ok(())))
+        {
             tracing::debug!("our presence could not be withdrawn; it lapses in 90 s");
         }
     }
@@ -192,26 +194,20 @@ impl Heartbeat {
 
     async fn beat(&mut self, addresses: Vec<String>) -> Beat {
         let record = self.seal(addresses);
-        match self.session.get().heartbeat(record.clone()).await {
-            Ok(records) => return Beat::Introduced(records),
-            Err(PresenceError::TokenRefused) => {}
-            Err(PresenceError::Gone { tombstone }) => return Beat::Final(Report::Gone(tombstone)),
-            Err(PresenceError::Removed) => return Beat::Final(Report::ShutOut(REMOVED)),
-            Err(PresenceError::Server(error)) => return Beat::Failed(error),
-            Err(PresenceError::RecordLength) => return Beat::Final(Report::ShutOut(OVERSIZE)),
+        if let Some(session) = self.session.get()
+            && let Some(beat) = put(&session, record.clone()).await
+        {
+            return beat;
         }
         if let Err(beat) = self.log_in_again().await {
             return beat;
         }
-        match self.session.get().heartbeat(record).await {
-            Ok(records) => Beat::Introduced(records),
-            Err(PresenceError::Gone { tombstone }) => Beat::Final(Report::Gone(tombstone)),
-            Err(PresenceError::Removed) => Beat::Final(Report::ShutOut(REMOVED)),
-            Err(PresenceError::Server(error)) => Beat::Failed(error),
-            Err(PresenceError::RecordLength) => Beat::Final(Report::ShutOut(OVERSIZE)),
-            // A server that hands out tokens it doesn't take would have us log in, at 0.1 s of CPU each, for ever.
-            Err(PresenceError::TokenRefused) => Beat::Final(Report::ShutOut("it doesn't take its own tokens")),
-        }
+        let beat = match self.session.get() {
+            Some(session) => put(&session, record).await,
+            None => None,
+        };
+        // A server that hands out tokens it doesn't take would have us log in, at 0.1 s of CPU each, for ever.
+        beat.unwrap_or(Beat::Final(Report::ShutOut("it doesn't take its own tokens")))
     }
 
     /// Tries the newest Room Key first: the rendezvous may not have heard of it yet.
@@ -282,6 +278,18 @@ impl Heartbeat {
             .first()
             .map_or_else(Vec::new, |intro| record.seal(intro, &mut UnwrapErr(SysRng)))
     }
+}
+
+/// One heartbeat; `None` if the token isn't taken any more.
+async fn put(session: &Session, record: Vec<u8>) -> Option<Beat> {
+    Some(match session.heartbeat(record).await {
+        Ok(records) => Beat::Introduced(records),
+        Err(PresenceError::TokenRefused) => return None,
+        Err(PresenceError::Gone { tombstone }) => Beat::Final(Report::Gone(tombstone)),
+        Err(PresenceError::Removed) => Beat::Final(Report::ShutOut(REMOVED)),
+        Err(PresenceError::Server(error)) => Beat::Failed(error),
+        Err(PresenceError::RecordLength) => Beat::Final(Report::ShutOut(OVERSIZE)),
+    })
 }
 
 fn jittered(interval: Duration) -> Duration {

@@ -15,6 +15,7 @@
 
 mod actor;
 mod answer;
+mod arrive;
 mod carry;
 pub(crate) mod clock;
 mod enter;
@@ -26,12 +27,13 @@ mod introductions;
 mod journal;
 mod moving;
 mod registrar;
+mod remember;
 mod status;
 
 #[cfg(test)]
 mod tests;
 
-pub use enter::{AdminAccess, EnterOptions, enter};
+pub use enter::{AdminAccess, EnterOptions, Meeting, enter};
 pub use error::{ActError, Closed, EnterError, SendError};
 pub use event::{CloseReason, Event, EventKind, Events};
 pub use handle::Handle;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use snug_crypto::credential::SignedTombstone;
 use snug_crypto::generation::IntroKey;
+use snug_crypto::invite::Serverless;
 use snug_crypto::names::RoomKey;
 use snug_crypto::rest::{GenerationAtRest, MembershipAtRest};
 use tokio_util::sync::CancellationToken;
@@ -42,9 +43,15 @@ impl Actor {
         // An error means that the heartbeat has ended, which the actor hears of otherwise.
         let _ = self.beat_keys.send(BeatKeys { room_keys, intros });
         self.keep_room_key();
-        self.emit(EventKind::NewRoomKey {
-            room_key: Arc::new(room_key.clone()),
-        });
+        if let Some(capsule) = self.room.capsule() {
+            self.emit(EventKind::NewRoomKey {
+                room_key: Arc::new(room_key.clone()),
+                serverless: Arc::new(Serverless {
+                    generation: capsule.generation,
+                    random: capsule.random,
+                }),
+            });
+        }
         if let Some(registering) = register {
             self.register(room_key, registering, false);
         }
@@ -54,6 +61,7 @@ impl Actor {
 impl Actor {
     /// The rendezvous shall let newcomers in with the new Room Key, and with no earlier one. What was being registered before is given up.
     fn register(&mut self, room_key: RoomKey, registering: Registering, overrides: bool) {
+        let Some(client) = self.client.clone() else { return };
         self.registration.cancel();
         self.registration = CancellationToken::new();
         let Registering {
@@ -64,7 +72,7 @@ impl Actor {
             after,
         } = registering;
         let registration = Registration {
-            client: self.client.clone(),
+            client,
             session: self.session.clone(),
             room_id: self.room_id.clone(),
             room_key,
@@ -91,7 +99,7 @@ impl Actor {
             return;
         };
         let kept = self.profile.keep_membership(&MembershipAtRest {
-            server: Some(self.server.as_str().to_owned()),
+            server: self.client.as_ref().map(|client| client.server().as_str().to_owned()),
             room_id: self.room_id.clone(),
             genesis: self.genesis.clone(),
             name: self.name.clone(),
@@ -114,7 +122,7 @@ impl Actor {
                 event: "registered",
                 message: Untrusted::new(format!(
                     "The rendezvous {} lets newcomers in with the new Room Key now; /invite shows what to hand on.",
-                    self.server
+                    self.server()
                 )),
                 notice: None,
             }),
@@ -136,7 +144,13 @@ impl Actor {
     /// We deleted the room: the tombstone is the admin's word, whoever brings it.
     pub(super) fn delete_at_rendezvous(&mut self, tombstone: &[u8]) {
         let Ok(bytes) = tombstone.try_into() else { return };
-        let (session, tombstone) = (self.session.get(), SignedTombstone::from_bytes(bytes));
+        let tombstone = SignedTombstone::from_bytes(bytes);
+        let Some(session) = self.session.get() else {
+            if self.client.is_some() {
+                tracing::warn!("the rendezvous is away; it still lists the room");
+            }
+            return;
+        };
         self.deletion = Some(tokio::spawn(async move {
             match tokio::time::timeout(DELETION, session.delete_room(&tombstone)).await {
                 Ok(Ok(())) => {}

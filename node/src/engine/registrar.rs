@@ -63,7 +63,12 @@ impl Registration {
         let mut pause = RETRY;
         let mut refusals = 0;
         loop {
-            let session = self.session.get();
+            let Some(session) = self.session.get() else {
+                // The heartbeat logs in when the rendezvous is back.
+                sleep(pause.mul_f64(UnwrapErr(SysRng).random_range(0.75..1.25))).await;
+                pause = (pause * 2).min(MAX_RETRY);
+                continue;
+            };
             let authority = Authority::Certified {
                 session: &session,
                 certificate: &self.certificate,

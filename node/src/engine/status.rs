@@ -22,6 +22,8 @@ pub struct Status {
     pub links: Vec<PeerKey>,
     /// Where other nodes can reach us.
     pub addresses: Vec<Multiaddr>,
+    /// Where the room can be reached, for an invite: at our own addresses and at those of members, linked ones first; at most 16.
+    pub reach: Vec<Multiaddr>,
     /// The rendezvous, as last heard of.
     pub rendezvous: RendezvousState,
     /// What the mesh has counted.
@@ -38,6 +40,8 @@ pub enum RendezvousState {
     Connected,
     /// The last heartbeats failed. The room goes on; nobody new finds us here.
     Unreachable,
+    /// The room has none.
+    None,
 }
 
 impl RendezvousState {
@@ -47,6 +51,7 @@ impl RendezvousState {
             Self::Connecting => "connecting",
             Self::Connected => "connected",
             Self::Unreachable => "unreachable",
+            Self::None => "none",
         }
     }
 }
@@ -68,6 +73,6 @@ pub struct RoomInfo {
     pub members: usize,
     /// When it was made, milliseconds since 1970, by its founder's clock.
     pub created_at_unix_ms: u64,
-    /// Its rendezvous.
-    pub server: ServerUrl,
+    /// Its rendezvous, if it has one.
+    pub server: Option<ServerUrl>,
 }

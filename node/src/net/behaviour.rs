@@ -4,6 +4,7 @@
 //! Node ─ limits, memory            see every connection
 //!      └ Gate ─ Mesh ─ gossip      see only connections whose peer has proven to be of the room
 //!                    ├ direct
+//!                    ├ exchange
 //!                    └ identify
 //! ```
 
@@ -15,13 +16,14 @@ use libp2p::{
     swarm::NetworkBehaviour,
 };
 
-use super::{config::NetLimits, direct::Direct, gate::Gate, gossip::Gossip, watch::Watch};
+use super::{config::NetLimits, direct::Direct, exchange::Exchange, gate::Gate, gossip::Gossip, watch::Watch};
 
 /// Everything that a peer of the room may speak with us.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Mesh {
     pub(crate) gossip: Watch<Gossip>,
     pub(crate) direct: Direct,
+    pub(crate) exchange: Exchange,
     pub(crate) identify: identify::Behaviour,
 }
 

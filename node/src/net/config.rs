@@ -23,6 +23,8 @@ pub struct NetConfig {
     pub topic: Topic,
     /// Where to listen; see [`NetConfig::default_listen`].
     pub listen: Vec<Multiaddr>,
+    /// Whether any free port will do where one of those is taken.
+    pub any_port: bool,
     /// The room's policy: it decides how gossip spreads, so all members must go by the same number.
     pub max_participants: u16,
     /// Everything that is bounded.
@@ -33,6 +35,12 @@ impl NetConfig {
     /// TCP and QUIC on any free port of all interfaces, IPv4 and IPv6.
     #[must_use]
     pub fn default_listen() -> Vec<Multiaddr> {
+        Self::listen_on(0)
+    }
+
+    /// The same on this port, in each of the four. 0 is any free one.
+    #[must_use]
+    pub fn listen_on(port: u16) -> Vec<Multiaddr> {
         use libp2p::multiaddr::Protocol;
         use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -40,11 +48,11 @@ impl NetConfig {
             Multiaddr::from(Ipv4Addr::UNSPECIFIED),
             Multiaddr::from(Ipv6Addr::UNSPECIFIED),
         ];
-        let tcp = hosts.iter().cloned().map(|host| host.with(Protocol::Tcp(0)));
+        let tcp = hosts.iter().cloned().map(|host| host.with(Protocol::Tcp(port)));
         let quic = hosts
             .iter()
             .cloned()
-            .map(|host| host.with(Protocol::Udp(0)).with(Protocol::QuicV1));
+            .map(|host| host.with(Protocol::Udp(port)).with(Protocol::QuicV1));
         tcp.chain(quic).collect()
     }
 }
@@ -70,6 +78,8 @@ pub struct NetLimits {
     pub beat: Duration,
     /// Dials under way at once.
     pub dials: usize,
+    /// Links beyond which nobody is asked whom else to dial: the mesh needs fewer, and holds together with half of them gone.
+    pub enough_links: usize,
     /// Requests under way at once with one peer, in each direction; what is more is refused.
     pub direct_streams: usize,
     /// Time for a request and its reply.
@@ -90,6 +100,7 @@ impl Default for NetLimits {
             ban: Duration::from_secs(30),
             beat: Duration::from_secs(5),
             dials: 16,
+            enough_links: 8,
             direct_streams: 16,
             direct_timeout: Duration::from_secs(10),
             memory_bytes: 1 << 30,

@@ -24,15 +24,20 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Before everybody is dialed again because the room has a new generation: the others take a moment to get there, too.
 const AGAIN: Duration = Duration::from_millis(60);
 
-/// …and before the last ones.
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// …and before the last ones: links stand again within ten seconds of a network's healing.
+const LAST_PAUSE: Duration = Duration::from_secs(8);
 
-/// Tries before a peer is forgotten: after about three minutes; whoever is back announces itself anew.
-const MAX_TRIES: u32 = 10;
+/// Tries before a peer is forgotten: after about three minutes. By then it may be another peer, so its addresses are [called](super::caller).
+const MAX_TRIES: u32 = 25;
+
+/// Addresses of forgotten peers that wait to be taken.
+const MAX_FORGOTTEN: usize = 32;
 
 /// See the module.
 pub(crate) struct Dialer {
     peers: HashMap<PeerId, Target>,
+    /// Where peers lived that were given up.
+    forgotten: Vec<Vec<Multiaddr>>,
     max_dials: usize,
     rng: StdRng,
 }
@@ -43,6 +48,8 @@ struct Target {
     tries: u32,
     /// Whoever named the peer hasn't been told yet that it can't be reached.
     awaited: bool,
+    /// It was of the room.
+    was_linked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +63,7 @@ impl Dialer {
     pub(crate) fn new(max_dials: usize, seed: [u8; 32]) -> Self {
         Self {
             peers: HashMap::new(),
+            forgotten: Vec::new(),
             max_dials,
             rng: StdRng::from_seed(seed),
         }
@@ -80,8 +88,8 @@ impl Dialer {
         true
     }
 
-    /// More addresses of a peer, the better ones first.
-    pub(crate) fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
+    /// More addresses of a peer, the better ones first. One that isn't known yet is dialed then.
+    pub(crate) fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, due: Instant) {
         let mut addresses: Vec<_> = addresses
             .into_iter()
             .filter_map(|address| dialable(address, peer))
@@ -92,9 +100,10 @@ impl Dialer {
         }
         let target = self.peers.entry(peer).or_insert_with(|| Target {
             addresses: Vec::new(),
-            state: State::Due(now),
+            state: State::Due(due),
             tries: 0,
             awaited: false,
+            was_linked: false,
         });
         addresses.append(&mut target.addresses);
         for address in addresses {
@@ -128,6 +137,7 @@ impl Dialer {
             target.state = State::Connected;
             target.tries = 0;
             target.awaited = false;
+            target.was_linked = true;
         }
     }
 
@@ -139,7 +149,11 @@ impl Dialer {
         let awaited = std::mem::take(&mut target.awaited);
         target.tries += 1;
         if target.tries > MAX_TRIES {
-            self.peers.remove(peer);
+            if let Some(gone) = self.peers.remove(peer).filter(|gone| gone.was_linked)
+                && self.forgotten.len() < MAX_FORGOTTEN
+            {
+                self.forgotten.push(gone.addresses);
+            }
             return awaited;
         }
         let pause = FIRST_PAUSE
@@ -164,9 +178,27 @@ impl Dialer {
             return None;
         }
         let due = |target: &Target| matches!(target.state, State::Due(due) if due <= now);
-        let (peer, target) = self.peers.iter_mut().find(|(_, target)| due(target))?;
+        // Those that failed before wait for those that may well be there: a dead peer holds a place for seconds.
+        let due = self.peers.iter_mut().filter(|(_, target)| due(target));
+        let (peer, target) = due.min_by_key(|(_, target)| target.tries)?;
         target.state = State::Dialing;
         Some((*peer, target.addresses.clone()))
+    }
+
+    /// Where a peer can be reached, as far as is known: the newest first.
+    pub(crate) fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.peers.get(peer).map_or(&[], |target| &target.addresses)
+    }
+
+    /// Whether a peer that is connected has this address.
+    pub(crate) fn is_connected_at(&self, address: &Multiaddr) -> bool {
+        let connected = self.peers.values().filter(|target| target.state == State::Connected);
+        connected.into_iter().any(|target| target.addresses.contains(address))
+    }
+
+    /// The addresses of members that were given up since this was asked last.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<Vec<Multiaddr>> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// When to call [`Dialer::next`] again, if nothing happens before.
@@ -190,11 +222,16 @@ impl Dialer {
 }
 
 /// The address without the peer's id, or nothing if it names another peer or no transport of ours.
-fn dialable(mut address: Multiaddr, peer: PeerId) -> Option<Multiaddr> {
-    if let Some(Protocol::P2p(named)) = address.iter().last() {
-        if named != peer {
-            return None;
-        }
+fn dialable(address: Multiaddr, peer: PeerId) -> Option<Multiaddr> {
+    match address.iter().last() {
+        Some(Protocol::P2p(named)) if named != peer => None,
+        _ => plain(address),
+    }
+}
+
+/// The address without whoever's id, or nothing if it is of no transport of ours.
+pub(crate) fn plain(mut address: Multiaddr) -> Option<Multiaddr> {
+    if let Some(Protocol::P2p(_)) = address.iter().last() {
         address.pop();
     }
     let mut parts = address.iter();
@@ -264,6 +301,37 @@ mod tests {
         }
         assert_eq!(tries, MAX_TRIES);
         assert!(dialer.peers.is_empty());
+        assert!(dialer.take_forgotten().is_empty(), "it never was of the room");
+    }
+
+    #[test]
+    fn the_addresses_of_a_member_that_is_given_up_are_handed_on() {
+        let (mut dialer, peer, mut now) = (dialer(1), PeerId::random(), Instant::now());
+        dialer.learn_connected(peer, vec![address(1), address(2)], now);
+        dialer.linked(&peer);
+        assert!(dialer.is_connected_at(&address(2)));
+        assert_eq!(dialer.addresses(&peer), [address(1), address(2)]);
+        dialer.lost(&peer, now);
+        assert!(!dialer.is_connected_at(&address(2)));
+        while let Some(wake) = dialer.wake() {
+            now = wake;
+            dialer.next(now).unwrap();
+            dialer.lost(&peer, now);
+        }
+        assert_eq!(dialer.take_forgotten(), [[address(1), address(2)]]);
+        assert!(dialer.take_forgotten().is_empty());
+    }
+
+    #[test]
+    fn who_failed_waits_for_who_did_not() {
+        let (mut dialer, now) = (dialer(1), Instant::now());
+        let [dead, fresh] = [(); 2].map(|()| PeerId::random());
+        dialer.want(dead, vec![address(1)], false, now);
+        dialer.next(now).unwrap();
+        dialer.lost(&dead, now);
+        let later = dialer.wake().unwrap();
+        dialer.want(fresh, vec![address(2)], false, later);
+        assert_eq!(dialer.next(later).unwrap().0, fresh);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub enum NetEvent {
         /// Who.
         peer: PeerKey,
     },
+    /// Nobody of the room answered a [`Net::call`](super::Net::call). It goes on; this is said once.
+    CallFailed,
 }
 
 /// A [`Net`](super::Net) could not be started.

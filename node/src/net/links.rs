@@ -67,6 +67,12 @@ impl Links {
         self.links.get(peer).is_some_and(|link| link.up)
     }
 
+    /// The peers whose link is up.
+    pub(crate) fn peers(&self) -> Vec<PeerId> {
+        let up = self.links.iter().filter(|(_, link)| link.up);
+        up.map(|(peer, _)| *peer).collect()
+    }
+
     pub(crate) fn up(&self) -> usize {
         self.links.values().filter(|link| link.up).count()
     }

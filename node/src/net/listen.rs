@@ -18,9 +18,54 @@ pub(crate) fn check_free(address: &Multiaddr) -> io::Result<()> {
     }
 }
 
+/// The same address with the port left to the system.
+pub(crate) fn on_any_port(address: &Multiaddr) -> Multiaddr {
+    let freed = address.iter().map(|part| match part {
+        Protocol::Tcp(_) => Protocol::Tcp(0),
+        Protocol::Udp(_) => Protocol::Udp(0),
+        part => part,
+    });
+    freed.collect()
+}
+
 /// Whether only this host can reach the address.
 pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
     host(address).is_some_and(|ip| ip.is_loopback())
+}
+
+/// The addresses of a peer that are worth telling others, the likeliest first: loopback only where there is nothing else (a node elsewhere
+/// would dial itself), nothing link-local (it needs a scope), TCP after QUIC.
+pub(crate) fn presentable(addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+    let reach = |address: &Multiaddr| match host(address) {
+        Some(ip) if ip.is_loopback() => 2,
+        Some(ip) if ip.is_unspecified() => 3,
+        Some(IpAddr::V4(ip)) if ip.is_link_local() => 3,
+        Some(IpAddr::V6(ip)) if ip.is_unicast_link_local() => 3,
+        Some(IpAddr::V4(ip)) if !ip.is_private() => 0,
+        _ => 1,
+    };
+    let is_tcp = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let mut sorted: Vec<&Multiaddr> = addresses.iter().filter(|address| reach(address) < 3).collect();
+    sorted.sort_by_key(|address| (reach(address), is_tcp(address)));
+    if sorted.first().is_some_and(|best| reach(best) < 2) {
+        sorted.retain(|address| reach(address) < 2);
+    }
+    sorted.into_iter().cloned().collect()
+}
+
+/// Addresses of one host belong to one member, as far as one can see.
+pub(crate) fn by_host(addresses: Vec<Multiaddr>) -> Vec<Vec<Multiaddr>> {
+    let mut groups: Vec<Vec<Multiaddr>> = Vec::new();
+    for address in addresses {
+        let group = groups
+            .iter_mut()
+            .find(|group| group.first().and_then(host) == host(&address));
+        match group {
+            Some(group) => group.push(address),
+            None => groups.push(vec![address]),
+        }
+    }
+    groups
 }
 
 fn host(address: &Multiaddr) -> Option<IpAddr> {
@@ -45,6 +90,56 @@ mod tests {
         assert!(check_free(&address(format!("/ip4/127.0.0.1/udp/{port}/quic-v1"))).is_ok());
         drop(taken);
         assert!(check_free(&address(format!("/ip4/127.0.0.1/tcp/{port}"))).is_ok());
+    }
+
+    fn parsed(addresses: &[&str]) -> Vec<Multiaddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn loopback_is_presented_only_where_there_is_nothing_else() {
+        let loopback = parsed(&["/ip4/127.0.0.1/tcp/4001", "/ip6/::1/udp/4001/quic-v1"]);
+        assert_eq!(presentable(&loopback), [loopback[1].clone(), loopback[0].clone()]);
+        let mixed = parsed(&[
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/192.168.1.2/tcp/1",
+            "/ip6/fe80::1/tcp/1",
+            "/ip4/169.254.0.1/tcp/1",
+        ]);
+        assert_eq!(presentable(&mixed), [mixed[1].clone()]);
+    }
+
+    #[test]
+    fn what_most_can_reach_comes_first() {
+        let addresses = parsed(&[
+            "/ip4/10.0.0.1/udp/1/quic-v1",
+            "/ip4/198.51.100.1/tcp/1",
+            "/ip4/198.51.100.1/udp/1/quic-v1",
+        ]);
+        let wanted = [2, 1, 0].map(|at: usize| addresses[at].clone());
+        assert_eq!(presentable(&addresses), wanted);
+        assert!(presentable(&parsed(&["/ip4/0.0.0.0/tcp/1"])).is_empty());
+    }
+
+    #[test]
+    fn a_port_is_left_to_the_system() {
+        for (text, free) in [
+            ("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/0"),
+            ("/ip6/::/udp/4001/quic-v1", "/ip6/::/udp/0/quic-v1"),
+        ] {
+            assert_eq!(on_any_port(&text.parse().unwrap()), free.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn one_hosts_addresses_belong_together() {
+        let addresses = parsed(&[
+            "/ip4/10.0.0.1/tcp/1",
+            "/ip4/10.0.0.2/tcp/1",
+            "/ip4/10.0.0.1/udp/1/quic-v1",
+        ]);
+        let [a, b, c] = [0, 1, 2].map(|at: usize| addresses[at].clone());
+        assert_eq!(by_host(addresses), [vec![a, c], vec![b]]);
     }
 
     #[test]

@@ -7,13 +7,17 @@
 //! - `gate`: not a byte of the room's protocols before a peer has proven itself.
 //! - `gossip`, `scoring`, `watch`: gossipsub, and what keeps it from falling silent.
 //! - `direct`: one request, one reply.
-//! - `dialer`: whom to dial, and when again.
+//! - `dialer`, `caller`: whom to dial, and when again; where to call whoever lives there.
+//! - `exchange`: who else is there.
 
 mod behaviour;
+mod caller;
+mod calls;
 mod config;
 mod dialer;
 mod direct;
 mod event;
+mod exchange;
 mod gate;
 mod gossip;
 mod links;
@@ -51,12 +55,15 @@ use snug_crypto::{
 
 use self::{
     behaviour::Node,
+    caller::Caller,
     dialer::Dialer,
+    exchange::Curiosity,
     gossip::{CurrentTopic, Gossip},
     links::Links,
 };
 use crate::room::{GossipId, QueryId, RequestId, Verdict};
 
+pub(crate) use self::listen::by_host;
 pub use self::{
     config::{NetConfig, NetLimits},
     event::{NetError, NetEvent, NetStats, PublishError},
@@ -90,6 +97,8 @@ pub struct Net {
     listeners: HashMap<ListenerId, Vec<Multiaddr>>,
     links: Links,
     dialer: Dialer,
+    caller: Caller,
+    curiosity: Curiosity,
     /// What one event of the swarm turned into: a handful at most, handed out before the swarm is asked for more.
     ready: VecDeque<NetEvent>,
     unjudged: BTreeMap<GossipId, (MessageId, PeerId)>,
@@ -112,9 +121,15 @@ impl Net {
         let mut listeners = HashMap::new();
         let mut reason = None;
         for address in &config.listen {
-            let listening = listen::check_free(address)
-                .map_err(|error| error.to_string())
-                .and_then(|()| swarm.listen_on(address.clone()).map_err(|error| error.to_string()));
+            let mut listen = |address: &Multiaddr| {
+                listen::check_free(address)
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| swarm.listen_on(address.clone()).map_err(|error| error.to_string()))
+            };
+            let mut listening = listen(address);
+            if listening.is_err() && config.any_port {
+                listening = listen(&listen::on_any_port(address));
+            }
             match listening {
                 Ok(id) => drop(listeners.insert(id, Vec::new())),
                 // A host without IPv6, say: one way in is enough.
@@ -136,6 +151,8 @@ impl Net {
             next_topic: None,
             knocks: BTreeMap::new(),
             dialer: Dialer::new(config.limits.dials, seed),
+            caller: Caller::new(seed),
+            curiosity: Curiosity::new(seed),
             limits: config.limits,
             listeners,
             links: Links::default(),
@@ -159,15 +176,23 @@ impl Net {
             }
             self.finish_move();
             self.start_dials();
+            self.start_calls();
+            self.ask_around();
             self.close_mute_links();
             if !self.ready.is_empty() {
                 continue;
             }
             let moved_by = self.next_topic.as_ref().map(|(_, by)| *by);
-            let wake = [self.dialer.wake(), self.links.wake(self.limits.patience), moved_by]
-                .into_iter()
-                .flatten()
-                .min();
+            let wake = [
+                self.dialer.wake(),
+                self.caller.wake(),
+                self.curiosity.wake(),
+                self.links.wake(self.limits.patience),
+                moved_by,
+            ]
+            .into_iter()
+            .flatten()
+            .min();
             tokio::select! {
                 biased;
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
@@ -283,6 +308,7 @@ impl Net {
         self.topic = topic;
         self.swarm.behaviour_mut().gate.moved();
         self.dialer.begin_again(Instant::now());
+        self.caller.begin_again(Instant::now());
     }
 
     /// Answers a request, with at most [`MAX_DIRECT_BYTES`]; more is as good as no answer. Requests that nobody waits

@@ -35,7 +35,9 @@ impl Net {
                 let addresses = self.listeners.remove(&listener_id).unwrap_or_default();
                 self.ready.extend(addresses.into_iter().map(NetEvent::NotListening));
             }
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.dialer.connected(&peer_id),
+            SwarmEvent::ConnectionEstablished {
+                peer_id, connection_id, ..
+            } => self.on_connected(connection_id, peer_id),
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 num_established: 0,
@@ -44,13 +46,19 @@ impl Net {
             } => {
                 tracing::debug!(peer = %peer_id, ?cause, "disconnected");
                 self.dial_failed(&peer_id);
+                self.on_called_lost(&peer_id, false);
             }
             SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
+                peer_id,
                 error,
+                connection_id,
                 ..
             } => {
-                tracing::debug!(%peer, %error, "cannot connect");
+                tracing::debug!(?peer_id, %error, "cannot connect");
+                if self.on_call_failed(connection_id) {
+                    return;
+                }
+                let Some(peer) = peer_id else { return };
                 if !self.swarm.is_connected(&peer) {
                     self.stats.dials_failed += 1;
                     self.dial_failed(&peer);
@@ -116,6 +124,7 @@ impl Net {
             }
             gate::Event::Inner(MeshEvent::Gossip(event)) => self.on_gossip(event),
             gate::Event::Inner(MeshEvent::Direct(event)) => self.on_direct(event),
+            gate::Event::Inner(MeshEvent::Exchange(event)) => self.on_exchange(event),
             gate::Event::Inner(MeshEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
                 self.dialer.learn_connected(peer_id, info.listen_addrs, Instant::now());
             }
@@ -136,8 +145,11 @@ impl Net {
         // Of another room, or no peer of ours at all: dialing it again would change nothing. But whoever dialed us under a key that we
         // don't know may be a generation ahead, and tell us of it when we dial.
         let is_stranger = matches!(failure, Failure::WrongProof | Failure::Unsupported);
-        if is_stranger && dialed && self.dialer.forget(peer) {
-            self.report_dial_failed(peer);
+        if is_stranger && dialed {
+            if self.dialer.forget(peer) {
+                self.report_dial_failed(peer);
+            }
+            self.on_called_lost(peer, true);
         }
     }
 
@@ -153,6 +165,7 @@ impl Net {
             return;
         };
         self.dialer.linked(peer);
+        self.on_link_up(peer);
         self.ready.push_back(NetEvent::LinkUp { peer: key });
         self.ready.extend(early);
     }

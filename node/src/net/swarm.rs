@@ -10,6 +10,7 @@ use super::{
     config::NetConfig,
     direct::direct,
     event::NetError,
+    exchange::exchange,
     gate::{Gate, GateConfig},
     gossip::{self, CurrentTopic},
     peer,
@@ -69,6 +70,7 @@ fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<(Node, 
     let mesh = Mesh {
         gossip: Watch::new(gossip),
         direct: direct(limits),
+        exchange: exchange(limits.direct_timeout),
         identify: identify(keypair.public()),
     };
     let gate = GateConfig {

@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod identity;
 mod pins;
+mod reach;
 pub mod vault;
 
 #[cfg(test)]
@@ -25,16 +26,18 @@ use std::sync::Arc;
 
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use snug_crypto::AdminPublicKey;
 use snug_crypto::identity::Identity;
 use snug_crypto::ids::{GenesisHash, IdentityKey};
 use snug_crypto::names::RoomId;
 use snug_crypto::rest::log::Entry;
 use snug_crypto::rest::vault::Passphrase;
 use snug_crypto::rest::{MembershipAtRest, RestBytes};
+use snug_crypto::{AdminKey, AdminPublicKey};
+use zeroize::Zeroizing;
 
 pub use error::{PinError, ProfileError};
 pub use pins::{Pinned, Place};
+pub use reach::Reach;
 pub use vault::{Purpose, Vault};
 
 use crate::contacts::{Contact, Contacts};
@@ -52,6 +55,8 @@ const PINS: &[u8] = b"pins";
 const CONTACT: &[u8] = b"contact ";
 /// Followed by the room's genesis hash.
 const MEMBERSHIP: &[u8] = b"room ";
+/// Followed by the room's genesis hash: the seed of its admin key, where no rendezvous keeps that.
+const ADMIN: &[u8] = b"admin ";
 
 /// Where a profile is, and whether it may rest on disk.
 #[derive(Clone, Debug)]
@@ -220,7 +225,35 @@ impl Profile {
         if let Some(vault) = &self.vault {
             vault.commit(Purpose::State, vec![forget(room_prefix(genesis))])?;
         }
-        self.write(vec![forget(membership_key(genesis))])
+        self.write(vec![
+            forget(membership_key(genesis)),
+            forget(admin_key(genesis)),
+            forget(reach::reach_key(genesis)),
+        ])
+    }
+
+    /// Keeps the admin key of a room that no rendezvous keeps it for.
+    ///
+    /// # Errors
+    /// [`ProfileError`] if it can't be kept.
+    pub fn keep_admin(&self, genesis: &GenesisHash, admin: &AdminKey) -> Result<(), ProfileError> {
+        self.write(vec![entry(
+            &admin_key(genesis),
+            RestBytes::new(admin.to_seed().to_vec()),
+        )])
+    }
+
+    /// The admin key of a room that was made here without a rendezvous.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn admin(&self, genesis: &GenesisHash) -> Result<Option<AdminKey>, ProfileError> {
+        let Some(vault) = &self.vault else {
+            return Ok(None);
+        };
+        let stored = vault.get(Purpose::Profile, &admin_key(genesis))?;
+        let seed = stored.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Zeroizing::new));
+        Ok(seed.map(|seed| AdminKey::from_seed(&seed)))
     }
 
     /// Whom the user knows.
@@ -339,6 +372,10 @@ pub(crate) fn room_prefix(genesis: &GenesisHash) -> Vec<u8> {
 
 fn membership_key(genesis: &GenesisHash) -> Vec<u8> {
     [MEMBERSHIP, genesis.as_bytes()].concat()
+}
+
+fn admin_key(genesis: &GenesisHash) -> Vec<u8> {
+    [ADMIN, genesis.as_bytes()].concat()
 }
 
 fn entry(key: &[u8], value: RestBytes) -> Entry {

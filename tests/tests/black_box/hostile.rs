@@ -1,6 +1,6 @@
 //! A member that runs the library without our program around it, and so without its manners: its name and texts go out as they are.
 
-use snug::engine::{self, EnterOptions, EventKind};
+use snug::engine::{self, EnterOptions, EventKind, Meeting};
 use snug::profile::Profile;
 use snug::rendezvous::{Client, ServerUrl};
 use snug_crypto::names::{RoomId, RoomKey};
@@ -22,7 +22,9 @@ impl Hostile {
         let (stop, stopped) = oneshot::channel();
         let options = EnterOptions {
             profile: Profile::ephemeral(),
-            client: Client::new(ServerUrl::parse(&card.server).expect("a server")).expect("a client"),
+            meeting: Meeting::Rendezvous(
+                Client::new(ServerUrl::parse(&card.server).expect("a server")).expect("a client"),
+            ),
             room_id: RoomId::parse(&card.room).expect("a Room ID"),
             room_key: RoomKey::parse(&card.room_key).expect("a Room Key"),
             name: name.to_owned(),

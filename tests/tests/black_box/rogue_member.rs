@@ -261,6 +261,7 @@ fn net(keys: &GenerationKeys) -> Net {
         mesh: keys.mesh().clone(),
         topic: keys.topic(),
         listen: vec![plain::LOOPBACK[1].parse().expect("an address")],
+        any_port: false,
         max_participants: 256,
         limits: NetLimits::default(),
     };

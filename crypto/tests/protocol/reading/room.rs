@@ -107,5 +107,10 @@ pub(super) fn invite(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
     h.is(alone, "hash", serverless.generation.hash)?;
     h.is(alone, "r", serverless.random.expose())?;
     h.same("text", invite.to_text().map_err(failed)?.as_str(), alone.text("text")?)?;
+    let invite = Invite::parse(alone.text("with_genesis")?).map_err(failed)?;
+    let genesis = invite.genesis.as_ref().ok_or("no genesis in it")?;
+    h.is(alone, "genesis", genesis.encode())?;
+    let text = invite.to_text().map_err(failed)?;
+    h.same("with genesis", text.as_str(), alone.text("with_genesis")?)?;
     h.refuse(v, "reject", |case| Invite::parse(case.text("text")?).map_err(failed))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use snug_crypto::{
-    AdminKey, ExportKey, Generation, GenerationKeys, Genesis, OperationHash, RoomId,
+    AdminKey, ExportKey, Generation, GenerationKeys, Genesis, GenesisHash, OperationHash, RoomId,
     capsule::{AdminCapsule, Capsule},
     invite::{Invite, Serverless},
     kdf, label,
@@ -139,6 +139,7 @@ impl Fixed {
             room_key: self.key.clone(),
             genesis_hash: self.hash(),
             serverless: None,
+            genesis: None,
             addresses: vec!["/ip4/192.0.2.1/udp/4001/quic-v1".to_owned()],
         };
         let text = invite.to_text().unwrap();
@@ -155,9 +156,17 @@ impl Fixed {
             serverless,
             addresses: vec![],
             ..invite
-        }
-        .to_text()
-        .unwrap();
+        };
+        let alone_text = alone.to_text().unwrap();
+        let whole = Invite {
+            genesis: Some(Box::new(self.genesis.clone())),
+            ..alone.clone()
+        };
+        let whole_text = whole.to_text().unwrap();
+        let swapped = Invite {
+            genesis_hash: GenesisHash::from_bytes(self.b(0x0C)),
+            ..whole
+        };
         let wrong = text.replacen('q', "p", 1);
         let bad = |what: &str, text: &str| {
             let error = Invite::parse(text).err().unwrap_or_else(|| panic!("accepted: {what}"));
@@ -172,7 +181,8 @@ impl Fixed {
             "text": text.as_str(),
             "upper_case": text.to_uppercase(),
             "without_server": {
-                "count": 2, "hash": hex(self.b::<32>(0x0B)), "r": hex(self.random.expose()), "text": alone.as_str(),
+                "count": 2, "hash": hex(self.b::<32>(0x0B)), "r": hex(self.random.expose()), "text": alone_text.as_str(),
+                "genesis": hex(self.genesis.encode()), "with_genesis": whole_text.as_str(),
             },
             "reject": [
                 bad("a wrong character", &wrong),
@@ -182,6 +192,7 @@ impl Fixed {
                 bad("empty", "snug1"),
                 bad("a character that is none of the alphabet", &text.replacen('q', "b", 1)),
                 bad("its last characters turned", &turned(&text)),
+                bad("a genesis that it does not name", &swapped.to_text().unwrap()),
             ],
         })
     }

@@ -77,7 +77,7 @@ pub enum Color {
 pub enum Command {
     /// Start a rendezvous here, make a room, and enter it: the whole thing in one command
     Host(HostArgs),
-    /// Make a room at a rendezvous, and print what to hand on
+    /// Make a room, at a rendezvous or with none, and print what to hand on
     Create(CreateArgs),
     /// Enter a room, with an invite, or with its Room ID and Room Key
     Join(JoinArgs),
@@ -147,6 +147,14 @@ pub struct EnterArgs {
     pub json: bool,
 }
 
+/// Whether there is a rendezvous at all.
+#[derive(Debug, Args)]
+pub struct NoServerArgs {
+    /// Without any rendezvous: members find each other at the addresses in the invite, and where they met before
+    #[arg(long, conflicts_with = "server")]
+    pub no_server: bool,
+}
+
 /// Which rendezvous.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
@@ -206,6 +214,9 @@ pub struct CreateArgs {
     pub server: ServerArgs,
 
     #[command(flatten)]
+    pub no_server: NoServerArgs,
+
+    #[command(flatten)]
     pub room: NewRoomArgs,
 
     /// What the room is for, in a line; its members see it, and with --listed everybody
@@ -217,7 +228,7 @@ pub struct CreateArgs {
     pub description_file: Option<PathBuf>,
 
     /// Publish Room ID and description in the rendezvous' directory; the Room Key is still needed to enter
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_server")]
     pub listed: bool,
 
     /// Enter the room after making it
@@ -246,6 +257,9 @@ pub struct JoinArgs {
     #[command(flatten)]
     pub server: ServerArgs,
 
+    #[command(flatten)]
+    pub no_server: NoServerArgs,
+
     /// The room's ID
     #[arg(long, env = "SNUG_ROOM", value_name = "ID")]
     pub room: Option<String>,
@@ -254,7 +268,7 @@ pub struct JoinArgs {
     #[arg(long, env = "SNUG_ROOM_KEY_FILE", value_name = "FILE")]
     pub room_key_file: Option<PathBuf>,
 
-    /// The invite is in this file; it holds server, Room ID and Room Key
+    /// The invite is in this file; it holds Room ID, Room Key, and the server or where members are
     #[arg(
         long,
         env = "SNUG_INVITE_FILE",

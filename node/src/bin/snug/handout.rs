@@ -1,12 +1,14 @@
 //! What is handed on so that others can join: the room's credentials, the invite, and a QR code of it.
 
+use libp2p::Multiaddr;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::{Value, json};
 use snug::rendezvous::ServerUrl;
 use snug::text::{Untrusted, width};
+use snug_crypto::genesis::Genesis;
 use snug_crypto::ids::GenesisHash;
-use snug_crypto::invite::Invite;
+use snug_crypto::invite::{Invite, Serverless};
 use snug_crypto::names::{Password, RoomId, RoomKey};
 use zeroize::Zeroizing;
 
@@ -16,7 +18,28 @@ use crate::failure::Failure;
 const PAINT: &str = "\u{1b}[30;107m";
 const UNPAINT: &str = "\u{1b}[0m";
 
+/// Where newcomers find the room.
+#[derive(Clone)]
+pub enum At {
+    /// At its rendezvous.
+    Server(ServerUrl),
+    /// Where its members are; the invite says all that a rendezvous would.
+    Members(Box<Founding>),
+}
+
+/// What an invite to a room without a rendezvous holds besides the Room Key; as secret.
+#[derive(Clone)]
+pub struct Founding {
+    /// The founding record.
+    pub genesis: Genesis,
+    /// What the group's keys come from, with the Room Key.
+    pub serverless: Serverless,
+    /// Where members may be reached.
+    pub addresses: Vec<String>,
+}
+
 /// A room's credentials as their holder knows them. It has no `Debug`: all of it is secret but the id and the server.
+#[derive(Clone)]
 pub struct Handout {
     /// The room.
     pub room: RoomId,
@@ -25,7 +48,7 @@ pub struct Handout {
     /// Deletes; known to whoever made the room.
     pub password: Option<Password>,
     /// Where the room is found.
-    pub server: ServerUrl,
+    pub at: At,
     /// The founding record that it must be.
     pub genesis: GenesisHash,
     /// All of it but the Password in one line.
@@ -35,22 +58,41 @@ pub struct Handout {
 impl Handout {
     /// The same room as others reach it, at another address of the same server.
     pub fn at(self, server: ServerUrl) -> Result<Self, Failure> {
-        Self::new(self.room, self.room_key, self.password, server, self.genesis)
+        Self::new(
+            self.room,
+            self.room_key,
+            self.password,
+            At::Server(server),
+            self.genesis,
+        )
     }
 
     /// The room has another Room Key: that is what to hand on from now on.
-    pub fn rekey(&mut self, room_key: &RoomKey) {
-        let made = Self::new(
-            self.room.clone(),
-            room_key.clone(),
-            self.password.clone(),
-            self.server.clone(),
-            self.genesis,
-        );
-        match made {
+    pub fn rekey(&mut self, room_key: &RoomKey, serverless: &Serverless) {
+        let mut at = self.at.clone();
+        if let At::Members(founding) = &mut at {
+            founding.serverless = serverless.clone();
+        }
+        self.remake(room_key.clone(), at);
+    }
+
+    /// Where the members are now, which only a room without a rendezvous has to say.
+    pub fn found_at(mut self, addresses: &[Multiaddr]) -> Self {
+        if let At::Members(founding) = &self.at
+            && !addresses.is_empty()
+        {
+            let mut founding = founding.clone();
+            founding.addresses = addresses.iter().map(Multiaddr::to_string).collect();
+            self.remake(self.room_key.clone(), At::Members(founding));
+        }
+        self
+    }
+
+    fn remake(&mut self, room_key: RoomKey, at: At) {
+        match Self::new(self.room.clone(), room_key, self.password.clone(), at, self.genesis) {
             Ok(handout) => *self = handout,
-            // The same invite was made before, with another key.
-            Err(_) => tracing::error!("no invite can be made for the new Room Key"),
+            // The same invite was made before, with another key or other addresses.
+            Err(_) => tracing::error!("no invite can be made for what the room is now"),
         }
     }
 
@@ -59,17 +101,26 @@ impl Handout {
         room: RoomId,
         room_key: RoomKey,
         password: Option<Password>,
-        server: ServerUrl,
+        at: At,
         genesis: GenesisHash,
     ) -> Result<Self, Failure> {
-        let invite = Invite {
-            server: Some(server.as_str().to_owned()),
+        let mut invite = Invite {
+            server: None,
             room_id: room.clone(),
             room_key: room_key.clone(),
             genesis_hash: genesis,
             serverless: None,
+            genesis: None,
             addresses: Vec::new(),
         };
+        match &at {
+            At::Server(server) => invite.server = Some(server.as_str().to_owned()),
+            At::Members(founding) => {
+                invite.genesis = Some(Box::new(founding.genesis.clone()));
+                invite.serverless = Some(founding.serverless.clone());
+                invite.addresses.clone_from(&founding.addresses);
+            }
+        }
         let invite = invite.to_text().map_err(|error| {
             Failure::failed(format_args!("no invite can be made: {error}")).help("give the server a shorter address")
         })?;
@@ -77,10 +128,17 @@ impl Handout {
             room,
             room_key,
             password,
-            server,
+            at,
             genesis,
             invite,
         })
+    }
+
+    fn server(&self) -> Option<&ServerUrl> {
+        match &self.at {
+            At::Server(server) => Some(server),
+            At::Members(_) => None,
+        }
     }
 
     /// One JSON object, as `create --json` prints it.
@@ -90,7 +148,7 @@ impl Handout {
             "room_key": self.room_key.reveal(),
             "password": self.password.as_ref().map(Password::reveal),
             "invite": self.invite.as_str(),
-            "server": self.server.as_str(),
+            "server": self.server().map(ServerUrl::as_str),
         })
     }
 
@@ -101,12 +159,26 @@ impl Handout {
         if let Some(password) = &self.password {
             lines.push(format!("Password: {}", shown(password.reveal())));
         }
-        lines.push(format!("Server: {}", self.server));
+        match &self.at {
+            At::Server(server) => lines.push(format!("Server: {server}")),
+            At::Members(founding) => {
+                lines.push("Server: none".to_owned());
+                let shown = founding.addresses.iter().map(|address| shown(address));
+                lines.push(format!("Reached at: {}", shown.collect::<Vec<_>>().join(" ")));
+            }
+        }
         lines.push(format!("Invite: {}", self.invite.as_str()));
         lines.push(String::new());
-        lines.push(
-            "Hand on the invite to those who may enter; keep the Password to yourself: it deletes the room.".into(),
-        );
+        lines.push(match &self.at {
+            At::Server(_) => {
+                "Hand on the invite to those who may enter; keep the Password to yourself: it deletes the room.".into()
+            }
+            At::Members(_) => {
+                "Hand on the invite to those who may enter: somebody must be in the room when they do, at one of these \
+                               addresses. There is no Password: your profile holds the power over the room."
+                    .into()
+            }
+        });
         lines.extend(self.how_to_join());
         lines
     }
@@ -118,15 +190,14 @@ impl Handout {
         lines
     }
 
-    fn how_to_join(&self) -> [String; 2] {
+    fn how_to_join(&self) -> Vec<String> {
         let room = quoted(&self.shown_room());
-        [
-            "To enter with the invite: snug join".to_owned(),
-            format!(
-                "To enter with the Room Key: snug join --server {} --room {room}",
-                self.server
-            ),
-        ]
+        let mut lines = vec!["To enter with the invite: snug join".to_owned()];
+        lines.extend(
+            (self.server())
+                .map(|server| format!("To enter with the Room Key: snug join --server {server} --room {room}")),
+        );
+        lines
     }
 
     fn shown_room(&self) -> String {

@@ -49,7 +49,7 @@ impl Liar {
     /// A member who enters through it.
     async fn enter(&self, rendezvous: &Rendezvous, den: &Den) -> Node {
         let options = EnterOptions {
-            client: Client::new(self.url.clone()).unwrap(),
+            meeting: Meeting::Rendezvous(Client::new(self.url.clone()).unwrap()),
             ..den.options(rendezvous, "alice")
         };
         let mut alice = Node::enter(options).await.unwrap();

@@ -112,7 +112,7 @@ impl Den {
     fn options(&self, rendezvous: &Rendezvous, name: &str) -> EnterOptions {
         EnterOptions {
             profile: Profile::ephemeral(),
-            client: rendezvous.client(),
+            meeting: Meeting::Rendezvous(rendezvous.client()),
             room_id: self.id.clone(),
             room_key: self.key.clone(),
             name: name.to_owned(),

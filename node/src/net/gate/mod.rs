@@ -185,6 +185,16 @@ impl<B: NetworkBehaviour> Gate<B> {
         &mut self.inner
     }
 
+    /// Whether we dialed another connection to the peer than this one, and it still may become a link.
+    pub(crate) fn has_dialed(&self, peer: &PeerId, but: ConnectionId) -> bool {
+        self.connections.iter().any(|(id, connection)| {
+            *id != but
+                && connection.peer == *peer
+                && connection.endpoint.is_dialer()
+                && connection.stage != Stage::Refused
+        })
+    }
+
     /// Inbound connections that are unproven right now.
     pub(crate) fn unproven(&self) -> usize {
         self.unproven.len()

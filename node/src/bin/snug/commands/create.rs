@@ -1,7 +1,7 @@
 //! `snug create`: make a room, print what to hand on, and with `--join` enter it.
 
 use libp2p::Multiaddr;
-use snug::engine::{self, AdminAccess, EnterOptions};
+use snug::engine::{self, AdminAccess, EnterOptions, Meeting};
 use snug::profile::Profile;
 use snug::rendezvous::{Client, CreateOptions};
 use snug_crypto::AdminKey;
@@ -9,11 +9,11 @@ use snug_crypto::genesis::Policy;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::names::{Password, RoomId, RoomKey};
 
-use super::{App, given, log_place, print, print_json, profile};
+use super::{App, given, log_place, print, print_json, profile, serverless};
 use crate::cli::CreateArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room, json};
-use crate::handout::Handout;
+use crate::handout::{At, Handout};
 use crate::secrets::{self, Prompter};
 
 /// Makes the room; with `--join` runs until it is left.
@@ -26,6 +26,9 @@ pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
         &args.room.password_file,
     ];
     secrets::check_one_stdin(&files)?;
+    if args.no_server.no_server {
+        return serverless::create(app, args, front, &prompter).await;
+    }
     let mut client = given::client(app.config.server(&args.server, None).as_deref())?;
     if let Some(file) = &args.registration_token_file {
         let token = secrets::from_file(file, "the registration token")?;
@@ -65,7 +68,8 @@ pub struct Who {
     pub read_receipts: bool,
 }
 
-fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> Result<Who, Failure> {
+/// Who enters, as given.
+pub fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> Result<Who, Failure> {
     let name = given::name(app, &args.enter, None, prompter)?;
     let listen = given::listen(app, &args.enter)?;
     let (data_dir, profile) = profile::open(app, &args.profile, args.enter.ephemeral, prompter)?;
@@ -108,7 +112,7 @@ pub async fn make(
     let created = client.create(&room_id, &room_key, &password, options).await?;
     let server = client.server().clone();
     let genesis = created.genesis_hash;
-    let handout = Handout::new(room_id, room_key, Some(password), server, genesis)?;
+    let handout = Handout::new(room_id, room_key, Some(password), At::Server(server), genesis)?;
     Ok(Made {
         handout,
         admin: created.admin,
@@ -160,7 +164,7 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
     }
     let (handle, events) = engine::enter(EnterOptions {
         profile: who.profile,
-        client,
+        meeting: Meeting::Rendezvous(client),
         room_id: handout.room.clone(),
         room_key: handout.room_key.clone(),
         name: who.name,

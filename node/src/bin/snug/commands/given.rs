@@ -87,6 +87,17 @@ pub fn new_secrets(args: &NewRoomArgs) -> Result<(RoomKey, Password), Failure> {
     Ok((room_key, password))
 }
 
+/// The Room Key of a room without a rendezvous, from its file or generated. There is no Password: nobody would check it.
+pub fn new_room_key(args: &NewRoomArgs) -> Result<RoomKey, Failure> {
+    if args.password_file.is_some() {
+        return Err(
+            Failure::usage("a room without a rendezvous has no Password: nobody would be there to check it")
+                .help("leave --password-file out; the profile that makes the room holds the power over it"),
+        );
+    }
+    Ok(new_secrets(args)?.0)
+}
+
 /// Parses a Room Key.
 pub fn room_key(text: &str) -> Result<RoomKey, Failure> {
     RoomKey::parse(text).map_err(Failure::usage)

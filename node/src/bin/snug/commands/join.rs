@@ -1,21 +1,23 @@
 //! `snug join`: enter a room, with an invite or with Room ID and Room Key.
 
 use libp2p::Multiaddr;
-use snug::engine::{self, AdminAccess, EnterOptions};
+use snug::engine::{self, AdminAccess, EnterOptions, Meeting};
 use snug::profile::{Place, Profile};
 use snug::rendezvous::ServerUrl;
 use snug::text::Untrusted;
+use snug_crypto::capsule::Capsule;
+use snug_crypto::genesis::Genesis;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::invite::Invite;
 use snug_crypto::names::{RoomId, RoomKey};
 use snug_crypto::rest::MembershipAtRest;
 use zeroize::Zeroizing;
 
-use super::{App, given, log_place, profile};
+use super::{App, given, log_place, profile, serverless};
 use crate::cli::JoinArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room};
-use crate::handout::Handout;
+use crate::handout::{At, Handout};
 use crate::secrets::{self, Prompter};
 
 /// What an invite begins with, which tells it from a Room ID where either may be typed.
@@ -24,6 +26,8 @@ const INVITE_PREFIX: &str = "snug1";
 /// Which room, and what is known of it.
 struct Target {
     server: Option<String>,
+    /// What a rendezvous would tell, for a room that has none.
+    capsule: Option<Capsule>,
     room_id: RoomId,
     room_key: RoomKey,
     genesis: Option<GenesisHash>,
@@ -53,7 +57,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         None => Vec::new(),
     };
     let target = target(app, &args, &known, &prompter)?;
-    let client = given::client(app.config.server(&args.server, target.server.as_deref()).as_deref())?;
+    let meeting = meeting(app, &args, &target)?;
     let admin = args
         .password_file
         .as_deref()
@@ -65,20 +69,26 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         Some(opened) => opened,
         None => profile::open(app, &args.profile, args.enter.ephemeral, &prompter)?,
     };
-    if args.accept_new_room {
-        profile.forget(&Place::server(client.server()), &target.room_id)?;
-    }
     app.log(log_place(front, &data_dir, args.enter.ephemeral))?;
-    given::warn_if_plain(client.server());
+    if let Meeting::Rendezvous(client) = &meeting {
+        if args.accept_new_room {
+            profile.forget(&Place::server(client.server()), &target.room_id)?;
+        }
+        given::warn_if_plain(client.server());
+    }
 
     if prompter.is_interactive() {
         eprintln!("Entering the room {}…", Untrusted::new(target.room_id.as_str()).line());
     }
 
-    let (server, room, room_key) = (client.server().clone(), target.room_id.clone(), target.room_key.clone());
+    let (room, room_key) = (target.room_id.clone(), target.room_key.clone());
+    let server = match &meeting {
+        Meeting::Rendezvous(client) => Some(client.server().clone()),
+        Meeting::Members(_) => None,
+    };
     let (handle, events) = engine::enter(EnterOptions {
         profile,
-        client,
+        meeting,
         room_id: target.room_id,
         room_key: target.room_key,
         name,
@@ -95,7 +105,12 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         Some(genesis) => genesis,
         None => handle.info().await.map_err(Failure::failed)?.genesis,
     };
-    let handout = Handout::new(room, room_key, None, server, genesis)?;
+    let at = match (server, target.capsule) {
+        (Some(server), _) => At::Server(server),
+        (None, Some(capsule)) => At::Members(Box::new(serverless::founding(capsule, &handle).await?)),
+        (None, None) => return Err(Failure::failed("the room is nowhere")),
+    };
+    let handout = Handout::new(room, room_key, None, at, genesis)?;
     let room = Room {
         handle,
         events,
@@ -104,6 +119,28 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         color: app.color(),
     };
     Ok(front::run(front, room).await?.exit_status())
+}
+
+/// Where its members find each other: at the rendezvous that was named anywhere, or at none.
+fn meeting(app: &App, args: &JoinArgs, target: &Target) -> Result<Meeting, Failure> {
+    match &target.capsule {
+        // A server that the environment or the configuration names for all rooms doesn't speak of this one.
+        Some(_) if args.server.server.is_some() => Err(Failure::usage("the room has no rendezvous")
+            .help("leave --server out: members find each other where they are")),
+        Some(_) if args.password_file.is_some() => Err(Failure::usage(
+            "a room without a rendezvous has no Password: nobody would be there to check it",
+        )
+        .help("leave --password-file out; the profile that made the room holds the power over it")),
+        Some(capsule) => Ok(Meeting::Members(Box::new(capsule.clone()))),
+        None if args.no_server.no_server => Err(Failure::usage(
+            "without a rendezvous only an invite says enough to enter",
+        )
+        .help("ask for an invite to a room that was made with --no-server, and give it with --invite-file")),
+        None => {
+            let server = app.config.server(&args.server, target.server.as_deref());
+            Ok(Meeting::Rendezvous(given::client(server.as_deref())?))
+        }
+    }
 }
 
 fn target(app: &App, args: &JoinArgs, known: &[MembershipAtRest], prompter: &Prompter) -> Result<Target, Failure> {
@@ -145,6 +182,7 @@ fn target(app: &App, args: &JoinArgs, known: &[MembershipAtRest], prompter: &Pro
     let room_key = given::room_key(&room_key)?;
     Ok(Target {
         server: None,
+        capsule: None,
         room_id,
         room_key,
         genesis: None,
@@ -161,6 +199,9 @@ fn remembered(
     room_id: &RoomId,
 ) -> Result<Option<Target>, Failure> {
     let mut rooms: Vec<&MembershipAtRest> = known.iter().filter(|room| room.room_id == *room_id).collect();
+    if args.no_server.no_server {
+        rooms.retain(|room| room.server.is_none());
+    }
     let named = args.server.server.clone().or_else(|| {
         // A server that the configuration names for all rooms doesn't speak of this one, unless it decides between two.
         (rooms.len() > 1)
@@ -175,12 +216,27 @@ fn remembered(
         let servers: Vec<String> = (rooms.iter().filter_map(|room| room.server.as_deref()))
             .map(|server| Untrusted::new(server).line())
             .collect();
-        return Err(Failure::usage("you are a member of more than one room of this Room ID")
-            .help(format_args!("say which with --server: {}", servers.join(", "))));
+        let failure = Failure::usage("you are a member of more than one room of this Room ID");
+        let alone = rooms.iter().filter(|room| room.server.is_none()).count();
+        return Err(match (servers.is_empty(), alone) {
+            (true, _) => failure.help("none of them has a rendezvous: say which with its invite, --invite-file"),
+            (false, 0) => failure.help(format_args!("say which with --server: {}", servers.join(", "))),
+            (false, _) => failure.help(format_args!(
+                "say which with --server: {}; or with --no-server for the one without a rendezvous",
+                servers.join(", ")
+            )),
+        });
     }
     let found = rooms.first().and_then(|room| Some((*room, room.current()?)));
     Ok(found.map(|(room, current)| Target {
         server: room.server.clone(),
+        capsule: room.server.is_none().then(|| Capsule {
+            generation: current.generation,
+            random: current.random.clone(),
+            genesis: room.genesis.clone(),
+            // It rests with the room's state.
+            log: Vec::new(),
+        }),
         room_id: room.room_id.clone(),
         room_key: current.room_key.clone(),
         genesis: Some(room.genesis.hash()).filter(|_| !args.accept_new_room),
@@ -192,11 +248,22 @@ fn remembered(
 fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Failure> {
     let invite =
         Invite::parse(text).map_err(|error| Failure::usage(error).help("if it is whole, ask for a new one"))?;
-    if invite.serverless.is_some() && invite.server.is_none() {
-        return Err(Failure::usage(
-            "the invite is of a room without a rendezvous, which this version can't enter",
-        ));
-    }
+    let is_without = args.no_server.no_server || (invite.server.is_none() && invite.serverless.is_some());
+    let capsule = match (is_without, &invite.serverless, &invite.genesis) {
+        (false, ..) => None,
+        (true, Some(serverless), Some(genesis)) => Some(Capsule {
+            genesis: Genesis::clone(genesis),
+            generation: serverless.generation,
+            random: serverless.random.clone(),
+            log: Vec::new(),
+        }),
+        (true, ..) => {
+            return Err(
+                Failure::usage("the invite doesn't say enough to enter without a rendezvous")
+                    .help("ask for one to a room that was made with --no-server"),
+            );
+        }
+    };
     if let Some(room) = &args.room
         && given::room_id(room)? != invite.room_id
     {
@@ -204,10 +271,11 @@ fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Fail
     }
     Ok(Target {
         server: invite.server,
+        capsule,
         room_id: invite.room_id,
         room_key: invite.room_key,
         genesis: Some(invite.genesis_hash),
-        // What can't be understood can't be dialled: the rendezvous introduces the others anyway.
+        // What can't be understood can't be dialled.
         addresses: invite
             .addresses
             .iter()

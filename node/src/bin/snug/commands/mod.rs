@@ -13,6 +13,7 @@ mod lan;
 mod profile;
 mod room;
 mod rooms;
+mod serverless;
 mod verify;
 
 use std::io::IsTerminal as _;

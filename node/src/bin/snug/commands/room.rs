@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use snug::engine::{self, AdminAccess, CloseReason, EnterOptions, EventKind, Events, Handle};
+use snug::engine::{self, AdminAccess, CloseReason, EnterOptions, EventKind, Events, Handle, Meeting};
 use snug::profile::Profile;
 use snug::room::{Command, policy_of};
 use snug::text::Untrusted;
@@ -14,7 +14,7 @@ use super::{App, given, print, print_json};
 use crate::cli::{RoomInfoArgs, RotateKeyArgs};
 use crate::failure::Failure;
 use crate::front::json as rpc;
-use crate::handout::Handout;
+use crate::handout::{At, Handout};
 use crate::secrets::{self, Prompter};
 
 /// How long the room may take to let us in, and to move to its new Room Key.
@@ -89,7 +89,7 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
     let server = client.server().clone();
     let (handle, mut events) = engine::enter(EnterOptions {
         profile: Profile::ephemeral(),
-        client,
+        meeting: Meeting::Rendezvous(client),
         room_id: room_id.clone(),
         room_key,
         name: args.name,
@@ -107,7 +107,7 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
     let out_of_time =
         || Failure::failed("the room's Room Key was not changed in time").help("is anybody there who holds it up?");
     let room_key = changed.map_err(|_| out_of_time())??;
-    let handout = Handout::new(room_id, room_key, None, server, genesis)?;
+    let handout = Handout::new(room_id, room_key, None, At::Server(server), genesis)?;
     if args.json {
         print_json(&handout.card())?;
     } else {
@@ -125,7 +125,7 @@ async fn change(handle: &Handle, events: &mut Events, new: Option<RoomKey>, alon
     let command = Command::Rekey { room_key: new };
     handle.act(command).await.map_err(Failure::failed)?;
     let room_key = until(events, |kind| match kind {
-        EventKind::NewRoomKey { room_key } => Some(RoomKey::clone(room_key)),
+        EventKind::NewRoomKey { room_key, .. } => Some(RoomKey::clone(room_key)),
         _ => None,
     })
     .await?;

@@ -53,8 +53,8 @@ impl Dialect for Rpc {
     fn event(&mut self, event: &Event) -> Reaction {
         let body = match &event.kind {
             // The program stands in for its user, who has to hand it on.
-            EventKind::NewRoomKey { room_key } => {
-                self.handout.rekey(room_key);
+            EventKind::NewRoomKey { room_key, serverless } => {
+                self.handout.rekey(room_key, serverless);
                 let (room_key, invite) = (self.handout.room_key.reveal(), self.handout.invite.as_str());
                 Some(json!({"type": "room_key", "room_key": room_key, "invite": invite}))
             }
@@ -143,7 +143,7 @@ async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
                 "genesis": info.genesis.to_string(),
                 "members": info.members,
                 "created_at": rfc3339(info.created_at_unix_ms),
-                "server": info.server.as_str(),
+                "server": info.server.as_ref().map(|server| server.as_str()),
                 "policy": policy_in_json(policy),
             }))
         }

@@ -75,8 +75,8 @@ impl Dialect for Plain {
                     .chain(self.here.take())
                     .collect()
             }
-            EventKind::NewRoomKey { room_key } => {
-                self.handout.rekey(room_key);
+            EventKind::NewRoomKey { room_key, serverless } => {
+                self.handout.rekey(room_key, serverless);
                 Vec::new()
             }
             EventKind::Receipt(receipt) => {
@@ -141,7 +141,15 @@ impl Dialect for Plain {
             Typed::DeleteRoom(room) if room == self.handout.room.as_str() => self.act(Act::DeleteRoom),
             Typed::DeleteRoom(_) => Reaction::Show(vec![format!("! {}", typed::OTHER_ROOM)]),
             Typed::Usage(usage) => Reaction::Show(vec![format!("! Type: {usage}")]),
-            Typed::Invite => Reaction::Show(self.handout.to_hand_on()),
+            Typed::Invite => {
+                let (handle, handout) = (self.handle.clone(), self.handout.clone());
+                Reaction::Await(Box::pin(async move {
+                    match handle.status().await {
+                        Ok(status) => handout.found_at(&status.reach).to_hand_on(),
+                        Err(_) => handout.to_hand_on(),
+                    }
+                }))
+            }
             Typed::Help => Reaction::Show(help()),
             Typed::Quit => Reaction::Quit,
             Typed::Leave => Reaction::Leave(Vec::new()),
@@ -232,7 +240,10 @@ pub fn about(info: &snug::engine::RoomInfo, status: &Status) -> Vec<String> {
         lines.push(info.description.line());
     }
     lines.extend(created.map(|created| format!("Made {}", created.strftime("%Y-%m-%d %H:%M UTC"))));
-    lines.push(format!("Rendezvous {} ({})", info.server, status.rendezvous.as_str()));
+    lines.push(match &info.server {
+        Some(server) => format!("Rendezvous {server} ({})", status.rendezvous.as_str()),
+        None => "No rendezvous".to_owned(),
+    });
     lines.push(format!("Linked directly with {}", members_in_words(status.links.len())));
     lines.push(format!("Your fingerprint {}", status.member));
     lines

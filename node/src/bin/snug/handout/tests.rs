@@ -5,7 +5,7 @@ fn handout() -> Handout {
         room: RoomId::parse("the 'quiet' den").unwrap(),
         room_key: RoomKey::parse("plum-otter-lamp-velvet").unwrap(),
         password: Some(Password::parse("hunter-of-keys").unwrap()),
-        server: ServerUrl::parse("http://192.168.1.2:7070").unwrap(),
+        at: At::Server(ServerUrl::parse("http://192.168.1.2:7070").unwrap()),
         genesis: GenesisHash::from_bytes([7; 32]),
         invite: Zeroizing::new(format!("snug1{}", "qpzry9x8".repeat(30))),
     }
@@ -38,4 +38,48 @@ fn a_code_is_drawn_only_where_it_fits() {
     let above = ["x".repeat(121), String::new()];
     assert!(handout().qr(&above, 120, code.len() + 2, false).is_empty());
     assert_eq!(handout().qr(&above, 120, code.len() + 3, false), code);
+}
+
+#[test]
+fn a_room_without_a_rendezvous_says_where_it_is() {
+    use snug_crypto::AdminKey;
+    use snug_crypto::generation::{Generation, RoomRandom};
+    use snug_crypto::genesis::Policy;
+
+    let room = RoomId::parse("den").unwrap();
+    let admin = AdminKey::from_seed(&[3; 32]);
+    let genesis = Genesis::create(&admin, &room, "a place", 1_700_000_000_000, Policy::default()).unwrap();
+    let founding = Founding {
+        serverless: Serverless {
+            generation: Generation::first(&genesis.hash()),
+            random: RoomRandom::from_bytes([4; 32]),
+        },
+        genesis: genesis.clone(),
+        addresses: vec!["/ip4/192.0.2.7/tcp/4001".to_owned()],
+    };
+    let room_key = RoomKey::parse("plum-otter-lamp-velvet").unwrap();
+    let at = At::Members(Box::new(founding));
+    let handout = Handout::new(room, room_key.clone(), None, at, genesis.hash()).unwrap();
+    assert_eq!(handout.card()["server"], Value::Null);
+    assert_eq!(handout.card()["password"], Value::Null);
+    let lines = handout.for_its_maker();
+    assert!(lines.contains(&"Server: none".to_owned()));
+    assert!(lines.contains(&"Reached at: /ip4/192.0.2.7/tcp/4001".to_owned()));
+    assert!(!lines.concat().contains("--server"));
+
+    let mut handout = handout.found_at(&["/ip4/192.0.2.9/tcp/1".parse().unwrap()]);
+    let later = Serverless {
+        generation: Generation {
+            count: 1,
+            ..Generation::first(&genesis.hash())
+        },
+        random: RoomRandom::from_bytes([5; 32]),
+    };
+    handout.rekey(&room_key, &later);
+    let invite = Invite::parse(&handout.invite).unwrap();
+    assert_eq!(invite.addresses, ["/ip4/192.0.2.9/tcp/1"]);
+    assert_eq!(invite.genesis.as_deref(), Some(&genesis));
+    let told = invite.serverless.unwrap();
+    assert_eq!((told.generation, told.random.expose()), (later.generation, &[5; 32]));
+    assert_eq!(invite.server, None);
 }

@@ -116,8 +116,8 @@ async fn converse(room: Room) -> Result<End, Failure> {
             event = events.recv() => match event {
                 Some(Event { kind: EventKind::Closed(reason), .. }) => break End::Closed(reason),
                 Some(event) => {
-                    if let EventKind::NewRoomKey { room_key } = &event.kind {
-                        handout.rekey(room_key);
+                    if let EventKind::NewRoomKey { room_key, serverless } = &event.kind {
+                        handout.rekey(room_key, serverless);
                     }
                     stale |= state.event(event.at_unix_ms, &event.kind);
                 }
@@ -183,6 +183,9 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 // the next stream should see.
                 let _ = crossterm::event::poll(SETTLE);
                 screen.suspend();
+                if let Ok(status) = handle.status().await {
+                    handout = handout.found_at(&status.reach);
+                }
                 print_invite(&handout, color);
                 match enter_pressed("Press Enter to go back: ", &mut interrupts, &mut events, &mut state).await {
                     Pause::Over => {}
