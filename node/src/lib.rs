@@ -5,6 +5,7 @@
 
 pub mod contacts;
 pub mod engine;
+mod lan;
 pub mod net;
 pub mod profile;
 pub mod rendezvous;

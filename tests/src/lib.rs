@@ -4,6 +4,7 @@
 //! - [`binaries`] finds the programs, [`process`] runs one with a transcript and an end,
 //! - [`home`] is one person's data folder, [`member`] drives `snug … --json`, [`plain`] drives `snug … --plain`,
 //! - [`rendezvous`] and [`mongod`] are the servers, [`capture`] a proxy that keeps all that passes,
+//! - [`netns`] makes networks of their own for them,
 //! - [`canary`] searches bytes for a secret in every form it could have taken.
 //!
 //! Nothing here sleeps until something is ready: it waits for the event that says so, up to [`PATIENCE`].
@@ -19,6 +20,7 @@ pub mod capture;
 pub mod home;
 pub mod member;
 pub mod mongod;
+pub mod netns;
 pub mod plain;
 pub mod process;
 pub mod rendezvous;

@@ -21,6 +21,7 @@ use super::introductions::Introductions;
 use super::journal::{Committed, Journal};
 use super::registrar::Registered;
 use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
+use crate::lan::{self, Looking};
 use crate::net::Net;
 use crate::profile::{Place, Profile, Reach, room_prefix};
 use crate::rendezvous::{Client, ServerError};
@@ -72,6 +73,8 @@ pub(super) struct Parts {
     pub addresses: Vec<Multiaddr>,
     /// Where members were reached in an earlier run.
     pub known: Reach,
+    /// What to look for on local networks, if at all.
+    pub looking: Option<Looking>,
     /// Why we come without the rendezvous' leave: it is away, and we were here before.
     pub away: Option<ServerError>,
     /// What ended generations while we were away.
@@ -91,6 +94,10 @@ pub(super) struct Actor {
     pub(super) links: BTreeSet<PeerKey>,
     pub(super) introductions: Introductions,
     pub(super) known: Reach,
+    /// What is looked for on local networks, if anything is.
+    pub(super) looking: Option<watch::Sender<Looking>>,
+    /// Who was found there, sealed.
+    found: mpsc::Receiver<Vec<Vec<u8>>>,
     /// When those who are linked are to be remembered.
     pub(super) remember_at: Option<Instant>,
     pub(super) beat_keys: watch::Sender<BeatKeys>,
@@ -165,6 +172,12 @@ impl Actor {
             Some(heartbeat) => tokio::spawn(heartbeat.run(known_addresses, report_sender, stop_heartbeat.clone())),
             None => tokio::spawn(async {}),
         };
+        let (found_sender, found) = mpsc::channel(lan::FOUND);
+        let looking = parts.looking.map(|looking| {
+            let (sender, receiver) = watch::channel(looking);
+            tokio::spawn(lan::run(receiver, found_sender));
+            sender
+        });
         let intros = parts.beat_keys.borrow().intros.clone();
         let actor = Self {
             room: parts.room,
@@ -178,6 +191,8 @@ impl Actor {
             links: BTreeSet::new(),
             introductions: Introductions::new(parts.peer, intros),
             known: parts.known,
+            looking,
+            found,
             remember_at: None,
             beat_keys: parts.beat_keys,
             registration: CancellationToken::new(),
@@ -264,6 +279,7 @@ impl Actor {
                 }
                 Some(report) = self.reports.recv() => self.on_report(report),
                 Some(registered) = self.registrations.recv() => self.on_registered(registered),
+                Some(records) = self.found.recv() => self.on_found(&records),
                 () = sleep_until(wake) => {
                     self.last_tick = Instant::now();
                     if self.remember_at.is_some_and(|at| at <= self.last_tick) {

@@ -27,7 +27,9 @@ impl Actor {
                 self.introduce(dials);
                 self.on_away(&error);
             }
-            None if dials > 0 || self.client.is_none() => self.introduce(dials),
+            None if dials > 0 => self.introduce(dials),
+            // Somebody may be found on the local network in a moment, which a newcomer waits for anyway.
+            None if self.client.is_none() && self.looking.is_none() => self.introduce(0),
             None => {}
         }
     }
@@ -35,7 +37,15 @@ impl Actor {
     pub(super) fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening(_) | NetEvent::NotListening(_) => {
-                let addresses: Vec<String> = self.net.presentable().iter().map(Multiaddr::to_string).collect();
+                let presentable = self.net.presentable();
+                let addresses: Vec<String> = presentable.iter().map(Multiaddr::to_string).collect();
+                if let Some(looking) = &self.looking {
+                    looking.send_if_modified(|looking| {
+                        let is_news = looking.addresses != presentable;
+                        looking.addresses = presentable;
+                        is_news
+                    });
+                }
                 self.addresses.send_if_modified(|known| {
                     let is_news = *known != addresses;
                     *known = addresses;
@@ -163,6 +173,14 @@ impl Actor {
                     self.server()
                 ));
             }
+        }
+    }
+
+    /// Somebody on the local network looks for what we look for, or says so.
+    pub(super) fn on_found(&mut self, records: &[Vec<u8>]) {
+        let dials = self.dial_introduced(records);
+        if dials > 0 {
+            self.introduce(dials);
         }
     }
 

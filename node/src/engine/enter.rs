@@ -20,6 +20,7 @@ use super::arrive::{Arrival, arrive};
 use super::clock::Clock;
 use super::heartbeat::{self, BeatKeys, Heartbeat, SharedSession};
 use super::{EnterError, Events, Handle};
+use crate::lan::Looking;
 use crate::net::{Net, NetConfig, NetLimits, by_host};
 use crate::profile::{Place, Profile, ProfileError, Reach, Vault};
 use crate::rendezvous::Client;
@@ -51,6 +52,8 @@ pub struct EnterOptions {
     pub expected_genesis: Option<GenesisHash>,
     /// Where to call members besides those that the rendezvous introduces; whoever answers must prove itself as anybody else.
     pub addresses: Vec<Multiaddr>,
+    /// Looks for members on private networks, and is found there (multicast DNS).
+    pub lan: bool,
     /// Registers a new Room Key even over plain http to another host (`--insecure-registration`).
     pub insecure_registration: bool,
     /// Whether others are told what the user has read.
@@ -99,6 +102,7 @@ pub(super) async fn enter_with_heartbeat(
         listen,
         expected_genesis,
         addresses,
+        lan,
         insecure_registration,
         read_receipts,
     } = options;
@@ -174,6 +178,12 @@ pub(super) async fn enter_with_heartbeat(
         net.listening(LISTENING).await;
     }
     let peer = transport.peer_key();
+    let looking = lan.then(|| Looking {
+        mesh: keys.mesh().clone(),
+        intro: keys.intro().clone(),
+        peer,
+        addresses: net.presentable(),
+    });
     let (beat_keys, keys_of_beats) = watch::channel(BeatKeys {
         room_keys: vec![room_key.clone()],
         intros: vec![keys.intro().clone()],
@@ -233,6 +243,7 @@ pub(super) async fn enter_with_heartbeat(
         introductions,
         addresses,
         known,
+        looking,
         away,
         objects,
     }))

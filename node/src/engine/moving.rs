@@ -36,6 +36,12 @@ impl Actor {
         let known = self.beat_keys.borrow().clone();
         let intros: Vec<IntroKey> = std::iter::once(intro).chain(known.intros).take(TRIED_KEYS).collect();
         self.introductions.rekey(intros.clone());
+        if let (Some(looking), Some(intro)) = (&self.looking, intros.first()) {
+            looking.send_modify(|looking| {
+                looking.mesh = keys.mesh().clone();
+                looking.intro = intro.clone();
+            });
+        }
         let room_keys = std::iter::once(room_key.clone())
             .chain(known.room_keys)
             .take(TRIED_KEYS)

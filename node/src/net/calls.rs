@@ -15,6 +15,9 @@ use super::{
     listen, peer,
 };
 
+/// When nothing more was said for this long of what an unspecified address stands for, that was all.
+const INTERFACES: Duration = Duration::from_millis(50);
+
 impl Net {
     /// Calls whoever of the room lives at these addresses, for as long as nobody is linked there; a peer id in them is passed over. Those of
     /// one host count as one member's. Returns how many calls begin: each that nobody of the room answers makes one
@@ -52,8 +55,12 @@ impl Net {
     pub async fn listening(&mut self, patience: Duration) {
         let end = tokio::time::Instant::now() + patience;
         let mut kept = Vec::new();
-        while self.listeners.values().any(Vec::is_empty) {
-            match tokio::time::timeout_at(end, self.next()).await {
+        loop {
+            let is_missing = self.listeners.values().any(Vec::is_empty);
+            // Addresses of one interface after the other come at once.
+            let quiet = tokio::time::Instant::now() + INTERFACES;
+            let until = if is_missing { end } else { end.min(quiet) };
+            match tokio::time::timeout_at(until, self.next()).await {
                 Ok(event) => kept.push(event),
                 Err(_) => break,
             }

@@ -2,10 +2,11 @@
 
 use std::{
     io,
-    net::{IpAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
 };
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
+use socket2::{Domain, Socket, Type};
 
 /// Fails if another socket listens on a TCP port that was asked for by number.
 ///
@@ -13,9 +14,20 @@ use libp2p::{Multiaddr, multiaddr::Protocol};
 /// user gets the port too, and each of the two receives half of the connections that are meant for either.
 pub(crate) fn check_free(address: &Multiaddr) -> io::Result<()> {
     match (host(address), address.iter().nth(1)) {
-        (Some(ip), Some(Protocol::Tcp(port))) if port != 0 => TcpListener::bind((ip, port)).map(drop),
+        (Some(ip), Some(Protocol::Tcp(port))) if port != 0 => try_to_listen(SocketAddr::new(ip, port)),
         _ => Ok(()),
     }
+}
+
+fn try_to_listen(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // As libp2p does: IPv4 has a listener of its own, on the same port.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(1)
 }
 
 /// The same address with the port left to the system.
@@ -78,6 +90,8 @@ fn host(address: &Multiaddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

@@ -32,6 +32,7 @@ impl Hostile {
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().expect("an address")],
             expected_genesis: None,
             addresses: Vec::new(),
+            lan: false,
             insecure_registration: false,
             read_receipts: false,
         };

@@ -14,6 +14,7 @@ mod host_and_two;
 mod hostile;
 mod hosting;
 mod injection;
+mod local_network;
 mod no_server;
 mod receipts;
 mod refusals;

@@ -138,6 +138,10 @@ pub struct EnterArgs {
     #[arg(long)]
     pub no_read_receipts: bool,
 
+    /// Don't look for members on the local network, and don't be found there
+    #[arg(long)]
+    pub no_mdns: bool,
+
     /// Lines in and out, for pipes and screen readers, instead of the full screen
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,

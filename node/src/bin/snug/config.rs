@@ -22,6 +22,7 @@ pub struct Config {
     data_dir: Option<PathBuf>,
     #[serde(default)]
     listen: Vec<String>,
+    mdns: Option<bool>,
     color: Option<Color>,
     read_receipts: Option<bool>,
 }
@@ -52,7 +53,7 @@ impl Config {
         })?;
         Self::parse(&text).map_err(|error| {
             Failure::usage(format_args!("the configuration file {shown} is wrong: {error}"))
-                .help("it may set server, name, profile, data-dir, listen, color and read-receipts")
+                .help("it may set server, name, profile, data-dir, listen, mdns, color and read-receipts")
         })
     }
 
@@ -93,6 +94,11 @@ impl Config {
         } else {
             &args.listen
         }
+    }
+
+    /// Whether to look for members on the local network.
+    pub fn mdns(&self, args: &EnterArgs) -> bool {
+        !args.no_mdns && self.mdns.unwrap_or(true)
     }
 
     /// Name of the profile.

@@ -120,6 +120,7 @@ impl Den {
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             expected_genesis: None,
             addresses: Vec::new(),
+            lan: false,
             insecure_registration: false,
             read_receipts: true,
         }

@@ -66,6 +66,8 @@ pub struct Who {
     pub name: String,
     pub listen: Vec<Multiaddr>,
     pub read_receipts: bool,
+    /// Whether to look for members on the local network.
+    pub lan: bool,
 }
 
 /// Who enters, as given.
@@ -79,6 +81,7 @@ pub fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> R
         name,
         listen,
         read_receipts: app.config.read_receipts(&args.enter),
+        lan: app.config.mdns(&args.enter),
     })
 }
 
@@ -172,6 +175,7 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         listen: who.listen,
         expected_genesis: Some(genesis),
         addresses: Vec::new(),
+        lan: who.lan,
         insecure_registration,
         read_receipts: who.read_receipts,
     })

@@ -61,6 +61,7 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
             name,
             listen,
             read_receipts: app.config.read_receipts(&args.enter),
+            lan: app.config.mdns(&args.enter),
         };
         create::enter(app, front, client, made, who).await
     }

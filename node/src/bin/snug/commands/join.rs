@@ -96,6 +96,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         listen,
         expected_genesis: target.genesis,
         addresses: target.addresses,
+        lan: app.config.mdns(&args.enter),
         insecure_registration: args.insecure_registration,
         read_receipts: app.config.read_receipts(&args.enter),
     })

@@ -97,6 +97,7 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
         listen: Vec::new(),
         expected_genesis: None,
         addresses: Vec::new(),
+        lan: false,
         insecure_registration: args.insecure_registration,
         read_receipts: false,
     })

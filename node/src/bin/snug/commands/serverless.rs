@@ -31,6 +31,7 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
         name,
         listen,
         read_receipts,
+        lan,
     } = create::who(app, &args, prompter, front)?;
 
     let rng = &mut given::rng();
@@ -54,6 +55,7 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
         listen,
         expected_genesis: Some(capsule.genesis.hash()),
         addresses: Vec::new(),
+        lan,
         insecure_registration: false,
         read_receipts,
     })
