@@ -100,6 +100,8 @@ bounds! {
     MAX_SYNC_EPOCHS: usize = 64, "epochs";
     /// Counters beyond the contiguous ones that a request names for one sender.
     MAX_EXTRA_COUNTERS: usize = 64, "counters";
+    /// Frames of one request for statements.
+    MAX_STATEMENTS: usize = 64, "frames";
     /// Days that a round may lie ahead of a receiver's clock.
     MAX_ROUND_AHEAD_DAYS: u32 = 1, "days";
 }

@@ -6,8 +6,9 @@
 use thiserror::Error;
 
 use crate::{
-    EpochId, Generation, IdentityKey, LeafId, OperationHash, bounds,
+    EpochId, FrameHash, Generation, IdentityKey, LeafId, OperationHash, bounds,
     epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
+    frame::{MAX_STATEMENT, UnverifiedStatement},
     hand_over::MAX_HANDED,
     leaf::UnverifiedRecord,
     operation::UnverifiedOperation,
@@ -79,6 +80,11 @@ pub enum DirectRequest {
         /// Of each epoch with something new; at most [`bounds::MAX_SYNC_EPOCHS`].
         marks: Vec<ReceiptMark>,
     },
+    /// 0A: what the senders of these frames signed, which others name as seen and I can't get.
+    Statements {
+        /// The frames, at most [`bounds::MAX_STATEMENTS`].
+        frames: Vec<FrameHash>,
+    },
 }
 
 /// What is answered, each to the request with the same number.
@@ -119,6 +125,8 @@ pub enum DirectReply {
     },
     /// 0b.
     Noted,
+    /// 0A: of those that the answerer knows.
+    Statements(Vec<UnverifiedStatement>),
 }
 
 /// Records, operations and announcements on their way.
@@ -232,6 +240,11 @@ impl DirectRequest {
             Self::Receipt { marks } => {
                 w.u8(11).list(marks, |w, mark| mark.write(w));
             }
+            Self::Statements { frames } => {
+                w.u8(10).list(frames, |w, frame| {
+                    w.raw(frame.as_bytes());
+                });
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -249,6 +262,7 @@ impl DirectRequest {
             Self::Receipt { marks } => {
                 marks.len() <= bounds::MAX_SYNC_EPOCHS && marks.iter().all(ReceiptMark::is_valid)
             }
+            Self::Statements { frames } => frames.len() <= bounds::MAX_STATEMENTS,
             Self::Compare { .. }
             | Self::Box { .. }
             | Self::Boxes { .. }
@@ -302,6 +316,11 @@ impl DirectRequest {
             11 => Self::Receipt {
                 marks: r.list("marks", bounds::MAX_SYNC_EPOCHS, ReceiptMark::read)?,
             },
+            10 => Self::Statements {
+                frames: r.list("frames", bounds::MAX_STATEMENTS, |r| {
+                    r.array().map(FrameHash::from_bytes)
+                })?,
+            },
             _ => return Err(DecodeError::Unsupported { what: "request" }),
         };
         r.finish()?;
@@ -352,6 +371,11 @@ impl DirectReply {
             Self::Noted => {
                 w.u8(11);
             }
+            Self::Statements(statements) => {
+                w.u8(10).list(statements, |w, statement| {
+                    w.lp(&statement.encode());
+                });
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -379,6 +403,7 @@ impl DirectReply {
                     .is_none_or(|bytes| bytes.len() <= bounds::MAX_OBJECT_BYTES)
                     && handed.as_ref().is_none_or(|bytes| bytes.len() <= MAX_HANDED)
             }
+            Self::Statements(statements) => statements.len() <= bounds::MAX_STATEMENTS,
             Self::Compare { .. } | Self::Done | Self::Box(_) | Self::Noted => true,
         }
     }
@@ -413,6 +438,9 @@ impl DirectReply {
                 handed: read_option(&mut r, "Room Key", MAX_HANDED)?,
             },
             11 => Self::Noted,
+            10 => Self::Statements(r.list("statements", bounds::MAX_STATEMENTS, |r| {
+                UnverifiedStatement::decode(r.lp("statement", MAX_STATEMENT)?)
+            })?),
             _ => return Err(DecodeError::Unsupported { what: "reply" }),
         };
         r.finish()?;

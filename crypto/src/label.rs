@@ -81,8 +81,10 @@ labels! {
     BOX_LEAF = "box leaf", Hash, "leaf_id, ciphertext";
     /// A Merkle tree's inner node.
     BOX_NODE = "box node", Hash, "left, right";
+    /// Digest of what a frame says.
+    CONTENTS = "contents", Hash, "padded contents";
     /// Frame hash.
-    FRAME = "frame", Hash, "epoch_id, hdr, padded contents";
+    FRAME = "frame", Hash, "epoch_id, hdr, H(contents)";
     /// Message id.
     MESSAGE = "message", Hash, "frame_hash, index";
     /// Name of an OPAQUE registration record.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use snug::room::{CommandRefused, Knock, Room, RoomEvent, Ticket};
+use snug::room::{AuditReport, CommandRefused, Knock, Room, RoomEvent, Ticket};
 use snug_crypto::ids::PeerKey;
 use snug_crypto::rest::RestBytes;
 
@@ -32,6 +32,8 @@ pub struct Node {
     pub skew_ms: i64,
     /// What came of its acts of authority, in order.
     pub commanded: Vec<Result<(), CommandRefused>>,
+    /// What its checks of the transcript found, in order.
+    pub reports: Vec<AuditReport>,
     /// The Room Key that it was given last.
     pub room_key: String,
     pub(crate) name: String,

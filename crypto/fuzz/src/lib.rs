@@ -123,7 +123,7 @@ impl Session {
         let member = &self.members[from];
         let leaf = member.leaf.id();
         let header = [leaf.as_bytes().as_slice(), &counter.to_be_bytes(), parents].concat();
-        let hash = kdf::hash(label::FRAME, &[&self.epoch, &header, padded]);
+        let hash = kdf::hash(label::FRAME, &[&self.epoch, &header, &kdf::hash(label::CONTENTS, &[padded])]);
         let signed = [kdf::PREFIX, label::SIGN_FRAME.as_bytes(), &[0], &self.genesis, &hash].concat();
         let key = ed25519_dalek::SigningKey::from_bytes(&member.secrets.signing.to_seed());
         let signature = ed25519_dalek::Signer::sign(&key, &signed).to_bytes();

@@ -4,7 +4,7 @@
 //! frame      = 01 ‖ tag(8) ‖ nonce(24) ‖ XChaCha20-Poly1305(env, nonce, AD = 01 ‖ tag, hdr ‖ inner)
 //! hdr        = leaf_id(16) ‖ counter(8) ‖ list of (tag(8) ‖ frame_hash(32))
 //! inner      = ChaCha20-Poly1305(mk, nonce[..12], AD = hdr, padded contents ‖ signature(64))
-//! frame_hash = H("frame", epoch_id, hdr, padded contents)
+//! frame_hash = H("frame", epoch_id, hdr, H("contents", padded contents))
 //! signature  = S(leaf key, "sign frame", genesis_hash, frame_hash)
 //! ```
 //!
@@ -15,11 +15,13 @@ mod chain;
 mod error;
 mod open;
 mod seal;
+mod statement;
 
 use core::fmt;
 use std::collections::HashMap;
 
 pub use error::{Blame, EpochError, FrameError, SealError};
+pub use statement::{MAX_STATEMENT, Statement, UnverifiedStatement};
 
 use self::chain::Chain;
 use crate::{
@@ -75,6 +77,8 @@ pub struct SealedFrame {
     pub hash: FrameHash,
     /// Its place in our chain.
     pub counter: u64,
+    /// What we signed, without what it says.
+    pub statement: Statement,
 }
 
 /// A frame that has proven genuine.
@@ -225,8 +229,12 @@ impl Epoch {
     }
 }
 
-fn frame_hash(epoch: &EpochId, header: &[u8], padded: &[u8]) -> FrameHash {
-    FrameHash::from_bytes(kdf::hash(label::FRAME, &[epoch.as_bytes(), header, padded]))
+fn contents_digest(padded: &[u8]) -> [u8; 32] {
+    kdf::hash(label::CONTENTS, &[padded])
+}
+
+fn frame_hash(epoch: &EpochId, header: &[u8], contents: &[u8; 32]) -> FrameHash {
+    FrameHash::from_bytes(kdf::hash(label::FRAME, &[epoch.as_bytes(), header, contents]))
 }
 
 impl fmt::Debug for Epoch {

@@ -2,7 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{AD, Epoch, FrameError, HEAD, MIN_HEADER, OpenedFrame, ParentRef, SIGNATURE, chain::ChainError, tag_of};
+use super::{
+    AD, Epoch, FrameError, HEAD, MIN_HEADER, OpenedFrame, ParentRef, SIGNATURE, Statement, chain::ChainError, tag_of,
+};
 use crate::{
     LeafId, aead, bounds, content, label,
     sign::BadSignature,
@@ -13,12 +15,20 @@ use crate::{
 const MIN_FRAME: usize = HEAD + MIN_HEADER + 256 + SIGNATURE + 2 * aead::TAG;
 
 impl Epoch {
-    /// Opens a frame: size, tag, envelope, header, replay window and chain bound, inner seal, signature, contents. Only
+    /// Opens a frame: see [`Self::open_stated`], whose statement this drops.
+    ///
+    /// # Errors
+    /// [`FrameError`]
+    pub fn open(&mut self, bytes: &[u8]) -> Result<OpenedFrame, FrameError> {
+        self.open_stated(bytes).map(|(frame, _)| frame)
+    }
+
+    /// Opens a frame, and gives what its sender signed: size, tag, envelope, header, replay window and chain bound, inner seal, signature, contents. Only
     /// then does the sender's chain move.
     ///
     /// # Errors
     /// [`FrameError`]; its [`FrameError::blame`] says what to do with the frame.
-    pub fn open(&mut self, bytes: &[u8]) -> Result<OpenedFrame, FrameError> {
+    pub fn open_stated(&mut self, bytes: &[u8]) -> Result<(OpenedFrame, Statement), FrameError> {
         let tag = tag_of(bytes).ok_or(FrameError::NotAFrame)?;
         if bytes.len() < MIN_FRAME || bytes.len() > bounds::MAX_GOSSIP_BYTES {
             return Err(FrameError::NotAFrame);
@@ -57,19 +67,24 @@ impl Epoch {
             .ok_or(DecodeError::Truncated)?
             .0;
         let (padded, signature) = inner.split_last_chunk::<SIGNATURE>().ok_or(DecodeError::Truncated)?;
-        let hash = super::frame_hash(&self.id, header, padded);
+        let digest = super::contents_digest(padded);
+        let hash = super::frame_hash(&self.id, header, &digest);
         member
             .key
             .verify(label::SIGN_FRAME, &self.genesis, hash.as_bytes(), signature)
             .map_err(|BadSignature| FrameError::BadSignature)?;
         let contents = content::read_padded(padded)?;
+        let statement = Statement::new(self.id, header, digest, *signature, hash)?;
         member.chain.commit(step);
-        Ok(OpenedFrame {
-            sender,
-            counter,
-            parents,
-            hash,
-            contents,
-        })
+        Ok((
+            OpenedFrame {
+                sender,
+                counter,
+                parents,
+                hash,
+                contents,
+            },
+            statement,
+        ))
     }
 }

@@ -2,7 +2,7 @@
 
 use rand_core::CryptoRng;
 
-use super::{AD, Epoch, HEAD, MIN_HEADER, ParentRef, SIGNATURE, SealError, SealedFrame};
+use super::{AD, Epoch, HEAD, MIN_HEADER, ParentRef, SIGNATURE, SealError, SealedFrame, Statement};
 use crate::{
     FrameTag, LeafId,
     aead::{self, Kind},
@@ -61,8 +61,19 @@ impl Epoch {
         let mut bytes = writer.finish();
         bytes.resize(signature, 0);
 
-        let hash = super::frame_hash(&self.id, &bytes[HEAD..text], &bytes[text..]);
-        bytes.extend_from_slice(&key.sign(label::SIGN_FRAME, &self.genesis, hash.as_bytes()));
+        let digest = super::contents_digest(&bytes[text..]);
+        let hash = super::frame_hash(&self.id, &bytes[HEAD..text], &digest);
+        let signed = key.sign(label::SIGN_FRAME, &self.genesis, hash.as_bytes());
+        let statement = Statement {
+            epoch: self.id,
+            sender: me,
+            counter,
+            parents: parents.to_vec(),
+            contents: digest,
+            signature: signed,
+            hash,
+        };
+        bytes.extend_from_slice(&signed);
         let (head, inner) = bytes.split_at_mut(text);
         let mut short = [0; 12];
         short.copy_from_slice(&nonce[..12]);
@@ -75,6 +86,11 @@ impl Epoch {
         if let Some(member) = self.members.get_mut(&me) {
             member.chain.commit(step);
         }
-        Ok(SealedFrame { bytes, hash, counter })
+        Ok(SealedFrame {
+            bytes,
+            hash,
+            counter,
+            statement,
+        })
     }
 }

@@ -384,9 +384,14 @@ class Maker:
             wire = [(1, b.text(each["text"], None, each["sent_at_ms"])) if each["kind"] == 1 else (each["kind"], bytes.fromhex(each["body"]))
                     for each in contents]
             over = [(bytes.fromhex(each["tag"]), bytes.fromhex(each["hash"])) for each in parents]
-            made, digest = s.seal_frame(keys, self.epoch_id, self.room, me, seeds["leaf"], counter, over, wire, self.raw(24))
+            made, digest, statement = s.seal_frame(keys, self.epoch_id, self.room, me, seeds["leaf"], counter, over, wire, self.raw(24))
             return {"counter": counter, "contents": contents, "parents": list(parents), "hash": digest.hex(),
-                    "first_message_id": s.H("message", digest, u32(0)).hex(), "bytes": made.hex()}
+                    "first_message_id": s.H("message", digest, u32(0)).hex(), "bytes": made.hex(), "statement": statement.hex()}
+
+        def stated(what, parents=(), signer=seeds["leaf"], room=self.room, label="sign frame", hashed="contents", more=b""):
+            hdr, digest = me + u64(0) + lst(list(parents)), s.H(hashed, self.raw(256))
+            signature = s.sign(signer, label, room, s.H("frame", self.epoch_id, hdr, digest))
+            return case(what, self.epoch_id + hdr + digest + signature + more)
 
         def said(text):
             return {"kind": 1, "text": text, "reply_to": None, "sent_at_ms": self.number(63)}
@@ -399,7 +404,7 @@ class Maker:
                 padded = s.pad(lst(contents or [u16(1) + lp(b.text("hello", None, 1))]))
             nonce = self.raw(24)
             hdr = v["leaf"] + u64(v["counter"]) + lst(v["parents"])
-            signature = s.sign(v["signer"], v["label"], v["room"], s.H("frame", v["epoch"], hdr, padded))
+            signature = s.sign(v["signer"], v["label"], v["room"], s.H("frame", v["epoch"], hdr, s.H("contents", padded)))
             mk = s.chain_key(keys["snd"], v["chain"], v["at"])
             inner = s.cseal(mk, v["nonce"] or nonce[:12], hdr, padded + signature)
             ad = b"\1" + keys["tag"][:8]
@@ -413,6 +418,10 @@ class Maker:
         return {
             "genesis_hash": self.room.hex(), "psk": self.psk.hex(), "epoch_id": self.epoch_id.hex(), "sender": me.hex(),
             "sender_leaf_seed": seeds["leaf"].hex(), "frames": files,
+            "reject_statements": [
+                stated("by another", signer=other["leaf"]), stated("of another room", room=self.raw()), stated("signed as a record", label="sign record"),
+                stated("too many parents", [self.raw(40)] * (B["MAX_PARENTS"] + 1)), stated("a byte too many", more=b"\0"),
+            ],
             "reject": [
                 bad("signed by another member", signer=other["leaf"]), bad("signed for another room", room=self.raw()),
                 bad("signed for another epoch", epoch=self.raw()), bad("signed as a record", label="sign record"),
@@ -485,12 +494,14 @@ class Maker:
             ("boxes", {"epoch": epoch, "skip": self.number(32)}), ("members", {"epoch": epoch}),
             ("frames", {"have": [{"epoch": epoch, "senders": senders}, {"epoch": ids[2], "senders": []}]}),
             ("receipt", {"marks": [marks(0, 0, 0, 0), marks(2**64 - 1, 8, 8, 8), marks(9, 8, 0, 7)]}), ("receipt", {"marks": []}),
+            ("statements", {"frames": ids}),
         ]
         member = {"leaf": leaf, "incarnation": self.number(32), "kem_hash": ids[3]}
         replies = [
             ("sync", {"bundle": some, "wants": {"records": ids, "operations": [], "epochs": ids[:1]}, "more": False}),
             ("compare", {"same": False}), ("done", {}), ("box", {"box": None}), ("box", {"box": self.boxes[0].hex()}),
             ("boxes", {"boxes": [each.hex() for each in self.boxes]}), ("members", {"members": [member]}), ("frames", {"frames": ["", "00"]}), ("noted", {}),
+            ("statements", {"statements": [(self.raw(56) + lst([self.raw(40)] * parents) + self.raw(96)).hex() for parents in (0, 8)]}),
         ]
 
         def vector(after, extra):
@@ -510,15 +521,17 @@ class Maker:
                 case("a counter that isn't extra", vector(5, [5])), case("too many counters", vector(0, list(range(1, B["MAX_EXTRA_COUNTERS"] + 2)))),
                 case("too many epochs", b"\7" + lst([b.vector(bytes(32), [])] * (B["MAX_SYNC_EPOCHS"] + 1))),
                 case("too many records", b"\1" + lst([bytes(40)] * (B["MAX_SYNC_ENTRIES"] + 1)) + lst([]) + lst([])),
-                case("cut short", b"\4" + bytes(47)), case("a byte too many", b"\6" + bytes(33)), case("no such kind", b"\0"), case("no such kind", b"\x08"),
+                case("cut short", b"\4" + bytes(47)), case("a byte too many", b"\6" + bytes(33)), case("no such kind", b"\0"), case("no such kind", b"\x0c"),
                 case("more delivered than held", receipt(4, 5, 0, 0)), case("more read than delivered", receipt(9, 5, 0, 6)),
                 case("read before it begins", receipt(9, 9, 7, 6)), case("too many marks", receipt(0, 0, 0, 0, times=B["MAX_SYNC_EPOCHS"] + 1)),
+                case("too many statements", b"\x0a" + lst([bytes(32)] * (B["MAX_STATEMENTS"] + 1))),
             ],
             "reject_replies": [
                 case("neither yes nor no", b"\2\2"), case("an option that is neither", b"\4\2"), case("a byte too many", b"\3\0"),
                 case("a path that is too long", b"\4\1" + bytes(16) + lp(b"") + lst([bytes(32)] * (B["MAX_PATH"] + 1))),
                 case("a box that is too long", b"\4\1" + bytes(16) + lp(bytes(1120 + B["MAX_BOX_PLAINTEXT"] + 17)) + lst([])),
                 case("too many members", b"\6" + u32(B["MAX_MEMBERS"] + 1) + bytes(52 * (B["MAX_MEMBERS"] + 1))),
+                case("a statement that is too long", b"\x0a" + lst([lp(bytes(56) + lst([bytes(40)] * (B["MAX_PARENTS"] + 1)) + bytes(96))])),
                 case("a frame that is too long", b"\7" + lst([lp(bytes(B["MAX_GOSSIP_BYTES"] + 1))])),
             ],
         }

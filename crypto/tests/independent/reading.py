@@ -235,7 +235,9 @@ def frame(v, files):
                 contents.append((content["kind"], un(content["body"])))
         parents = [(un(parent["tag"]), un(parent["hash"])) for parent in case["parents"]]
         arguments = (keys, found["epoch_id"], room, sender, seed, case["counter"], parents, contents)
-        made, frame_hash = s.seal_frame(*arguments, un(case["bytes"])[9:33])
+        made, frame_hash, statement = s.seal_frame(*arguments, un(case["bytes"])[9:33])
+        same("statement", statement, case["statement"])
+        same("frame of the statement", s.statement(statement, room, s.public(seed)), case["hash"])
         same("frame", made, case["bytes"])
         same("frame hash", frame_hash, case["hash"])
         same("message id", s.H("message", frame_hash, u32(0)), case["first_message_id"])
@@ -246,6 +248,7 @@ def frame(v, files):
         s.open_frame(un(case["bytes"]), keys, found["epoch_id"], room, leaf_keys, seen)
 
     refused("frame", v["reject"], attempt)
+    refused("statement", v["reject_statements"], lambda case: s.statement(un(case["bytes"]), room, s.public(seed)))
 
 
 def padding(v, _):
@@ -298,6 +301,7 @@ def make_request(what, f):
     number, fields = {
         "compare": (2, lambda: un(f["digest"])), "box": (4, lambda: un(f["epoch"]) + un(f["leaf"])),
         "boxes": (5, lambda: un(f["epoch"]) + u32(f["skip"])), "members": (6, lambda: un(f["epoch"])),
+        "statements": (10, lambda: s.lst(uns(f["frames"]))),
     }[what]
     return bytes([number]) + fields()
 
@@ -313,6 +317,7 @@ def make_reply(what, f):
         "compare": (2, lambda: bytes([f["same"]])), "done": (3, lambda: b""), "noted": (11, lambda: b""),
         "box": (4, lambda: s.option(f["box"] and un(f["box"]))), "boxes": (5, lambda: s.lst(uns(f["boxes"]))),
         "frames": (7, lambda: s.lst([s.lp(each) for each in uns(f["frames"])])),
+        "statements": (10, lambda: s.lst([s.lp(each) for each in uns(f["statements"])])),
     }[what]
     return bytes([number]) + fields()
 

@@ -685,11 +685,29 @@ def chains(snd, entries):
 def seal_frame(keys, epoch_id, room, leaf_id, leaf_seed, counter, parents, contents, nonce):
     hdr = leaf_id + u64(counter) + lst([tag + frame for tag, frame in parents])
     padded = pad(lst([u16(kind) + lp(body) for kind, body in contents]))
-    frame_hash = H("frame", epoch_id, hdr, padded)
+    frame_hash = H("frame", epoch_id, hdr, H("contents", padded))
     signature = sign(leaf_seed, "sign frame", room, frame_hash)
     inner = cseal(chain_key(keys["snd"], leaf_id, counter), nonce[:12], hdr, padded + signature)
     head = b"\1" + keys["tag"][:8]
-    return head + nonce + xseal(keys["env"], nonce, head, hdr + inner), frame_hash
+    return head + nonce + xseal(keys["env"], nonce, head, hdr + inner), frame_hash, epoch_id + hdr + H("contents", padded) + signature
+
+
+def statement_fields(r):
+    start, epoch_id = r.at, r.raw(32)
+    r.raw(16 + 8)
+    r.list(B["MAX_PARENTS"], lambda: r.raw(40))
+    hdr = r.data[start + 32 : r.at]
+    return epoch_id, hdr, r.raw(32), r.raw(64)
+
+
+def statement(data, room, key):
+    """The frame's hash, of a statement by the owner of this key."""
+    r = Reader(data)
+    epoch_id, hdr, digest, signature = statement_fields(r)
+    r.end()
+    frame_hash = H("frame", epoch_id, hdr, digest)
+    verify(key, "sign frame", room, frame_hash, signature)
+    return frame_hash
 
 
 def content(c):
@@ -714,7 +732,7 @@ def open_frame(data, keys, epoch_id, room, leaf_keys, used):
     check((leaf_id, counter) not in used and counter <= B["MAX_SKIP"], "duplicate, or too far")
     inner = copen(chain_key(keys["snd"], leaf_id, counter), nonce[:12], hdr, r.rest())
     padded, signature = inner[:-64], inner[-64:]
-    frame_hash = H("frame", epoch_id, hdr, padded)
+    frame_hash = H("frame", epoch_id, hdr, H("contents", padded))
     verify(leaf_keys[leaf_id], "sign frame", room, frame_hash, signature)
     c = Reader(padded)
     contents = c.list(B["MAX_CONTENTS"], lambda: content(c))
@@ -754,7 +772,14 @@ def request(data):
         3: lambda: bundle(r), 4: lambda: r.raw(48), 5: lambda: r.raw(36), 6: lambda: r.raw(32),
         7: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: (r.raw(32), r.list(B["MAX_MEMBERS"], lambda: counters(r)))),
         11: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: mark(r)),
+        10: lambda: r.list(B["MAX_STATEMENTS"], lambda: r.raw(32)),
     }.get(kind, lambda: check(False, "kind"))()
+    r.end()
+
+
+def one_statement(data):
+    r = Reader(data)
+    statement_fields(r)
     r.end()
 
 
@@ -767,6 +792,7 @@ def reply(data):
         4: lambda: r.option(lambda: box(r)), 5: lambda: r.list(B["MAX_MEMBERS"], lambda: box(r)),
         6: lambda: r.list(B["MAX_MEMBERS"], lambda: r.raw(52)),
         7: lambda: r.list(B["MAX_SYNC_ENTRIES"], lambda: r.lp(B["MAX_GOSSIP_BYTES"])), 11: lambda: None,
+        10: lambda: r.list(B["MAX_STATEMENTS"], lambda: one_statement(r.lp(32 + 28 + 40 * B["MAX_PARENTS"] + 96))),
     }.get(kind, lambda: check(False, "kind"))()
     r.end()
 

@@ -25,7 +25,7 @@ use crate::lan::{self, Looking};
 use crate::net::Net;
 use crate::profile::{Place, Profile, Reach, room_prefix};
 use crate::rendezvous::{Client, ServerError};
-use crate::room::{Input, Output, QueryId, Room, Ticket};
+use crate::room::{AuditReport, Input, Output, QueryId, Room, Ticket};
 use crate::text::Untrusted;
 
 /// When nothing is due, the room is looked after this often all the same.
@@ -116,6 +116,7 @@ pub(super) struct Actor {
     pub(super) tickets: u64,
     pub(super) sends: BTreeMap<Ticket, oneshot::Sender<Result<MessageId, SendError>>>,
     pub(super) acts: BTreeMap<Ticket, oneshot::Sender<Result<(), ActError>>>,
+    pub(super) audits: BTreeMap<Ticket, oneshot::Sender<AuditReport>>,
     /// Questions on their way: a node that leaves waits for them a little.
     pub(super) questions: BTreeSet<QueryId>,
     pub(super) leavers: Vec<oneshot::Sender<()>>,
@@ -206,6 +207,7 @@ impl Actor {
             tickets: 0,
             sends: BTreeMap::new(),
             acts: BTreeMap::new(),
+            audits: BTreeMap::new(),
             questions: BTreeSet::new(),
             leavers: Vec::new(),
             closing: None,
@@ -392,6 +394,7 @@ impl Actor {
             unwritten: now + MAX_FLUSH,
         });
         self.sends.clear();
+        self.audits.clear();
         self.stop_heartbeat.cancel();
     }
 

@@ -37,6 +37,14 @@ impl Actor {
             Command::Acquaintance { who, reply } => {
                 let _ = reply.send(self.room.acquaintance(who));
             }
+            // Dropped unanswered when the node ends.
+            Command::Audit(_) if self.closing.is_some() => {}
+            Command::Audit(reply) => {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.audits.insert(ticket, reply);
+                self.feed(Input::Audit { ticket });
+            }
             Command::Info(reply) => {
                 let _ = reply.send(self.info());
             }

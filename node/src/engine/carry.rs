@@ -118,6 +118,12 @@ impl Actor {
                     let _ = sender.send(result);
                 }
             }
+            Output::Audited { ticket, report } => {
+                if let Some(sender) = self.audits.remove(&ticket) {
+                    // An error means that the caller gave up waiting.
+                    let _ = sender.send(*report);
+                }
+            }
             Output::Move(there) => self.move_to(*there),
             Output::Knock(Knock { plain, telling }) => self.net.set_questions(plain, telling),
             Output::DeleteAtRendezvous { tombstone } => self.delete_at_rendezvous(&tombstone),
@@ -133,6 +139,7 @@ impl Actor {
             RoomEvent::Receipt(receipt) => self.emit(EventKind::Receipt(receipt)),
             RoomEvent::System(notice) => self.emit(notice.into()),
             RoomEvent::Warning(warning) => self.emit(warning.into()),
+            RoomEvent::Gap { from, missing } => self.emit(EventKind::Gap { from, missing }),
             RoomEvent::Resent { was, id } => self.emit(EventKind::Resent { was, id }),
             RoomEvent::Left => {
                 self.forget_membership();

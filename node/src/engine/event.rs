@@ -48,6 +48,13 @@ pub enum EventKind {
     },
     /// A message of ours has got further. Only the newest are followed, and numbers may skip.
     Receipt(Receipt),
+    /// Messages of a member are missing between others of its own; 0 once they have come.
+    Gap {
+        /// Whose.
+        from: MemberView,
+        /// How many.
+        missing: u64,
+    },
     /// A notice for people.
     System {
         /// The stable word for programs, as PRODUCT lists them.

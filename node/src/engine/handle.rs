@@ -6,7 +6,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ActError, Closed, RoomInfo, SendError, Status};
-use crate::room::{self, Acquaintance, MemberView};
+use crate::room::{self, Acquaintance, AuditReport, MemberView};
 
 /// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down. More than a front
 /// end has under way at once, so that its messages are taken in the order in which they were said.
@@ -35,6 +35,7 @@ pub(super) enum Command {
         who: Fingerprint,
         reply: oneshot::Sender<Option<Acquaintance>>,
     },
+    Audit(oneshot::Sender<AuditReport>),
     Info(oneshot::Sender<RoomInfo>),
     Status(oneshot::Sender<Status>),
     Leave(oneshot::Sender<()>),
@@ -100,6 +101,14 @@ impl Handle {
     /// [`Closed`]
     pub async fn acquaintance(&self, who: Fingerprint) -> Result<Option<Acquaintance>, Closed> {
         self.ask(|reply| Command::Acquaintance { who, reply }).await
+    }
+
+    /// Checks the transcript, with the help of those we are linked with: takes up to three seconds.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn audit(&self) -> Result<AuditReport, Closed> {
+        self.ask(Command::Audit).await
     }
 
     /// What the room is.

@@ -156,6 +156,22 @@ impl Delivery {
             .map_or(0, |seen| seen.next)
     }
 
+    /// How many of each sender's frames are missing below the highest one that has arrived.
+    pub(super) fn gaps(&self, epoch: &EpochId) -> Vec<(LeafId, u64)> {
+        let senders = self.seen.get(epoch).into_iter().flatten();
+        let missing = senders.filter_map(|(leaf, seen)| {
+            let highest = seen.extra.last()?;
+            Some((*leaf, (highest - seen.next + 1).saturating_sub(seen.extra.len() as u64)))
+        });
+        missing.filter(|(_, missing)| *missing > 0).collect()
+    }
+
+    /// Whether this frame has arrived.
+    pub(super) fn has_seen(&self, (epoch, sender, counter): &FrameKey) -> bool {
+        let seen = self.seen.get(epoch).and_then(|senders| senders.get(sender));
+        seen.is_some_and(|seen| *counter < seen.next || seen.extra.contains(counter))
+    }
+
     /// What we have of an epoch, for a peer to compare with.
     pub(super) fn vector(&self, epoch: EpochId) -> EpochVector {
         let senders = self.seen.get(&epoch).map_or_else(Vec::new, |senders| {

@@ -46,6 +46,13 @@ pub enum RoomEvent {
     System(Notice),
     /// Something that the user should know of, and that does not stop the room.
     Warning(Warning),
+    /// Messages of a member are missing between others of its own, and nobody has filled the gap for a while.
+    Gap {
+        /// Whose.
+        from: MemberView,
+        /// How many; 0 once they have come.
+        missing: u64,
+    },
     /// A message of ours that nobody had is on its way again, under another id.
     Resent {
         /// The id that it had.
@@ -346,6 +353,13 @@ pub enum Warning {
         /// Told apart by.
         fingerprint: Fingerprint,
     },
+    /// A member gave two messages one place in its chain, and told some members one and some the other.
+    Fork {
+        /// Whose.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+    },
     /// A member's record contradicts itself: two different ones under one sequence number.
     Equivocation {
         /// Whose.
@@ -368,6 +382,11 @@ impl Warning {
                     issuer.name()
                 )
             }
+            Self::Fork { name, fingerprint } => format!(
+                "{} ({fingerprint}) told members different things: what you read of it isn't what others read. Its signatures prove it. \
+                 Its device was restored from a copy, is broken or hostile; /audit says which messages.",
+                name.name()
+            ),
             Self::Equivocation { name, fingerprint } => format!(
                 "{} ({fingerprint}) told members different things under one number. Its device is broken or hostile.",
                 name.name()

@@ -53,6 +53,9 @@ pub(super) enum Question {
         operation: OperationHash,
         to: PeerKey,
     },
+    Statements {
+        to: PeerKey,
+    },
 }
 
 /// Questions under way, and when the next ones are due.
@@ -247,7 +250,7 @@ impl Room {
         }
     }
 
-    fn random_link(&mut self) -> Option<PeerKey> {
+    pub(super) fn random_link(&mut self) -> Option<PeerKey> {
         let links: Vec<PeerKey> = self.members.links().copied().collect();
         (!links.is_empty()).then(|| links[self.rng.random_range(0..links.len())])
     }
@@ -335,6 +338,7 @@ impl Room {
                 generation,
                 object,
             } => self.open_door(leaf, generation, object, now),
+            DirectRequest::Statements { frames } => self.answer_statements(&frames),
             DirectRequest::Members { epoch } => {
                 let members = self
                     .epochs
@@ -516,6 +520,10 @@ impl Room {
                 };
                 self.on_object(operation, to, object, now);
             }
+            (Question::Statements { to }, Some(DirectReply::Statements(statements))) => {
+                self.on_statements(to, statements, now);
+            }
+            (Question::Statements { to }, _) => self.asked_of(&to, false),
             (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes, now),
             _ => {}
         }

@@ -98,8 +98,8 @@ impl Room {
         let Some(epoch) = self.epochs.held_mut(&id) else {
             return Verdict::Ignore;
         };
-        match epoch.open(&bytes) {
-            Ok(opened) => {
+        match epoch.open_stated(&bytes) {
+            Ok((opened, statement)) => {
                 let key = (id, opened.sender, opened.counter);
                 self.delivery.record(key, opened.hash, bytes, now.elapsed);
                 let forgotten = Some(opened.sender) == self.own.leaf_id();
@@ -110,6 +110,7 @@ impl Room {
                 if !forgotten {
                     self.note_arrived(id, &opened, now);
                 }
+                self.note_stated(statement, now);
                 let tip = ParentRef { tag, hash: opened.hash };
                 self.timeline.tip(tip, &opened.parents);
                 // While epochs may be missing that list us, a parent of one we can't place is waited for, too.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use snug_crypto::ids::{IdentityKey, MessageId, PeerKey};
 
-use super::{Change, Command, CommandRefused, GossipId, Knock, Move, QueryId, RequestId, RoomEvent, Ticket, Verdict};
+use super::{
+    AuditReport, Change, Command, CommandRefused, GossipId, Knock, Move, QueryId, RequestId, RoomEvent, Ticket, Verdict,
+};
 use crate::contacts::Contact;
 
 /// The two clocks, read by the caller.
@@ -92,6 +94,11 @@ pub enum Input {
         /// What to do.
         command: Command,
     },
+    /// The user wants the transcript checked; answered by one [`Output::Audited`], unless the room ends before.
+    Audit {
+        /// What the answer names.
+        ticket: Ticket,
+    },
     /// The object of a new generation, as the rendezvous keeps it for members that come with an earlier Room Key.
     Object {
         /// An encoded `UnverifiedObject`.
@@ -172,6 +179,13 @@ pub enum Output {
         ticket: Ticket,
         /// Whether it is done.
         result: Result<(), CommandRefused>,
+    },
+    /// The answer to one [`Input::Audit`].
+    Audited {
+        /// Which.
+        ticket: Ticket,
+        /// What was found.
+        report: Box<AuditReport>,
     },
     /// The net moves to another generation: all links end, and stand again once both ends have moved.
     Move(Box<Move>),

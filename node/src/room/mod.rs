@@ -14,6 +14,7 @@
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
 //! | `receipts` | who has what we said |
+//! | `audit` | what is missing, withheld or contradictory, and by whom |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
 //! | `notices` | what people are told |
 //! | `trust` | safety numbers, and names that come under another key |
@@ -21,6 +22,7 @@
 
 mod acts;
 mod admission;
+mod audit;
 mod authority;
 mod certificates;
 mod command;
@@ -63,6 +65,7 @@ use snug_crypto::operation::SignedOperation;
 
 use acts::Approvals;
 use admission::Admission;
+use audit::Audit;
 use authority::Authority;
 use certificates::Certificates;
 use delivery::Delivery;
@@ -84,6 +87,7 @@ use timeline::Timeline;
 
 use crate::contacts::Contacts;
 
+pub use audit::{AuditReport, Fork, Withheld};
 pub use certificates::Registering;
 pub use command::{Command, CommandRefused};
 pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
@@ -149,6 +153,7 @@ pub struct Room {
     custody: Custody,
     delivery: Delivery,
     timeline: Timeline,
+    audit: Audit,
     outbox: Outbox,
     heard: Heard,
     said: Said,
@@ -237,6 +242,7 @@ impl Room {
             custody: Custody::default(),
             delivery: Delivery::default(),
             timeline: Timeline::default(),
+            audit: Audit::default(),
             outbox: Outbox::default(),
             heard: Heard::new(config.read_receipts),
             said: Said::default(),
@@ -288,6 +294,7 @@ impl Room {
             Input::Tombstone { bytes } => self.on_tombstone(&bytes),
             Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
             Input::Command { ticket, command } => self.on_command(ticket, command, now),
+            Input::Audit { ticket } => self.begin_audit(ticket, now),
             Input::Object { bytes } => {
                 self.take_object(&bytes, now);
             }
@@ -330,6 +337,7 @@ impl Room {
         self.tend_timeline(now);
         self.tend_exchange(now);
         self.tend_receipts(now);
+        self.tend_audit(now);
         self.tell(now);
     }
 
@@ -351,6 +359,7 @@ impl Room {
             self.questions.next_wake(),
             self.heard.next_wake(),
             self.said.next_wake(),
+            self.audit.next_wake(),
             self.move_due(),
             self.join_removals_due(now),
             self.generations.next_ask(),

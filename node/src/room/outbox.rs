@@ -324,6 +324,7 @@ impl Room {
             .seal(&mut self.rng, mine, &self.own.secrets().signing, &parents, &contents)
             .map_err(|_| SendRefused::TooLong { max: MAX_TEXT_BYTES })?;
         self.timeline.sent(ParentRef { tag, hash: sealed.hash });
+        self.audit.keep(sealed.statement);
         let key = (id, mine, sealed.counter);
         self.delivery
             .record(key, sealed.hash, sealed.bytes.clone(), now.elapsed);

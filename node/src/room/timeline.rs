@@ -111,6 +111,11 @@ impl Timeline {
         self.waiting.push_back((elapsed + CAUSAL_HOLD, unmet, arrived));
     }
 
+    /// Whether a frame is here, shown or waiting, or was shown not long ago.
+    pub(super) fn knows(&self, hash: &FrameHash) -> bool {
+        self.shown.contains(hash) || self.waiting().any(|arrived| arrived.frame.hash == *hash)
+    }
+
     /// Frames that wait for their parents.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Arrived> {
         self.waiting.iter().map(|(_, _, arrived)| arrived)

@@ -51,6 +51,14 @@ pub(super) const COMPARE_INTERVAL: Duration = Duration::from_secs(4);
 pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
 /// A frame waits at most this long for its parents; then it is shown, and the gap stays on record.
 pub(super) const CAUSAL_HOLD: Duration = Duration::from_secs(3);
+/// How long a gap in somebody's messages stays before the user is told of it: pulls fill most within seconds.
+pub(super) const GAP_TOLD: Duration = Duration::from_secs(10);
+/// Between two questions for the statements of frames that others name and that are not here; doubled up to [`AUDIT_ASK_MAX`].
+pub(super) const AUDIT_ASK: Duration = Duration::from_secs(2);
+/// See [`AUDIT_ASK`].
+pub(super) const AUDIT_ASK_MAX: Duration = Duration::from_secs(60);
+/// How long a report that the user asked for waits for the links' answers.
+pub(super) const AUDIT_PATIENCE: Duration = Duration::from_secs(3);
 /// Frames of an epoch that is not here yet are held this long.
 pub(super) const UNKNOWN_HOLD: Duration = Duration::from_secs(30);
 /// At most this many frames of unknown epochs are held.

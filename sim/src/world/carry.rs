@@ -65,6 +65,7 @@ impl World {
             Output::Query { to, id, bytes } => self.ask(node, to, id, bytes),
             Output::Respond { id, bytes } => self.respond(node, id, bytes),
             Output::Commanded { result, .. } => self.nodes[node].commanded.push(result),
+            Output::Audited { report, .. } => self.nodes[node].reports.push(*report),
             Output::Knock(knock) => self.nodes[node].knock = Some(knock),
             Output::Move(there) => {
                 self.nodes[node].mesh = *there.keys.mesh().expose();

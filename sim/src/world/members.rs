@@ -117,6 +117,7 @@ impl World {
             admin: person.admin,
             run: 0,
             commanded: Vec::new(),
+            reports: Vec::new(),
             mesh,
             doors: Vec::new(),
             room_key: known,
@@ -270,6 +271,13 @@ impl World {
     pub fn command(&mut self, node: usize, command: Command) {
         let ticket = Ticket(self.fresh());
         self.input(node, Input::Command { ticket, command });
+    }
+
+    /// Has a node check its transcript; what it finds stands in `reports`.
+    pub fn audit(&mut self, node: usize) {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.input(node, Input::Audit { ticket });
     }
 
     /// Removes a member.

@@ -7,7 +7,7 @@ use snug_crypto::{
     FrameHash, FrameTag, GenesisHash, LeafId, MessageId, Psk,
     content::{Content, ContentKind},
     epoch::{self, Announcement, IssueParams, Issued, MemberEntry, Round, SealedBox, UnverifiedAnnouncement},
-    frame::{Epoch, OpenedFrame, ParentRef},
+    frame::{Epoch, OpenedFrame, ParentRef, UnverifiedStatement},
     kdf,
     kem::{KemKey, KemSecret},
     label,
@@ -191,6 +191,10 @@ pub(super) fn frame(v: At<'_>, e: At<'_>, h: &mut Held) -> Result<(), Failure> {
     let issuer = LeafSigningKey::from_seed(&e.array("issuer_leaf_seed")?).public();
     let live = || read.live(&[(me, key.public())], issuer);
     let (mut sender, mut receiver) = (live()?, live()?);
+    let state = |bytes: Vec<u8>| {
+        let statement = UnverifiedStatement::decode(&bytes).map_err(failed)?;
+        statement.verify(&read.genesis, &key.public()).map_err(failed)
+    };
     for case in v.list("frames")? {
         let bytes = case.bytes("bytes")?;
         let contents = case.list("contents")?.map(content).collect::<Result<Vec<_>, _>>()?;
@@ -199,6 +203,9 @@ pub(super) fn frame(v: At<'_>, e: At<'_>, h: &mut Held) -> Result<(), Failure> {
         let made = sender.seal(&mut nonce, me, &key, &parents, &contents).map_err(failed)?;
         h.is(case, "bytes", &made.bytes)?;
         h.is(case, "hash", made.hash)?;
+        h.is(case, "statement", made.statement.to_unverified().encode())?;
+        h.same("statement", state(case.bytes("statement")?)?, made.statement.clone())?;
+        h.same("hash of the statement", made.statement.hash(), made.hash)?;
         h.is(case, "first_message_id", MessageId::of(&made.hash, 0))?;
         h.same("counter", made.counter, case.number("counter")?)?;
         let opened = receiver.open(&bytes).map_err(failed)?;
@@ -215,6 +222,7 @@ pub(super) fn frame(v: At<'_>, e: At<'_>, h: &mut Held) -> Result<(), Failure> {
             },
         )?;
     }
+    h.refuse(v, "reject_statements", |case| state(case.bytes("bytes")?))?;
     let first = v.list("frames")?.next().ok_or("no frames")?.bytes("bytes")?;
     h.refuse(v, "reject", |case| {
         let mut receiver = live()?;

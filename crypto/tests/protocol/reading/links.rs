@@ -1,9 +1,10 @@
 //! What peers tell each other.
 
 use snug_crypto::{
-    EpochId, IdentityKey, IntroKey, LeafId, MeshKey, OperationHash, PeerKey,
+    EpochId, FrameHash, IdentityKey, IntroKey, LeafId, MeshKey, OperationHash, PeerKey,
     direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
+    frame::UnverifiedStatement,
     leaf::UnverifiedRecord,
     link::{self, Link, LinkRole},
     operation::UnverifiedOperation,
@@ -106,6 +107,9 @@ fn make_request(what: &str, f: At<'_>) -> Result<DirectRequest, Failure> {
         "receipt" => DirectRequest::Receipt {
             marks: f.list("marks")?.map(mark).collect::<Result<_, _>>()?,
         },
+        "statements" => DirectRequest::Statements {
+            frames: f.arrays("frames", FrameHash::from_bytes)?,
+        },
         _ => return Err(format!("no request {what}")),
     })
 }
@@ -128,6 +132,11 @@ fn make_reply(what: &str, f: At<'_>) -> Result<DirectReply, Failure> {
         "members" => DirectReply::Members(f.list("members")?.map(entry).collect::<Result<_, _>>()?),
         "frames" => DirectReply::Frames(f.list("frames")?.map(At::unhex).collect::<Result<_, _>>()?),
         "noted" => DirectReply::Noted,
+        "statements" => DirectReply::Statements(
+            f.list("statements")?
+                .map(|each| UnverifiedStatement::decode(&each.unhex()?).map_err(failed))
+                .collect::<Result<_, _>>()?,
+        ),
         _ => return Err(format!("no reply {what}")),
     })
 }

@@ -5,7 +5,7 @@ use snug_crypto::{
     FrameHash, FrameTag, LeafId, MessageId,
     content::{Content, ContentKind},
     epoch::{self, IssueParams, Issued, MemberEntry, Round, SealedBox, UnverifiedAnnouncement},
-    frame::{Epoch, ParentRef},
+    frame::{Epoch, ParentRef, UnverifiedStatement},
     kdf, label, merkle,
 };
 
@@ -138,6 +138,16 @@ impl Fixed {
         })
     }
 
+    /// What bob signs with his first frame.
+    pub(super) fn first_statement(&self) -> UnverifiedStatement {
+        let (_, issued) = self.issued();
+        let mut epoch = Epoch::new(issued.secrets, &issued.announcement, &self.leaf_keys()).unwrap();
+        let me = &self.members[1];
+        let contents = [text("hello", None)];
+        let frame = epoch.seal(&mut self.rng(11), me.leaf.id(), &me.secrets.signing, &[], &contents);
+        frame.unwrap().statement.to_unverified()
+    }
+
     pub fn frame(&self) -> Value {
         let (_, issued) = self.issued();
         let live = || Epoch::new(self.issued().1.secrets, &issued.announcement, &self.leaf_keys()).unwrap();
@@ -159,6 +169,7 @@ impl Fixed {
         ];
         let mut frames = Vec::new();
         let mut sealed = Vec::new();
+        let mut statements = Vec::new();
         for (contents, parents) in &said {
             let frame = sender
                 .seal(&mut rng, me.leaf.id(), &me.secrets.signing, parents, contents)
@@ -170,10 +181,20 @@ impl Fixed {
                 "parents": parents.iter().map(|p| json!({ "tag": hex(p.tag), "hash": hex(p.hash) })).collect::<Vec<_>>(),
                 "hash": hex(frame.hash),
                 "first_message_id": hex(MessageId::of(&opened.hash, 0)),
+                "statement": hex(frame.statement.to_unverified().encode()),
                 "bytes": hex(&frame.bytes),
             }));
+            statements.push(frame.statement.to_unverified().encode());
             sealed.push(frame.bytes);
         }
+        let state = |what: &str, bytes: &[u8]| {
+            let result = UnverifiedStatement::decode(bytes).map_err(|error| error.to_string());
+            let key = me.secrets.signing.public();
+            let verify =
+                |statement: UnverifiedStatement| statement.verify(&self.hash(), &key).map_err(|e| e.to_string());
+            reject(what, bytes, result.and_then(verify))
+        };
+        let stated = &statements[1];
         let open = |what: &str, bytes: &[u8]| reject(what, bytes, live().open(bytes));
         let mut replayed = live();
         replayed.open(&sealed[0]).unwrap();
@@ -193,6 +214,17 @@ impl Fixed {
                 open("cut short", &sealed[0][..sealed[0].len() - 1]),
                 open("a byte too many", &longer(&sealed[0])),
                 reject("opened before", &sealed[0], replayed.open(&sealed[0])),
+            ],
+            "reject_statements": [
+                state("of another epoch", &flipped(stated, 5)),
+                state("of another sender", &flipped(stated, 40)),
+                state("of another counter", &flipped(stated, 55)),
+                state("with another parent", &flipped(stated, 80)),
+                state("of other contents", &flipped(stated, stated.len() - 70)),
+                state("another signature", &flipped(stated, stated.len() - 3)),
+                state("the epoch of one and the rest of another", &[&stated[..56], &statements[0][56..]].concat()),
+                state("cut short", &stated[..stated.len() - 1]),
+                state("a byte too many", &longer(stated)),
             ],
         })
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use snug_crypto::{
-    MeshKey, PeerKey,
+    FrameHash, MeshKey, PeerKey,
     direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::MemberEntry,
     leaf::{Leave, UnverifiedRecord},
@@ -59,6 +59,7 @@ impl Fixed {
                 extra: vec![6, 9],
             }],
         }];
+        let statement = self.first_statement();
         let sync = DirectRequest::Sync {
             records: vec![(id, 7)],
             operations: vec![operation],
@@ -123,6 +124,13 @@ impl Fixed {
                 json!({ "marks": [{ "epoch": hex(epoch), "held": 9, "delivered": 7, "read_from": 2, "read": 5 }] }),
                 DirectRequest::Receipt { marks: vec![mark] },
             ),
+            (
+                "statements",
+                json!({ "frames": [hex(self.b::<32>(6))] }),
+                DirectRequest::Statements {
+                    frames: vec![FrameHash::from_bytes(self.b(6))],
+                },
+            ),
         ];
         let replies = [
             (
@@ -158,6 +166,11 @@ impl Fixed {
                 DirectReply::Frames(vec![vec![1, 2], vec![3]]),
             ),
             ("noted", json!({}), DirectReply::Noted),
+            (
+                "statements",
+                json!({ "statements": [hex(statement.encode())] }),
+                DirectReply::Statements(vec![statement.clone()]),
+            ),
         ];
         let case =
             |what: &str, fields: &Value, bytes: Vec<u8>| json!({ "what": what, "fields": fields, "bytes": hex(bytes) });

@@ -10,8 +10,8 @@ use snug_crypto::wire::Writer;
 
 use super::generations::GenerationsLedger;
 use super::{
-    ALIVE, ANNOUNCEMENT, BOX, CHAIN, Change, EPOCH, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED, RECORD,
-    TIPS, UNHELD, epoch_key, key, wall,
+    ALIVE, ANNOUNCEMENT, BOX, CHAIN, Change, EPOCH, FORK, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED,
+    RECORD, TIPS, UNHELD, epoch_key, key, wall,
 };
 use crate::room::{Now, Phase, Room};
 
@@ -132,6 +132,17 @@ impl Room {
             changes.forget(key(FRAME, &[epoch.as_bytes(), leaf.as_bytes(), &counter.to_be_bytes()]));
         }
         self.note_pending(&mut changes);
+        for ((who, epoch, counter), fork) in self.audit.take_fresh() {
+            let mut value = Writer::with_capacity(72);
+            fork.frames.iter().for_each(|frame| {
+                value.raw(frame.as_bytes());
+            });
+            value.u64(fork.at_ms);
+            changes.put(
+                key(FORK, &[who.as_bytes(), epoch.as_bytes(), &counter.to_be_bytes()]),
+                value,
+            );
+        }
         self.note_outbox(now, &mut changes);
         self.note_own(&mut changes);
         let quiet = |alive: Duration| now.elapsed.saturating_sub(alive) < ALIVE_EVERY;

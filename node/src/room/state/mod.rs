@@ -21,6 +21,7 @@
 //! | `w` frame | opened, and not surely seen by the user |
 //! | `t` | the latest frames |
 //! | `q` number | waits to be sent |
+//! | `x` identity epoch counter | two frames that it gave one place |
 //! | `u` epoch counter | was sent, and nobody is known to have it |
 
 mod catch_up;
@@ -63,6 +64,7 @@ const TIPS: u8 = b't';
 const QUEUED: u8 = b'q';
 const GENERATION: u8 = b'g';
 const UNHELD: u8 = b'u';
+const FORK: u8 = b'x';
 
 // Behind an epoch's id.
 const ANNOUNCEMENT: u8 = b'a';

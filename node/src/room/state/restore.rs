@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 use rand::rngs::StdRng;
 use snug_crypto::epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement};
 use snug_crypto::frame::Epoch;
-use snug_crypto::ids::{EpochId, FrameHash, LeafId};
+use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId};
 use snug_crypto::leaf::{Record, UnverifiedRecord};
 use snug_crypto::operation::UnverifiedOperation;
 use snug_crypto::rest::{self, ChainAtRest, EpochAtRest, OwnAtRest};
 use snug_crypto::wire::{DecodeError, Reader};
 
 use super::{
-    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED,
-    RECORD, Stored, TIPS, UNHELD, moment,
+    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FORK, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING,
+    QUEUED, RECORD, Stored, TIPS, UNHELD, moment,
 };
 use crate::room::outbox::{Unheld, messages_among};
 use crate::room::timeline::Arrived;
-use crate::room::{Now, Room, RoomConfig};
+use crate::room::{Fork, Now, Room, RoomConfig};
 
 /// Members of an epoch, and boxes kept of it, at most.
 const MAX_MEMBERS: usize = snug_crypto::bounds::MAX_MEMBERS;
@@ -112,6 +112,9 @@ impl Room {
         self.take_up_generations(sorted.of(GENERATION), now);
         self.take_up_frames(sorted, now);
         self.take_up_outbox(sorted, now);
+        for (who, fork) in sorted.of(FORK).filter_map(|(key, value)| fork_at_rest(key, value)) {
+            self.audit.restore(who, fork);
+        }
         Some(())
     }
 
@@ -300,4 +303,23 @@ impl Room {
             }
         }
     }
+}
+
+/// A fork that was found, and whose.
+fn fork_at_rest(key: &[u8], value: &[u8]) -> Option<(IdentityKey, Fork)> {
+    let mut key = Reader::new(key);
+    let who = IdentityKey::from_bytes(key.array().ok()?);
+    let (epoch, counter) = (EpochId::from_bytes(key.array().ok()?), key.u64().ok()?);
+    let mut value = Reader::new(value);
+    let frames = [value.array().ok()?, value.array().ok()?].map(FrameHash::from_bytes);
+    let at_ms = value.u64().ok()?;
+    Some((
+        who,
+        Fork {
+            epoch,
+            counter,
+            frames,
+            at_ms,
+        },
+    ))
 }

@@ -11,7 +11,7 @@ use super::acts::{self, Act};
 use super::input::Line;
 use super::rpc::{self, Call, Code, Fault};
 use super::session::{self, Dialect, Reaction};
-use super::{End, Failure, Room, verify};
+use super::{End, Failure, Room, audit, verify};
 use crate::handout::Handout;
 
 /// Runs until the room is left or closes.
@@ -159,6 +159,7 @@ async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
                 "rendezvous": status.rendezvous.as_str(),
             }))
         }
+        Call::Audit => Ok(audit::in_json(&handle.audit().await.map_err(closed)?)),
         Call::Verify(asked) => verify::perform(handle, &asked).await.map(acquaintance).map_err(failed),
         Call::Trust(asked, trust) => {
             let act = Act::Trust(asked.who.clone(), trust);
@@ -200,6 +201,11 @@ fn body(kind: &EventKind) -> Option<Value> {
             "epoch": epoch.to_string(),
         }),
         EventKind::Message(said) => message(said),
+        EventKind::Gap { from, missing } => json!({
+            "type": "gap",
+            "from": {"name": from.name, "fingerprint": from.fingerprint.to_string()},
+            "missing": missing,
+        }),
         EventKind::Resent { was, id } => json!({"type": "resent", "was": was.to_string(), "id": id.to_string()}),
         EventKind::System {
             event,

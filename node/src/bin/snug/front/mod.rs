@@ -1,6 +1,7 @@
 //! The front ends: what is between a room and a person, or a program.
 
 mod acts;
+mod audit;
 mod input;
 mod interrupt;
 pub mod json;

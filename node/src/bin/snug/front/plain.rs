@@ -11,7 +11,7 @@ use super::people::{People, describe, members_in_words};
 use super::receipts::Sent;
 use super::session::{self, Dialect, Reaction};
 use super::typed::{self, COMMANDS, Typed};
-use super::{End, Failure, Room, verify};
+use super::{End, Failure, Room, audit, verify};
 use crate::handout::Handout;
 
 /// Lines of one message that are shown.
@@ -75,6 +75,7 @@ impl Dialect for Plain {
                     .chain(self.here.take())
                     .collect()
             }
+            EventKind::Gap { from, missing } => vec![gap(&self.people.label(from), *missing)],
             EventKind::NewRoomKey { room_key, serverless } => {
                 self.handout.rekey(room_key, serverless);
                 Vec::new()
@@ -124,6 +125,14 @@ impl Dialect for Plain {
             Typed::Info => {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(info(handle)))
+            }
+            Typed::Audit => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(async move {
+                    let report = handle.audit().await;
+                    let lines = report.map(|report| audit::lines(&report)).unwrap_or_default();
+                    lines.iter().map(|line| format!("* {line}")).collect()
+                }))
             }
             Typed::Verify(asked) => {
                 let handle = self.handle.clone();
@@ -180,6 +189,15 @@ impl Plain {
                 Err(error) => vec![format!("! Not done: {error}.")],
             }
         }))
+    }
+}
+
+/// Messages are missing, or have come.
+fn gap(name: &str, missing: u64) -> String {
+    match missing {
+        0 => format!("* What was missing of {name} has come."),
+        1 => format!("! A message of {name} is missing; /audit says more."),
+        _ => format!("! {missing} messages of {name} are missing; /audit says more."),
     }
 }
 

@@ -62,6 +62,7 @@ pub enum Call {
     /// The user has read everything so far.
     Read,
     Act(Act),
+    Audit,
     Verify(Verify),
     Trust(Verify, Trust),
     Leave,
@@ -69,7 +70,7 @@ pub enum Call {
 
 /// The methods, for the error that names them.
 const METHODS: &str =
-    "send, read, members, verify, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
+    "send, read, members, verify, audit, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,6 +184,7 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "ban" => who(params).map(|who| Call::Act(Act::Ban(who))),
         "approve" => who(params).map(|who| Call::Act(Act::Approve(who))),
         "verify" => verify(params),
+        "audit" => bare(Call::Audit),
         "role" => role(params),
         "rekey" => rekey(params),
         _ => {

@@ -23,6 +23,8 @@ pub enum Typed {
     Invite,
     /// What can be typed.
     Help,
+    /// Whether a message is missing, withheld or contradictory.
+    Audit,
     /// The safety number with somebody, or whether it is this.
     Verify(Verify),
     /// An act of the admin or of a moderator, or what one knows of somebody.
@@ -40,7 +42,7 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 16] = [
+pub const COMMANDS: [(&str, &str); 17] = [
     ("/members", "who is in the room"),
     ("/sent", "how far your newest messages have got"),
     ("/info", "what the room is, and how you are connected"),
@@ -51,6 +53,10 @@ pub const COMMANDS: [(&str, &str); 16] = [
     ),
     ("/verified NAME", "it is the same; or: /unverified NAME"),
     ("/accept NAME", "take a member with another key for who it says it is"),
+    (
+        "/audit",
+        "whether messages are missing, withheld or contradictory, and whose",
+    ),
     ("/kick NAME", "remove a member; everybody else gets a new Room Key"),
     ("/ban NAME", "the same, and for good"),
     ("/role NAME moderator", "let a member kick and ban; or: admin, member"),
@@ -85,6 +91,7 @@ pub fn parse(text: &str) -> Typed {
         "members" | "who" => Typed::Members,
         "info" => Typed::Info,
         "sent" => Typed::Sent,
+        "audit" => Typed::Audit,
         "invite" => Typed::Invite,
         "help" => Typed::Help,
         "quit" => Typed::Quit,

@@ -25,7 +25,7 @@ use self::state::{Action, State};
 use self::terminal::Screen;
 use super::acts;
 use super::interrupt::Interrupts;
-use super::{End, Failure, Room, verify};
+use super::{End, Failure, Room, audit, verify};
 use crate::handout::Handout;
 
 /// Requests that may wait for the room at once; beyond that keys wait.
@@ -213,6 +213,15 @@ async fn converse(room: Room) -> Result<End, Failure> {
                         Ok(()) => Answer::Nothing,
                         Err(error) => Answer::Refused(format!("Not done: {error}.")),
                     }
+                }));
+            }
+            Some(Action::Audit) => {
+                let handle = handle.clone();
+                answers.push(Box::pin(async move {
+                    handle
+                        .audit()
+                        .await
+                        .map_or(Answer::Nothing, |report| Answer::Lines(audit::lines(&report)))
                 }));
             }
             Some(Action::Verify(asked)) => {

@@ -36,6 +36,8 @@ pub enum Action {
     Invite,
     /// Do what only an admin or a moderator may, or say what one knows of somebody.
     Act(Act),
+    /// Check the transcript.
+    Audit,
     /// Fetch the safety number with somebody, or compare it.
     Verify(Verify),
     /// Draw everything anew.
@@ -115,6 +117,17 @@ impl State {
             EventKind::Resent { was, id } => {
                 self.timeline.resent(*was, *id);
                 self.sent.resent(*was, *id);
+            }
+            EventKind::Gap { from, missing } => {
+                let name = self.people.label(from);
+                let (kind, text) = match missing {
+                    0 => (Kind::Notice, format!("What was missing of {name} has come.")),
+                    _ => (
+                        Kind::Warning,
+                        format!("{missing} messages of {name} are missing; /audit says more."),
+                    ),
+                };
+                self.push(at_unix_ms, kind, vec![text]);
             }
             EventKind::Warning { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
             EventKind::Error { message } => self.push(at_unix_ms, Kind::Warning, vec![message.line()]),
@@ -313,6 +326,7 @@ impl State {
             Typed::Invite => Some(Action::Invite),
             Typed::Act(act) => Some(Action::Act(act)),
             Typed::Verify(asked) => Some(Action::Verify(asked)),
+            Typed::Audit => Some(Action::Audit),
             Typed::DeleteRoom(room) if room == self.room => Some(Action::Act(Act::DeleteRoom)),
             Typed::DeleteRoom(_) => {
                 self.refused(typed::OTHER_ROOM);
