@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::Rng;
 use snug_crypto::credential::server::ServerKey;
@@ -106,7 +107,7 @@ impl Host {
     /// [`HostError`]
     pub async fn reach(config: &Config) -> Result<Self, HostError> {
         let socket = config.control_socket();
-        if running(config).await.is_some() {
+        if running(config).await.map_err(HostError::NoAnswer)?.is_some() {
             return Ok(Self(Way::Running(socket)));
         }
         let spec = config.store_spec();
@@ -118,7 +119,7 @@ impl Host {
             return Err(no_store());
         }
         let keys = ServerKeys::new(key_file::load_or_create(&config.key_file(), false)?)?;
-        let store = store::open(&spec, &keys.checks()).await?;
+        let store = store::visit(&spec, &keys.checks()).await?.ok_or_else(no_store)?;
         Ok(Self(Way::Offline {
             store,
             keys: Box::new(keys),
@@ -228,30 +229,53 @@ fn odd() -> HostError {
     HostError::Refused("the server that runs is of another version: use its own snug-rendezvous".to_owned())
 }
 
-/// What a server that runs on this data folder says of itself.
-pub(crate) async fn running(config: &Config) -> Option<Status> {
-    let stream = ask(&config.control_socket(), &Request::Status).await.ok()?;
-    match answer(&mut tokio::io::BufReader::new(stream)).await {
-        Ok(Answer::Status(status)) => Some(status),
-        _ => None,
+/// What a server that runs on this data folder says of itself; `None` if none does.
+///
+/// # Errors
+/// One hangs, or this account may not reach it.
+pub(crate) async fn running(config: &Config) -> io::Result<Option<Status>> {
+    let asked = async {
+        let stream = ask(&config.control_socket(), &Request::Status).await?;
+        answer(&mut tokio::io::BufReader::new(stream)).await
+    };
+    match asked.await {
+        Ok(Answer::Status(status)) => Ok(Some(status)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::PermissionDenied) => Err(error),
+        _ => Ok(None),
     }
 }
 
+/// How long a server that runs may take for the next thing it says.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A server that hangs must not make hang who asks what is wrong with it.
+async fn patiently<T>(waiting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let hangs = |_| io::Error::new(io::ErrorKind::TimedOut, "the server that runs does not answer");
+    tokio::time::timeout(PATIENCE, waiting).await.map_err(hangs)?
+}
+
 async fn ask(socket: &Path, request: &Request) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(socket).await?;
     let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
     line.push(b'\n');
-    stream.write_all(&line).await?;
-    Ok(stream)
+    patiently(async {
+        let mut stream = UnixStream::connect(socket).await?;
+        stream.write_all(&line).await?;
+        Ok(stream)
+    })
+    .await
 }
 
 async fn answer(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Answer> {
     let mut line = String::new();
-    stream.take(crate::control::MAX_LINE).read_line(&mut line).await?;
+    patiently(stream.take(crate::control::MAX_LINE).read_line(&mut line)).await?;
     serde_json::from_str(&line).map_err(io::Error::other)
 }
 
 async fn read_piece(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Option<Piece>> {
+    patiently(read_next(stream)).await
+}
+
+async fn read_next(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Option<Piece>> {
     async fn field(stream: &mut tokio::io::BufReader<UnixStream>) -> io::Result<Vec<u8>> {
         let length = stream.read_u32().await?;
         let mut bytes = Vec::new();

@@ -20,10 +20,15 @@ use crate::store::{self, Store, Timed, Tombstone, Word};
 
 /// Between two sweeps of what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
-/// Between two searches for rooms that nobody enters any more.
-const IDLE_EVERY: Duration = Duration::from_secs(3600);
-/// Rooms that one such search removes at most.
-const IDLE_BATCH: usize = 100;
+/// Between two searches for rooms that nobody enters any more…
+const IDLE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// …of which one removes at most this share, and this many in a small store.
+const IDLE_SHARE: usize = 20;
+const IDLE_LEAST: usize = 10;
+/// Between two looks at whether days are to be kept.
+const IDLE_LOOK: Duration = Duration::from_secs(3600);
+/// Rooms that such a look takes note of.
+const IDLE_NOTED: usize = 10_000;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// A server that has its store and its sockets, and serves once it runs.
@@ -36,6 +41,7 @@ pub struct Server {
     upkeep: Option<Upkeep>,
     control: Option<(ControlSocket, Control)>,
     reload: Reload,
+    idle_first: Duration,
 }
 
 /// Applies another configuration to a server that runs; clones reach the same server.
@@ -47,13 +53,15 @@ pub struct Reload {
 
 impl Reload {
     /// Applies what can change while it runs: limits, registration, trusted proxies, the log, and certificates, whose files
-    /// are read again. If anything is wrong, nothing changes but what was right before it.
+    /// are read again. If anything is wrong, nothing changes.
     ///
     /// # Errors
     /// [`StartError`] says what can't be used.
     pub fn apply(&self, config: &Config) -> Result<(), StartError> {
-        self.live.set(Live::of(config)?);
-        self.tls.as_ref().map_or(Ok(()), Tls::reload).map_err(StartError::Tls)
+        let live = Live::of(config)?;
+        self.tls.as_ref().map_or(Ok(()), Tls::reload).map_err(StartError::Tls)?;
+        self.live.set(live);
+        Ok(())
     }
 }
 
@@ -130,6 +138,7 @@ impl Server {
             upkeep,
             control,
             reload: Reload { live, tls },
+            idle_first: config.idle_first,
         })
     }
 
@@ -163,6 +172,7 @@ impl Server {
             upkeep,
             control,
             reload: _,
+            idle_first,
         } = self;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -177,7 +187,7 @@ impl Server {
             tasks.spawn(control.serve(socket, stop.clone()));
         }
         tasks.spawn(sweep(Arc::clone(&app), stop.clone()));
-        tasks.spawn(remove_idle(Arc::clone(&app), stop.clone()));
+        tasks.spawn(remove_idle(Arc::clone(&app), idle_first, stop.clone()));
         shutdown.await;
         stop.cancel();
         while tasks.join_next().await.is_some() {}
@@ -204,20 +214,24 @@ async fn sweep(app: Arc<App>, stop: CancellationToken) {
 }
 
 /// Removes rooms that nobody has entered for as long as the host's policy says, if it says anything.
-async fn remove_idle(app: Arc<App>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(IDLE_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+async fn remove_idle(app: Arc<App>, first: Duration, stop: CancellationToken) {
+    let mut next = tokio::time::Instant::now() + first;
     loop {
-        tokio::select! {
-            biased;
-            // First, so that each start looks once, however short it is.
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
+        // Every start looks once, however short it is.
+        if let Err(error) = app.look_at_days().await {
+            tracing::error!(%error, "the days on which rooms were entered could not be looked at");
         }
-        match app.remove_idle(IDLE_BATCH).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "rooms that nobody entered were removed"),
-            Err(error) => tracing::error!(%error, "rooms that nobody enters could not be removed"),
+        if tokio::time::Instant::now() >= next {
+            next += IDLE_EVERY;
+            match app.remove_idle().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::warn!(removed, "rooms that nobody entered were removed"),
+                Err(error) => tracing::error!(%error, "rooms that nobody enters could not be removed"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(IDLE_LOOK) => {}
         }
     }
 }
@@ -228,13 +242,24 @@ impl App {
         u32::try_from(self.clock.now_ms() / DAY_MS).unwrap_or(u32::MAX)
     }
 
-    /// Removes up to `most` rooms that nobody has entered for longer than the policy allows; how many it were.
-    pub(crate) async fn remove_idle(&self, most: usize) -> Result<usize, store::StoreError> {
+    /// While the policy is off no day is kept; while it is on, rooms of which none is known count as entered today.
+    async fn look_at_days(&self) -> Result<(), store::StoreError> {
+        if self.live().idle_room_days == 0 {
+            return self.store.forget_days().await;
+        }
+        self.store.idle_rooms(0, self.today(), IDLE_NOTED).await.map(|_| ())
+    }
+
+    /// Removes rooms that nobody has entered for longer than the policy allows, longest unused first; how many it were. Never
+    /// many at once: a wrong clock or a slip in the settings must cost little before somebody sees it.
+    pub(crate) async fn remove_idle(&self) -> Result<usize, store::StoreError> {
         let days = self.live().idle_room_days;
         if days == 0 {
             return Ok(0);
         }
         let today = self.today();
+        let rooms = usize::try_from(self.store.counts().await?.rooms).unwrap_or(usize::MAX);
+        let most = (rooms / IDLE_SHARE).max(IDLE_LEAST);
         let idle = self.store.idle_rooms(today.saturating_sub(days), today, most).await?;
         for room in &idle {
             self.store.delete_room(*room, self.removal()).await?;

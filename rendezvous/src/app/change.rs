@@ -13,7 +13,7 @@ use snug_rendezvous_api::{
 use super::App;
 use super::answer::{Done, Refusal};
 use super::authorize::Authorized;
-use super::permission::Protected;
+use super::permission::{Counted, Protected};
 use super::register::record_of;
 use super::request::{Holder, InPath, JsonBody};
 use crate::store::{Change, Changed, PasswordChange, Room, RoomKeyChange};
@@ -24,12 +24,12 @@ const MAX_SUPERSEDED_MS: u64 = MAX_SUPERSEDED_DAYS as u64 * 24 * 3600 * 1000;
 
 pub(super) async fn change(
     State(app): State<Arc<App>>,
-    protected: Protected,
+    _: Protected,
     InPath(handle): InPath,
     Holder(token): Holder,
+    _: Counted,
     JsonBody(body): JsonBody<ChangeRoom>,
 ) -> Result<Done, Refusal> {
-    protected.admit(&app)?;
     if body.room_key.is_none() && body.password.is_none() && body.least_serial.is_none() {
         return Err(Refusal::new(ProblemType::BadRequest).detail("there is nothing to change"));
     }

@@ -34,10 +34,13 @@ pub(crate) struct Metrics {
     store: Family<OfStore, Histogram, fn() -> Histogram>,
     connections: Family<OfConnection, Counter>,
     open: Gauge<u64, AtomicU64>,
-    rooms: Gauge<u64, AtomicU64>,
-    sessions: Gauge<u64, AtomicU64>,
-    presence: Gauge<u64, AtomicU64>,
+    rooms: Stored,
+    sessions: Stored,
+    presence: Stored,
 }
+
+/// A number of the store's, which is left out while the store doesn't say it.
+type Stored = Family<Vec<(String, String)>, Gauge<u64, AtomicU64>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRequest {
@@ -84,6 +87,9 @@ pub(crate) enum Login {
     TooMany,
 }
 
+/// The words for [`Login`]'s variants, in their order.
+const OUTCOMES: [&str; 6] = ["started", "session", "superseded", "gone", "refused", "too_many"];
+
 impl Default for Metrics {
     fn default() -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
@@ -96,11 +102,15 @@ impl Default for Metrics {
             store: Family::new_with_constructor(histogram),
             connections: Family::default(),
             open: Gauge::default(),
-            rooms: Gauge::default(),
-            sessions: Gauge::default(),
-            presence: Gauge::default(),
+            rooms: Stored::default(),
+            sessions: Stored::default(),
+            presence: Stored::default(),
         };
         metrics.register();
+        // All there from the start: what appears with its first count has not increased by it.
+        for outcome in OUTCOMES {
+            drop(metrics.logins.get_or_create(&OfLogin { outcome }));
+        }
         metrics
     }
 }
@@ -166,14 +176,7 @@ impl Metrics {
 
     /// A login came so far.
     pub fn login(&self, outcome: Login) {
-        let outcome = match outcome {
-            Login::Started => "started",
-            Login::Session => "session",
-            Login::Superseded => "superseded",
-            Login::Gone => "gone",
-            Login::Refused => "refused",
-            Login::TooMany => "too_many",
-        };
+        let outcome = OUTCOMES[outcome as usize];
         self.logins.get_or_create(&OfLogin { outcome }).inc();
     }
 
@@ -194,10 +197,14 @@ impl Metrics {
             counter.inner().store(count, Ordering::Relaxed);
         }
         self.open.set(connections.open());
-        if let Some(counts) = counts {
-            self.rooms.set(counts.rooms);
-            self.sessions.set(counts.sessions);
-            self.presence.set(counts.presence);
+        let stored = [&self.rooms, &self.sessions, &self.presence];
+        match counts {
+            Some(counts) => {
+                for (gauge, count) in stored.into_iter().zip([counts.rooms, counts.sessions, counts.presence]) {
+                    gauge.get_or_create(&Vec::new()).set(count);
+                }
+            }
+            None => stored.into_iter().for_each(Stored::clear),
         }
         let mut written = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,10 +219,11 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn observe(&self, operation: &'static str, took: Duration, failed: bool) {
-        let failed = if failed { "true" } else { "false" };
-        self.store
-            .get_or_create(&OfStore { operation, failed })
-            .observe(took.as_secs_f64());
+        let [fine, bad] = ["false", "true"].map(|failed| OfStore { operation, failed });
+        // Both are there with the first operation, so that the first failure shows as an increase.
+        drop(self.store.get_or_create(&bad));
+        let outcome = if failed { bad } else { fine };
+        self.store.get_or_create(&outcome).observe(took.as_secs_f64());
     }
 }
 
@@ -244,12 +252,18 @@ mod tests {
             r#"snug_rendezvous_store_duration_seconds_count{operation="room",failed="true"} 1"#,
             r#"snug_rendezvous_connections_total{outcome="refused"} 0"#,
             "snug_rendezvous_connections_open 0",
-            "snug_rendezvous_rooms 1",
-            "snug_rendezvous_sessions 2",
-            "snug_rendezvous_presence 3",
+            "snug_rendezvous_rooms{} 1",
+            "snug_rendezvous_sessions{} 2",
+            "snug_rendezvous_presence{} 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+        // A store that doesn't answer has no numbers, and none of its former ones.
+        let text = metrics.text(None, &Counters::default());
+        assert!(!text.contains("snug_rendezvous_rooms{}"), "{text}");
+        // What has not happened yet is there, so that its first time shows as an increase.
+        let never = r#"snug_rendezvous_logins_total{outcome="superseded"} 0"#;
+        assert!(text.lines().any(|line| line == never), "{text}");
     }
 }

@@ -29,7 +29,6 @@ use rand::Rng;
 use snug_crypto::RoomHandle;
 use snug_crypto::credential::server::{AttemptId, KeyedHandle};
 use snug_rendezvous_api::{Handle, ProblemType};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub(crate) use self::health::health;
@@ -39,6 +38,7 @@ pub(crate) use self::permission::Transport;
 
 use self::answer::Refusal;
 use self::limit::{Limiter, Rate};
+use self::request::LargeBodies;
 use self::starts::Starts;
 use crate::clock::Clock;
 use crate::config::{Live, LiveConfig};
@@ -59,12 +59,9 @@ pub(crate) struct App {
     rooms: Limiter<[u8; 32]>,
     starts: Starts,
     pub metrics: Arc<Metrics>,
-    /// Places for large bodies.
-    large_bodies: Semaphore,
+    large_bodies: LargeBodies,
 }
 
-/// Large bodies in memory at once, so that many connections can't fill it with them.
-const LARGE_BODIES: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -78,7 +75,7 @@ impl App {
             registrations_of_an_hour: Limiter::default(),
             registrations_of_a_day: Limiter::default(),
             rooms: Limiter::default(),
-            large_bodies: Semaphore::new(LARGE_BODIES),
+            large_bodies: LargeBodies::default(),
             starts: Starts::default(),
             metrics,
             keys,
@@ -191,10 +188,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// Waits for a place before it reads a large body; the time limit of every request holds for the wait too.
 async fn one_of_few(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.large_bodies.acquire().await {
+    let Some(address) = request.extensions().get::<Address>().copied() else {
+        return Refusal::new(ProblemType::Internal).into_response();
+    };
+    match app.large_bodies.place(address).await {
         Ok(_place) => next.run(request).await,
-        // Never closed.
-        Err(_) => Refusal::new(ProblemType::Internal).into_response(),
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -231,7 +230,12 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
             let client = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
             let room = room.map_or_else(
                 || "-".to_owned(),
-                |room| HEXLOWER.encode(app.keys.current().keyed_handle(&room).as_bytes()),
+                // Under every key that it may be stored with, the one in force first.
+                |room| {
+                    let names = app.keys.handles(&room);
+                    let names: Vec<String> = names.iter().map(|keyed| HEXLOWER.encode(keyed.as_bytes())).collect();
+                    names.join(" or ")
+                },
             );
             tracing::info!(%method, path, status, ms, client, room, "request");
         } else {

@@ -24,8 +24,12 @@ pub(crate) enum Transport {
 /// Somebody whose request nobody on the way could change: what new credentials need.
 pub(super) struct Protected(Address);
 
-/// Somebody who may, besides, make a room.
-pub(super) struct Registrant(Protected);
+/// Somebody whose new credentials are counted, as much as a room, against the address's budgets. Stands before the body
+/// among a handler's arguments: a body that never ends costs as much as one that does.
+pub(super) struct Counted;
+
+/// Somebody who may, besides, make a room; counted too.
+pub(super) struct Registrant;
 
 impl FromRequestParts<Arc<App>> for Protected {
     type Rejection = Refusal;
@@ -42,6 +46,16 @@ impl FromRequestParts<Arc<App>> for Protected {
             ));
         }
         Ok(Self(address))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Counted {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let protected = Protected::from_request_parts(parts, app).await?;
+        protected.admit(app)?;
+        Ok(Self)
     }
 }
 
@@ -66,20 +80,13 @@ impl FromRequestParts<Arc<App>> for Registrant {
                 }
             }
         }
-        Ok(Self(protected))
-    }
-}
-
-impl Registrant {
-    /// Counts a room against the address's budgets.
-    pub fn admit(&self, app: &App) -> Result<(), Refusal> {
-        self.0.admit(app)
+        protected.admit(app)?;
+        Ok(Self)
     }
 }
 
 impl Protected {
-    /// Counts new credentials, as much as a room, against the address's budgets.
-    pub fn admit(&self, app: &App) -> Result<(), Refusal> {
+    fn admit(&self, app: &App) -> Result<(), Refusal> {
         let live = app.live();
         let Self(address) = *self;
         if address.is_loopback() && !live.limits.limit_loopback {

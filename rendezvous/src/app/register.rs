@@ -62,11 +62,10 @@ pub(super) fn record_of(upload: &CredentialUpload) -> Result<Record, Refusal> {
 
 pub(super) async fn finish(
     State(app): State<Arc<App>>,
-    registrant: Registrant,
+    _: Registrant,
     InPath(handle): InPath,
     JsonBody(body): JsonBody<RegisterFinish>,
 ) -> Result<Answer<Registered>, Refusal> {
-    registrant.admit(&app)?;
     let listing = body
         .listing
         .as_ref()

@@ -1,4 +1,7 @@
-//! Requests: the handle in the path, the JSON body within its bound, the token in the header.
+//! Requests: the handle in the path, the JSON body within its bound and its place, the token in the header.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -11,11 +14,19 @@ use snug_rendezvous_api::{
     ChangeRoom, DeleteRoom, Handle, HandleError, LoginFinish, LoginStart, MAX_REQUEST_BODY, ProblemType, PutCapsule,
     PutPresence, RegisterFinish, RegisterStart, Token,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::Address;
 use super::answer::Refusal;
 
 /// Bound of every body but the largest: twice what a full presence record takes.
 const SMALL_BODY: usize = 4 * 1024;
+/// Large bodies in memory at once, so that many connections can't fill it with them: 64 MiB at their largest.
+const LARGE_BODIES: usize = 128;
+/// Those of one address, so that its slow uploads leave places for everybody else.
+const LARGE_BODIES_OF_ONE: usize = 8;
+/// When to try again, in seconds: a body takes its place for as long as it takes to come and be stored.
+const LARGE_BODY_RETRY_S: u32 = 1;
 
 /// A body of the API and its bound in bytes.
 pub(super) trait ApiBody: DeserializeOwned {
@@ -114,6 +125,77 @@ impl<S: Send + Sync, T: ApiBody> FromRequest<S> for JsonBody<T> {
             );
             Refusal::new(ProblemType::BadRequest).detail(detail)
         })
+    }
+}
+
+/// Places for large bodies.
+pub(super) struct LargeBodies {
+    places: Semaphore,
+    /// Those that have a place or wait for one.
+    of_address: Mutex<HashMap<Address, usize>>,
+}
+
+/// One large body's place, given back when it is dropped.
+pub(super) struct LargeBody<'a> {
+    _share: Share<'a>,
+    _place: SemaphorePermit<'a>,
+}
+
+/// One of an address's share.
+struct Share<'a> {
+    bodies: &'a LargeBodies,
+    address: Address,
+}
+
+impl Default for LargeBodies {
+    fn default() -> Self {
+        Self {
+            places: Semaphore::new(LARGE_BODIES),
+            of_address: Mutex::default(),
+        }
+    }
+}
+
+impl LargeBodies {
+    /// Waits for a place. Who has its share already is refused at once, whoever the address is.
+    pub async fn place(&self, address: Address) -> Result<LargeBody<'_>, Refusal> {
+        let share = self.share(address).ok_or_else(|| {
+            Refusal::new(ProblemType::TooManyRequests)
+                .detail(format!("an address may send {LARGE_BODIES_OF_ONE} of these at once"))
+                .retry_after(LARGE_BODY_RETRY_S)
+        })?;
+        // Never closed.
+        let place = self.places.acquire().await;
+        Ok(LargeBody {
+            _share: share,
+            _place: place.map_err(|_| Refusal::new(ProblemType::Internal))?,
+        })
+    }
+
+    fn share(&self, address: Address) -> Option<Share<'_>> {
+        let mut of_address = self.lock();
+        let held = of_address.entry(address).or_default();
+        if *held >= LARGE_BODIES_OF_ONE {
+            return None;
+        }
+        *held += 1;
+        Some(Share { bodies: self, address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, usize>> {
+        self.of_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut of_address = self.bodies.lock();
+        if let Some(held) = of_address.get_mut(&self.address) {
+            *held -= 1;
+            if *held == 0 {
+                of_address.remove(&self.address);
+            }
+        }
     }
 }
 

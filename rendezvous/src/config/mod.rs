@@ -39,6 +39,9 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Rooms that nobody has entered for this many days are removed; 0 is never.
     pub idle_room_days: u32,
+    /// How long after its start the server first removes such rooms; then it does once a day. An hour, in which somebody may see that
+    /// the clock is wrong.
+    pub idle_first: Duration,
     /// What a client may cost.
     pub limits: Limits,
     /// What is logged, and how.
@@ -65,6 +68,7 @@ impl Config {
             insecure_registration: false,
             trusted_proxies: Vec::new(),
             idle_room_days: 0,
+            idle_first: Duration::from_secs(3600),
             limits: Limits::default(),
             log: Log::default(),
             control: false,

@@ -95,14 +95,29 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     let running = host::running(config).await;
     findings.push(match &running {
-        Some(status) => serving(status),
-        None => Finding::ok("server", "none runs on this data folder"),
+        Ok(Some(status)) => serving(status),
+        Ok(None) => Finding::ok("server", "none runs on this data folder"),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Finding::failed(
+            "server",
+            "this account may not look into its data folder",
+            "run this as the server's account, or as root",
+        ),
+        Err(_) => Finding::failed(
+            "server",
+            "one runs on this data folder, and does not answer",
+            "see its log; if it stays so, end it and start it anew",
+        ),
     });
+    let is_blind = running.is_err();
+    let running = running.ok().flatten();
     findings.push(clock());
     findings.extend(files::data_dir(config));
     findings.push(files::server_key(config));
     findings.extend(files::tokens(config));
-    findings.extend(store(config, running.as_ref()).await);
+    // A server that hangs has its store and its ports.
+    if !is_blind {
+        findings.extend(store(config, running.as_ref()).await);
+    }
     findings.extend(network::ports(config, running.as_ref()).await);
     findings.extend(network::tls(config));
     findings.extend(files::space(config));
@@ -221,8 +236,9 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
             }
         }
     }
-    match store::open(&spec, &keys.checks()).await {
-        Ok(opened) => answering(&*opened, &shown).await,
+    match store::visit(&spec, &keys.checks()).await {
+        Ok(Some(opened)) => answering(&*opened, &shown).await,
+        Ok(None) => vec![Finding::ok("store", format!("{shown} is made at the first start"))],
         Err(error) => vec![Finding::failed(
             "store",
             error.to_string(),

@@ -113,7 +113,11 @@ fn lifetime(check: &'static str, certificate: &Certificate) -> Finding {
     } else if days < 0 {
         Finding::failed(check, found, "it has expired: renew it")
     } else if days < DAYS_WARN {
-        Finding::warning(check, found, "renew it; the server reads the new one by itself")
+        Finding::warning(
+            check,
+            found,
+            "renew it; the server reads the new one by itself, unless its unit hands it a copy: then restart it",
+        )
     } else {
         Finding::ok(check, found)
     }

@@ -50,7 +50,7 @@ impl Counters {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Silent connections that had to make room.
+    /// Silent or idle connections that had to make room.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }

@@ -1,8 +1,9 @@
 //! Sockets: accepts, bounds and closes connections, TLS over rustls, HTTP/1.1 over hyper.
 //!
 //! Every wait has a limit: for a handshake and a header (also the first, and between requests), for a body and its answer
-//! (the app's), and for the client to take what we send. When all places are taken, the oldest connection that has not asked
-//! anything yet makes room, so silent sockets can't keep members out.
+//! (the app's), and for the client to take what we send. When all places are taken, a connection that nobody is answering
+//! makes room: one that has not asked anything yet, or the longest idle one of the address that holds most. So neither silent
+//! sockets nor idle ones can keep members out.
 
 mod connections;
 mod counters;
@@ -33,7 +34,6 @@ pub(crate) use self::tls::{Certificate, Tls, Upkeep, days_left, inspect};
 use self::connections::{Connections, Place};
 use self::counters::Event;
 use self::timed::Timed;
-use crate::app::Address;
 use crate::config::{Limits, LiveConfig};
 
 /// What a request's header may take.
@@ -70,7 +70,7 @@ impl Front {
                     Ok((stream, peer)) => {
                         let now = live.get();
                         let is_proxy = forwarded::is_trusted(peer.ip(), &now.trusted_proxies);
-                        let place = connections.admit(Address::of(peer.ip()), is_proxy, &now.limits);
+                        let place = connections.admit(peer.ip(), is_proxy, &now.limits);
                         counters.count(if place.is_some() { Event::Accepted } else { Event::Refused });
                         if let Some(place) = place {
                             let connection = Connection {
@@ -119,7 +119,7 @@ struct Connection {
     builder: http1::Builder,
     router: Router,
     peer: IpAddr,
-    place: Place,
+    place: Arc<Place>,
     stop: CancellationToken,
     handshake_timeout: Duration,
     write_timeout: Duration,
@@ -162,11 +162,16 @@ impl Connection {
         } = self;
         let evicted = place.evicted();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            place.has_asked();
+            let in_flight = place.asks();
             let (address, transport) = forwarded::client(peer, is_tls, request.headers(), &live.get().trusted_proxies);
             request.extensions_mut().insert(address);
             request.extensions_mut().insert(transport);
-            router.clone().call(request.map(Body::new))
+            let answer = router.clone().call(request.map(Body::new));
+            async move {
+                let answer = answer.await;
+                drop(in_flight);
+                answer
+            }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut stopping = false;

@@ -63,8 +63,12 @@ pub trait HostStore: Send + Sync {
     /// Notes that the room was entered on that day (since 1970).
     fn touch_room(&self, room: KeyedHandle, day: u32) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Rooms that stand and were last entered before the day, at most `limit`. Rooms of which no day is known count as
-    /// entered today from now on.
+    /// Forgets on which days rooms were entered: what is not removed by it is not kept, and a day that was noted before a pause says
+    /// nothing of the days since.
+    fn forget_days(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Rooms that stand and were last entered before the day, at most `limit`, longest unused first. Rooms of which no day is known
+    /// count as entered today from now on.
     fn idle_rooms(
         &self,
         before_day: u32,

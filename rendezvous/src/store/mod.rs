@@ -361,6 +361,21 @@ pub enum OpenError {
     },
 }
 
+/// Opens a store to look at it, or to do a thing or two in it: as [`open`], but a MongoDB store is neither made nor upgraded nor
+/// brought under another key, as servers may be at work in it. `None` if there is none.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn visit(spec: &StoreSpec, key_checks: &[[u8; 32]]) -> Result<Option<Box<dyn Store>>, OpenError> {
+    Ok(match spec {
+        StoreSpec::Redb(_) => Some(open(spec, key_checks).await?),
+        StoreSpec::Mongo(uri) => match mongo::MongoStore::visit(uri, key_checks).await? {
+            Some(store) => Some(Box::new(store)),
+            None => None,
+        },
+    })
+}
+
 /// Opens the store. `key_checks` tie it to a server key: 32 bytes that say nothing about the key, for the one in force and for those
 /// before it. A store of one of those is of the one in force from now on.
 ///

@@ -60,6 +60,7 @@ pass_on! { HostStore:
     list_rooms(after: Option<KeyedHandle>, limit: usize) -> Vec<RoomSummary>;
     room_details(room: KeyedHandle, now_ms: u64) -> Option<RoomDetails>;
     touch_room(room: KeyedHandle, day: u32) -> ();
+    forget_days() -> ();
     idle_rooms(before_day: u32, today: u32, limit: usize) -> Vec<KeyedHandle>;
     snapshot(pieces: mpsc::Sender<Piece>) -> ();
     clock_ms() -> Option<u64>;

@@ -146,9 +146,9 @@ async fn metrics_count_what_happens_and_name_nobody() {
         r#"snug_rendezvous_requests_total{method="PUT",route="/v1/rooms/{handle}/presence",status="200"} 1"#,
         r#"snug_rendezvous_requests_total{method="other",route="/v1/rooms",status="405"} 1"#,
         r#"snug_rendezvous_store_duration_seconds_count{operation="open_session",failed="false"} 1"#,
-        "snug_rendezvous_rooms 1",
-        "snug_rendezvous_sessions 1",
-        "snug_rendezvous_presence 1",
+        "snug_rendezvous_rooms{} 1",
+        "snug_rendezvous_sessions{} 1",
+        "snug_rendezvous_presence{} 1",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit, setrlimit};
 use snug_crypto::RoomHandle;
 use snug_rendezvous::testing::check_redb;
-use snug_rendezvous_api::{Credential, ProblemType};
+use snug_rendezvous_api::{Credential, Exact, LoginFinish, ProblemType, Session, Token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::process::{Serving, on, succeeds};
-use crate::support::{KEY, PASSWORD, handle, path_handle};
+use crate::support::{Client, KEY, PASSWORD, Reply, handle, path_handle, rng};
 
 /// Sockets that the attack opens, if the system lets us.
 const SOCKETS: usize = 5000;
@@ -87,13 +87,33 @@ async fn five_thousand_silent_sockets_are_closed_and_keep_nobody_out() {
     serving.stop();
 }
 
+/// A login that may be refused.
+async fn try_log_in(client: &Client, room: &RoomHandle) -> Result<Session, Reply> {
+    let begun = client.start(room, Credential::Room, KEY, None).await?;
+    let done = begun.login.finish(&mut rng(), begun.started.ke2.as_bytes()).unwrap();
+    let proof = LoginFinish {
+        credential: Credential::Room,
+        ke3: Exact::new(done.ke3),
+        state: begun.started.state,
+    };
+    let reply = client.finish(room, &proof).await;
+    if reply.status == 200 {
+        Ok(reply.expect(200))
+    } else {
+        Err(reply)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_acknowledges_nothing_and_passes() {
     let data = tempfile::tempdir().unwrap();
-    let serving = Serving::start(data.path(), &[]);
+    let mut serving = Serving::start(data.path(), &[]);
     let client = serving.client();
     client.register(&handle("den")).await;
     let store = data.path().join("rooms.redb");
+    let before = client.member(&handle("den")).await;
+    // The disk has the session once it has what came after it.
+    client.register(&handle("next")).await;
     // A limit on the size of files does what a full disk does: writes beyond it fail.
     let limit = |bytes: Option<u64>| {
         let maximum = getrlimit(Resource::Fsize).maximum;
@@ -108,7 +128,8 @@ async fn a_full_disk_is_told_acknowledges_nothing_and_passes() {
     let refused = 'full: loop {
         assert!(acknowledged.len() < 20_000, "the disk never fills");
         let base = acknowledged.len();
-        let batch = (0..32).map(|n| handle(&format!("room {}", base + n)));
+        // As many as an address may send at once.
+        let batch = (0..8).map(|n| handle(&format!("room {}", base + n)));
         let replies = futures::future::join_all(
             batch.map(async |room| (room, client.try_register(&room, KEY, PASSWORD).await.0)),
         );
@@ -131,6 +152,32 @@ async fn a_full_disk_is_told_acknowledges_nothing_and_passes() {
         refused.head
     );
     serving.wait_for_log("the store can't write");
+    // Whoever only reads notices nothing. A login is refused, or its session is there for good.
+    let mut kept: Vec<Token> = Vec::new();
+    let den = handle("den");
+    let (mut tries, mut refusals) = (0, 0);
+    let end = Instant::now() + Duration::from_secs(60);
+    while refusals < 3 {
+        assert!(Instant::now() < end, "no login is refused");
+        tries += 1;
+        let room = handle(&format!("one of too many {tries}"));
+        let (registered, login, read) = tokio::join!(
+            client.try_register(&room, KEY, PASSWORD),
+            try_log_in(&client, &den),
+            client.get(&den, &before),
+        );
+        if registered.0.status == 201 {
+            acknowledged.push(room);
+        }
+        assert_eq!(read.status, 200, "{}", read.head);
+        match login {
+            Ok(session) => kept.push(session.token),
+            Err(refused) => {
+                refused.refused(ProblemType::Unavailable);
+                refusals += 1;
+            }
+        }
+    }
     // It stays up, and says so to whoever asks for its health, until there is room again.
     limit(None);
     let end = Instant::now() + Duration::from_secs(60);
@@ -144,7 +191,25 @@ async fn a_full_disk_is_told_acknowledges_nothing_and_passes() {
         assert!(Instant::now() < end, "it does not recover");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    eprintln!("{} rooms acknowledged around a full disk", acknowledged.len());
+    let after = client.member(&handle("after")).await;
+    assert_eq!(client.put(&handle("after"), &after, b"here").await.status, 200);
+    serving.kill();
+    assert!(check_redb(&store).unwrap(), "the store is damaged");
+    let serving = Serving::start(data.path(), &[]);
+    let client = serving.client();
+    for token in kept.iter().chain([&before]) {
+        assert_eq!(client.get(&handle("den"), token).await.status, 200, "a session is lost");
+    }
+    assert_eq!(
+        client.get(&handle("after"), &after).await.status,
+        200,
+        "a session is lost"
+    );
+    eprintln!(
+        "{} rooms and {} sessions acknowledged around a full disk",
+        acknowledged.len(),
+        kept.len(),
+    );
     let logins = acknowledged
         .iter()
         .step_by(acknowledged.len() / 50 + 1)

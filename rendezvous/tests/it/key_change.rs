@@ -23,6 +23,35 @@ async fn rooms_outlive_a_change_of_the_server_key_on_mongodb() {
     story(Running::with(Limits::default(), Some(store)).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_with_the_former_key_alone_makes_no_rooms() {
+    let Some(mongod) = Mongod::start("an_instance_with_the_former_key_alone_makes_no_rooms") else {
+        return;
+    };
+    let store = StoreSpec::Mongo(mongod.uri("two"));
+    let late = Running::with(Limits::default(), Some(store)).await;
+    let (den, barn) = (handle("den"), handle("barn"));
+    late.client().register(&den).await;
+    let second = late.beside().await;
+    // Looking at rooms puts no key into force.
+    assert_eq!(host::rotate_key(&config_of(&second)).unwrap(), 1);
+    let host = Host::reach(&config_of(&second)).await.unwrap();
+    assert_eq!(host.list(None).await.unwrap().len(), 1);
+    host.close().await.unwrap();
+    late.client().register(&handle("pub")).await;
+
+    let second = second.restart().await;
+    second.client().register(&barn).await;
+    for room in [&barn, &handle("yard")] {
+        let (refused, _) = late.client().try_register(room, KEY, PASSWORD).await;
+        refused.refused(ProblemType::Unavailable);
+    }
+    // What there was goes on at both.
+    for instance in [&late, &second] {
+        works(&instance.client(), &den, KEY).await;
+    }
+}
+
 async fn story(server: Running) {
     let client = server.client();
     let (den, pub_, none) = (handle("den"), handle("pub"), handle("no such room"));

@@ -16,6 +16,7 @@ mod key_change;
 mod login;
 mod mongod;
 mod presence;
+mod pressure;
 mod process;
 mod proxy;
 mod replica;

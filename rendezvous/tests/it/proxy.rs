@@ -188,6 +188,7 @@ async fn rooms_that_nobody_enters_are_removed_only_if_the_policy_says_so() {
         let clock = std::sync::Arc::clone(&now);
         config.clock = snug_rendezvous::Clock::new(move || clock.load(std::sync::atomic::Ordering::SeqCst));
         config.idle_room_days = days;
+        config.idle_first = std::time::Duration::ZERO;
         let server = Server::bind(config).await.unwrap();
         let client = Client {
             address: server.local_addr(),
@@ -234,6 +235,14 @@ async fn rooms_that_nobody_enters_are_removed_only_if_the_policy_says_so() {
                 assert_eq!(state(&client, name).await, expected, "{name} after {pass} days");
             }
         }
+        drop(stop);
+        task.await.unwrap();
+    }
+    // Switched off for a while, and on again: what was noted before says nothing of the time between.
+    for (pass, days) in [(10, 0), (100, 30)] {
+        now.fetch_add(pass * DAY_MS, std::sync::atomic::Ordering::SeqCst);
+        let (client, stop, task) = run(days).await;
+        assert_eq!(state(&client, "busy").await, 200, "{days} days, {pass} later");
         drop(stop);
         task.await.unwrap();
     }

@@ -354,7 +354,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     limit!(
         connections,
         16..=1_000_000,
-        "Connections at once; fewer if the system allows the process fewer files. When they are all taken, the oldest that has not asked anything makes room."
+        "Connections at once; fewer if the system allows the process fewer files. When they are all taken, the oldest that has not asked anything makes room, or the longest idle one of the address that holds most."
     ),
     limit!(
         connections_per_address,

@@ -77,6 +77,15 @@ impl HostStore for MongoStore {
         })
     }
 
+    fn forget_days(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        bounded(async move {
+            let known = doc! { "used_on": { "$exists": true } };
+            let forget = doc! { "$unset": { "used_on": "" } };
+            let forgotten = self.rooms.update_many(known, forget).await;
+            forgotten.map(|_| ()).map_err(unavailable)
+        })
+    }
+
     fn idle_rooms(
         &self,
         before_day: u32,
@@ -91,6 +100,7 @@ impl HostStore for MongoStore {
             let found: Vec<Document> = self
                 .rooms
                 .find(idle)
+                .sort(doc! { "used_on": 1 })
                 .limit(i64::try_from(limit).unwrap_or(i64::MAX))
                 .projection(doc! { "_id": 1 })
                 .await

@@ -52,6 +52,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct MongoStore {
     client: Client,
     database: Database,
+    /// What ties the store to the server key in force here.
+    key_check: [u8; 32],
     rooms: Collection<Document>,
     sessions: Collection<Document>,
     presence: Collection<Document>,
@@ -104,6 +106,14 @@ impl Store for MongoStore {
         now_ms: u64,
     ) -> BoxFuture<'_, Result<Registered, StoreError>> {
         bounded(async move {
+            // An instance that has not heard of a change of key would not see a room of that name under the new one.
+            let ours = doc! { "_id": "store", "key_check": binary(&self.key_check) };
+            if self.meta().find_one(ours).await.map_err(unavailable)?.is_none() {
+                return Err(StoreError::Unavailable(
+                    "another instance serves with a newer server key: start this one anew with the same key file"
+                        .to_owned(),
+                ));
+            }
             let id = binary(room.as_bytes());
             let document = doc! {
                 "_id": id.clone(),

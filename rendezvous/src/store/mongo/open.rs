@@ -17,7 +17,26 @@ const DATABASE: &str = "snug";
 const MAX_POOL: u32 = 32;
 
 impl MongoStore {
+    /// Opens the database, or makes a store of it.
     pub async fn open(uri: &str, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
+        let store = Self::connect(uri, key_checks).await?;
+        store.check_meta(key_checks).await?;
+        store.ensure_indexes().await.map_err(cant_open)?;
+        Ok(store)
+    }
+
+    /// Opens what is there, and changes nothing; `None` if it is no store yet.
+    pub async fn visit(uri: &str, key_checks: &[[u8; 32]]) -> Result<Option<Self>, OpenError> {
+        let store = Self::connect(uri, key_checks).await?;
+        let found = store.meta().find_one(doc! { "_id": "store" }).await;
+        let Some(found) = found.map_err(cant_open)? else {
+            return Ok(None);
+        };
+        check(&found, key_checks)?;
+        Ok(Some(store))
+    }
+
+    async fn connect(uri: &str, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
         let mut options = ClientOptions::parse(uri).await.map_err(cant_open)?;
         options.app_name.get_or_insert_with(|| "snug-rendezvous".to_owned());
         options.connect_timeout.get_or_insert(TIMEOUT);
@@ -35,7 +54,8 @@ impl MongoStore {
         let rooms = database.collection("rooms");
         let sessions = database.collection_with_options("sessions", acknowledged(Acknowledgment::Majority));
         let presence = database.collection_with_options("presence", acknowledged(Acknowledgment::Nodes(1)));
-        let store = Self {
+        Ok(Self {
+            key_check: *key_checks.first().ok_or(OpenError::OtherKey)?,
             together: Togethers::new(&database, &rooms, &sessions, &presence),
             rooms,
             key_gens: database.collection("key_gens"),
@@ -45,16 +65,16 @@ impl MongoStore {
             starts: database.collection("starts"),
             client,
             database,
-        };
-        store.check_meta(key_checks).await?;
-        store.ensure_indexes().await.map_err(cant_open)?;
-        Ok(store)
+        })
+    }
+
+    pub(super) fn meta(&self) -> Collection<Document> {
+        self.database.collection("meta")
     }
 
     /// Looks before it writes, so that a newer store stays untouched; two instances may do this at once.
     async fn check_meta(&self, key_checks: &[[u8; 32]]) -> Result<(), OpenError> {
-        let meta = self.database.collection::<Document>("meta");
-        let current = *key_checks.first().ok_or(OpenError::OtherKey)?;
+        let (meta, current) = (self.meta(), self.key_check);
         let ours = doc! { "_id": "store", "version": i64::from(STORE_VERSION), "key_check": binary(&current) };
         let found = match meta.find_one(doc! { "_id": "store" }).await.map_err(cant_open)? {
             Some(found) => found,
@@ -68,30 +88,14 @@ impl MongoStore {
                 Err(error) => return Err(cant_open(error)),
             },
         };
-        let version = found
-            .get_i64("version")
-            .ok()
-            .and_then(|version| u32::try_from(version).ok());
-        match version {
-            Some(found) if found > STORE_VERSION => return Err(OpenError::Newer { found }),
-            Some(_) => {}
-            None => {
-                return Err(OpenError::Mongo {
-                    reason: "the database holds something else".to_owned(),
-                });
-            }
-        }
-        let stored = bytes::<32>(&found, "key_check");
-        if !key_checks.iter().any(|check| stored.as_ref() == Some(check)) {
-            return Err(OpenError::OtherKey);
-        }
-        if stored != Some(current) {
+        let (version, stored) = check(&found, key_checks)?;
+        if stored != current {
             let change = doc! { "$set": { "key_check": binary(&current) } };
             meta.update_one(doc! { "_id": "store" }, change)
                 .await
                 .map_err(cant_open)?;
         }
-        if version != Some(STORE_VERSION) {
+        if version != STORE_VERSION {
             self.upgrade(&meta).await.map_err(cant_open)?;
         }
         Ok(())
@@ -132,4 +136,18 @@ fn acknowledged(by: Acknowledgment) -> CollectionOptions {
     CollectionOptions::builder()
         .write_concern(WriteConcern::builder().w(by).journal(false).w_timeout(TIMEOUT).build())
         .build()
+}
+
+/// The store's version, and whose key's it is, if we can use it.
+fn check(found: &Document, key_checks: &[[u8; 32]]) -> Result<(u32, [u8; 32]), OpenError> {
+    let version = found.get_i64("version").ok();
+    let version = version.and_then(|version| u32::try_from(version).ok());
+    match (version, bytes::<32>(found, "key_check")) {
+        (Some(found), _) if found > STORE_VERSION => Err(OpenError::Newer { found }),
+        (Some(version), Some(stored)) if key_checks.contains(&stored) => Ok((version, stored)),
+        (Some(_), _) => Err(OpenError::OtherKey),
+        (None, _) => Err(OpenError::Mongo {
+            reason: "the database holds something else".to_owned(),
+        }),
+    }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
-use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, TableHandle, Value, WriteTransaction};
+use redb::{
+    Key, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, Value, WriteTransaction,
+};
 use snug_crypto::credential::Kind;
 use snug_crypto::credential::server::KeyedHandle;
 use tokio::sync::mpsc;
@@ -29,13 +31,12 @@ fn each_durable(visitor: &mut impl Visitor) -> Result<(), Fault> {
     visitor.visit(CAPSULES)?;
     visitor.visit(FORMER)?;
     visitor.visit(KEY_GENS)?;
-    visitor.visit(LISTED)?;
-    visitor.visit(USED)
+    visitor.visit(LISTED)
 }
 
-/// Tables that don't: after a restore everybody logs in again.
+/// Tables that don't: after a restore everybody logs in again, and every room counts as entered that day.
 #[cfg(test)]
-pub(super) const VOLATILE: &[&str] = &["sessions", "presence", "starts"];
+pub(super) const VOLATILE: &[&str] = &["sessions", "presence", "starts", "used"];
 
 trait Visitor {
     fn visit<K: Key + 'static, V: Value + 'static>(
@@ -131,6 +132,22 @@ impl HostStore for RedbStore {
         })
     }
 
+    fn forget_days(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let is_empty = |transaction: &ReadTransaction| Ok(Ok(transaction.open_table(USED)?.is_empty()?));
+            if self.read(is_empty).await? {
+                return Ok(());
+            }
+            self.database
+                .write(|transaction| {
+                    transaction.delete_table(USED)?;
+                    transaction.open_table(USED)?;
+                    Ok(Ok(()))
+                })
+                .await
+        })
+    }
+
     fn idle_rooms(
         &self,
         before_day: u32,
@@ -160,7 +177,8 @@ impl HostStore for RedbStore {
     }
 
     fn snapshot(&self, pieces: mpsc::Sender<Piece>) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.read(move |transaction| {
+        // A second run would send every piece again.
+        self.read_once(move |transaction| {
             each_durable(&mut Send {
                 transaction,
                 pieces: &pieces,
@@ -200,11 +218,14 @@ fn find_idle(
         }
         match used.get(key.value())?.map(|day| day.value()) {
             None if unknown.len() < limit => unknown.push(*key.value()),
-            Some(day) if day < before_day && idle.len() < limit => idle.push(KeyedHandle::from_bytes(*key.value())),
+            Some(day) if day < before_day => idle.push((day, *key.value())),
             _ => {}
         }
     }
-    Ok((idle, unknown))
+    idle.sort_unstable();
+    idle.truncate(limit);
+    let idle = idle.into_iter().map(|(_, key)| KeyedHandle::from_bytes(key));
+    Ok((idle.collect(), unknown))
 }
 
 /// Sends tables.

@@ -58,6 +58,8 @@ const SWEEP_ROUNDS: usize = 100;
 
 /// Any error of redb's.
 type Fault = redb::Error;
+/// What a read comes to.
+type Outcome<T> = Result<Result<T, StoreError>, Fault>;
 
 pub(crate) struct RedbStore {
     database: Database,
@@ -84,20 +86,46 @@ impl RedbStore {
         Ok(Self { database })
     }
 
-    /// Runs a read where it can't hold up the runtime.
+    /// Runs a read where it can't hold up the runtime; once more if a write that failed broke it off.
     fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<Result<T, StoreError>, Fault> + Send + 'static,
+        read: impl Fn(&ReadTransaction) -> Result<Result<T, StoreError>, Fault> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, StoreError>> {
         Box::pin(async move {
-            let database = self.database.current()?;
-            let outcome = tokio::task::spawn_blocking(move || -> Result<_, Fault> { read(&database.begin_read()?) });
-            match outcome.await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(fault)) => Err(unavailable(&fault)),
-                Err(_) => Err(StoreError::Damaged("a read failed inside")),
-            }
+            let (outcome, opened, read) = self.read_in(0, read).await?;
+            let outcome = match outcome {
+                Err(Fault::PreviousIo | Fault::DatabaseClosed) => self.read_in(opened, read).await?.0,
+                outcome => outcome,
+            };
+            outcome.map_err(|fault| unavailable(&fault))?
         })
+    }
+
+    /// Runs a read that can't be run again.
+    fn read_once<T: Send + 'static>(
+        &self,
+        read: impl Fn(&ReadTransaction) -> Result<Result<T, StoreError>, Fault> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, StoreError>> {
+        Box::pin(async move {
+            let (outcome, ..) = self.read_in(0, read).await?;
+            outcome.map_err(|fault| unavailable(&fault))?
+        })
+    }
+
+    /// Runs a read in a database that was opened more often than `than`; gives back how often, and the read.
+    async fn read_in<T: Send + 'static, F>(&self, than: u64, read: F) -> Result<(Outcome<T>, u64, F), StoreError>
+    where
+        F: Fn(&ReadTransaction) -> Outcome<T> + Send + 'static,
+    {
+        let (opened, database) = self.database.opened_after(than).await?;
+        let ran = tokio::task::spawn_blocking(move || {
+            let outcome = database
+                .begin_read()
+                .map_err(Fault::from)
+                .and_then(|begun| read(&begun));
+            (outcome, opened, read)
+        });
+        ran.await.map_err(|_| StoreError::Damaged("a read failed inside"))
     }
 }
 
@@ -261,9 +289,9 @@ impl Store for RedbStore {
         self.read(move |transaction| {
             let sessions = transaction.open_table(SESSIONS)?;
             let mut known = Vec::new();
-            for token in tokens {
+            for token in &tokens {
                 if sessions.get(token.as_bytes())?.is_some() {
-                    known.push(token);
+                    known.push(*token);
                 }
             }
             Ok(Ok(known))

@@ -1,8 +1,9 @@
 //! The one writer of a redb file: a thread that takes what has queued up into one transaction, so that many small writes
 //! share a commit and all durable ones of a moment share one sync of the disk.
 //!
-//! After an I/O error redb refuses everything until the file is opened again. The writer does that, so that a full disk
-//! is over when there is room again.
+//! After an I/O error redb refuses everything until the file is opened again. The writer does that at once, while reads wait;
+//! then it refuses writes for a moment, so that reads are served between the tries of a full disk, and until the trouble has
+//! been over for a while each write is acknowledged only when the disk has it.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use redb::backends::FileBackend;
 use redb::{Durability, WriteTransaction};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{Fault, describe, unavailable};
 use crate::store::StoreError;
@@ -26,8 +27,13 @@ const BATCH: usize = 256;
 pub(super) const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How long the writer sleeps when nothing is to be done.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Pause between attempts to open the file again after an I/O error.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// Pause after an I/O error: before the next write is tried, and between attempts to open the file again.
+const REST: Duration = Duration::from_secs(1);
+/// How long after an I/O error every write waits for the disk. A disk that is full takes some writes and not others, and what
+/// only memory has goes with the next one that fails.
+const CAREFUL: Duration = Duration::from_secs(60);
+/// How long a read waits for the file to be opened again: less than a request may take.
+const READERS_PATIENCE: Duration = Duration::from_secs(3);
 /// How long readers may take to let go of a database that is to be opened again.
 const READERS_GRACE: Duration = Duration::from_secs(5);
 /// What redb may cache. The working set of a busy server fits; an idle one stays small.
@@ -73,7 +79,18 @@ pub(super) struct Database {
 
 struct Shared {
     backend: Arc<dyn Backend>,
-    current: RwLock<Option<Arc<redb::Database>>>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone)]
+enum State {
+    /// Open, for the so many-th time.
+    Open(u64, Arc<redb::Database>),
+    /// It is being opened again.
+    Opening,
+    /// That failed; it will be tried again.
+    Away,
+    Closed,
 }
 
 impl Database {
@@ -82,7 +99,7 @@ impl Database {
         let database = open_backend(&*backend)?;
         let shared = Arc::new(Shared {
             backend,
-            current: RwLock::new(Some(Arc::new(database))),
+            state: watch::Sender::new(State::Open(1, Arc::new(database))),
         });
         let (sender, receiver) = sync_channel(QUEUE);
         let (end, ended) = oneshot::channel();
@@ -90,7 +107,8 @@ impl Database {
             shared: Arc::clone(&shared),
             jobs: receiver,
             unflushed_since: None,
-            closed_since: None,
+            failed_at: None,
+            opened: 1,
         };
         std::thread::Builder::new()
             .name("redb-writer".to_owned())
@@ -108,17 +126,36 @@ impl Database {
         })
     }
 
-    /// The database for a read.
-    pub fn current(&self) -> Result<Arc<redb::Database>, StoreError> {
-        let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
-        current
-            .clone()
-            .ok_or_else(|| StoreError::Unavailable("it is being opened again after an error".to_owned()))
+    /// The database for a read, opened more often than `than`; waits if it is being opened again.
+    pub async fn opened_after(&self, than: u64) -> Result<(u64, Arc<redb::Database>), StoreError> {
+        let mut states = self.shared.state.subscribe();
+        let settled = states.wait_for(|state| match state {
+            State::Open(opened, _) => *opened > than,
+            State::Opening => false,
+            State::Away | State::Closed => true,
+        });
+        let state = match tokio::time::timeout(READERS_PATIENCE, settled).await {
+            Ok(Ok(state)) => state.clone(),
+            // The sender lives as long as this; so it took too long.
+            Ok(Err(_)) | Err(_) => State::Away,
+        };
+        match state {
+            State::Open(opened, database) => Ok((opened, database)),
+            State::Opening | State::Away => Err(StoreError::Unavailable(
+                "it is being opened again after an error".to_owned(),
+            )),
+            State::Closed => Err(StoreError::Unavailable("it is closed".to_owned())),
+        }
+    }
+
+    /// The database as it is now.
+    pub fn current(&self) -> Option<Arc<redb::Database>> {
+        self.shared.current()
     }
 
     /// One durable write before anything else runs. Blocks.
     pub fn write_now<T>(&self, op: impl FnOnce(&WriteTransaction) -> Result<T, Fault>) -> Result<T, Fault> {
-        let Ok(database) = self.current() else {
+        let Some(database) = self.current() else {
             return Err(Fault::DatabaseClosed);
         };
         let transaction = database.begin_write()?;
@@ -173,9 +210,9 @@ impl Database {
                     })
                     .map_err(|_| closed())?;
             }
-            receiver
-                .await
-                .map_err(|_| StoreError::Unavailable("the write was lost".to_owned()))?
+            receiver.await.map_err(|_| {
+                StoreError::Unavailable("a write failed a moment ago, and this one is not tried".to_owned())
+            })?
         })
     }
 
@@ -207,16 +244,28 @@ struct Writer {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
     unflushed_since: Option<Instant>,
-    closed_since: Option<Instant>,
+    /// The last I/O error, or the last time it was tried in vain to open the file again after one.
+    failed_at: Option<Instant>,
+    /// How often the file was opened.
+    opened: u64,
+}
+
+impl Shared {
+    fn current(&self) -> Option<Arc<redb::Database>> {
+        match &*self.state.borrow() {
+            State::Open(_, database) => Some(Arc::clone(database)),
+            State::Opening | State::Away | State::Closed => None,
+        }
+    }
 }
 
 impl Writer {
     fn run(mut self) {
         loop {
-            let wait = match (self.closed_since, self.unflushed_since) {
-                (Some(since), _) => REOPEN_AFTER.saturating_sub(since.elapsed()),
-                (None, Some(since)) => FLUSH_AFTER.saturating_sub(since.elapsed()),
-                (None, None) => IDLE,
+            let wait = match (self.failed_at, self.unflushed_since) {
+                (Some(at), _) if self.is_away() => REST.saturating_sub(at.elapsed()),
+                (_, Some(since)) => FLUSH_AFTER.saturating_sub(since.elapsed()),
+                (_, None) => IDLE,
             };
             match self.jobs.recv_timeout(wait) {
                 Ok(first) => {
@@ -227,8 +276,10 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.closed_since.is_some_and(|since| since.elapsed() >= REOPEN_AFTER) {
-                self.reopen();
+            if self.is_away() {
+                if !self.rests() {
+                    self.reopen();
+                }
             } else if self.unflushed_since.is_some_and(|since| since.elapsed() >= FLUSH_AFTER) {
                 self.commit(Vec::new());
             }
@@ -236,13 +287,26 @@ impl Writer {
         if self.unflushed_since.is_some() {
             self.commit(Vec::new());
         }
-        self.take_database();
+        self.take_database(State::Closed);
+    }
+
+    fn is_away(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Away)
+    }
+
+    /// Whether the last error is too recent for another try.
+    fn rests(&self) -> bool {
+        self.failed_at.is_some_and(|at| at.elapsed() < REST)
     }
 
     /// Commits a batch; an empty one only syncs.
     fn commit(&mut self, batch: Vec<Job>) {
+        if self.is_away() || self.rests() {
+            // Dropped untold: their callers learn that they were not tried.
+            return;
+        }
         let overdue = self.unflushed_since.is_some_and(|since| since.elapsed() >= FLUSH_AFTER);
-        let durable = batch.is_empty() || overdue || batch.iter().any(|job| job.durable);
+        let durable = batch.is_empty() || overdue || self.failed_at.is_some() || batch.iter().any(|job| job.durable);
         let mut tell = Vec::with_capacity(batch.len());
         let outcome = self.apply(batch, durable, &mut tell);
         if let Err(fault) = &outcome {
@@ -252,26 +316,24 @@ impl Writer {
             tell(outcome.as_ref().copied().map_err(unavailable));
         }
         match outcome {
-            Ok(()) if durable => self.unflushed_since = None,
+            Ok(()) if durable => {
+                self.unflushed_since = None;
+                self.failed_at = self.failed_at.filter(|at| at.elapsed() < CAREFUL);
+            }
             Ok(()) => {
                 self.unflushed_since.get_or_insert_with(Instant::now);
             }
             Err(_) => {
                 // What was in memory only is lost with the old database: sessions, presence, attempts.
                 self.unflushed_since = None;
-                self.take_database();
-                self.closed_since.get_or_insert_with(Instant::now);
+                self.take_database(State::Opening);
+                self.reopen();
             }
         }
     }
 
     fn apply(&self, batch: Vec<Job>, durable: bool, tell: &mut Vec<Tell>) -> Result<(), Fault> {
-        let database = self
-            .shared
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let database = self.shared.current();
         let mut outcome = Ok(());
         let mut transaction = None;
         match database
@@ -312,26 +374,24 @@ impl Writer {
     fn reopen(&mut self) {
         match open_backend(&*self.shared.backend) {
             Ok(database) => {
-                *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(database));
-                self.closed_since = None;
+                self.opened += 1;
+                let state = State::Open(self.opened, Arc::new(database));
+                self.shared.state.send_replace(state);
                 tracing::warn!("the store was opened again after an error");
             }
             Err(fault) => {
-                self.closed_since = Some(Instant::now());
+                self.shared.state.send_replace(State::Away);
                 tracing::error!(reason = describe(&fault), "the store can't be opened again");
             }
         }
+        // Only now: opening a large file takes a while, and reads come first then.
+        self.failed_at = Some(Instant::now());
     }
 
     /// Closes the database when its last reader is done, which is soon.
-    fn take_database(&self) {
-        let taken = self
-            .shared
-            .current
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(mut database) = taken else { return };
+    fn take_database(&self, instead: State) {
+        let taken = self.shared.state.send_replace(instead);
+        let State::Open(_, mut database) = taken else { return };
         let since = Instant::now();
         loop {
             match Arc::try_unwrap(database) {
