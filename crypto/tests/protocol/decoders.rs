@@ -5,16 +5,21 @@ use std::sync::LazyLock;
 
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
 use proptest::prelude::*;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use snug_crypto::{
-    ControlKey, EpochId, ExportKey, Generation, Genesis, IdentityKey, IntroKey, LeafId, OperationHash, PeerKey,
-    RoomRandom,
+    AdminKey, ControlKey, EpochId, ExportKey, Generation, GenerationKeys, Genesis, GenesisHash, IdentityKey, IntroKey,
+    LeafId, OperationHash, PeerKey, RoomKey, RoomRandom,
+    approval::Approval,
     capsule::{AdminCapsule, Capsule},
     control::{self, ControlMessage},
+    credential::{CERTIFICATE_LEN, Certificate, Listing, Rank, SignedCertificate},
     direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
-    epoch::{SealedBox, UnverifiedAnnouncement},
+    epoch::{NewKey, SealedBox, UnverifiedAnnouncement},
+    hand_over,
     invite::{Invite, Serverless},
     kdf, label,
     leaf::{Leave, UnverifiedRecord},
+    object::UnverifiedObject,
     operation::{Author, Operation, OperationKind, Role, SignedOperation, UnverifiedOperation},
     presence::PresenceRecord,
 };
@@ -38,6 +43,10 @@ const CODECS: &[(&str, Codec)] = &[
         DirectRequest::decode(b).ok().map(|v| v.encode().unwrap())
     }),
     ("reply", |b| DirectReply::decode(b).ok().map(|v| v.encode().unwrap())),
+    ("object", |b| {
+        UnverifiedObject::decode(b).ok().map(|v| v.encode().unwrap())
+    }),
+    ("approval", |b| Approval::decode(b).ok().map(|v| v.encode())),
 ];
 
 /// Honest encodings, each with its codec's place in [`CODECS`].
@@ -114,6 +123,13 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
         DirectReply::Frames(vec![vec![1; 40], vec![]]),
         DirectReply::Noted,
     ];
+    let object = UnverifiedObject {
+        log: vec![role.to_unverified(), other.to_unverified()],
+        issuer: record(&room.members[0].leaf.encode()),
+        announcement: issued.announcement.to_unverified(),
+        boxes: issued.boxes.clone(),
+    };
+    let approval = Approval::sign(author, &id, room.keys.generation(), &room.hash());
     let mut honest = vec![
         (0, room.genesis.encode()),
         (1, room.members[0].leaf.encode()),
@@ -123,10 +139,14 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
         (3, issued.announcement.encode()),
         (4, issued.boxes[0].encode()),
     ];
+    honest.push((7, object.encode().unwrap()));
+    honest.push((8, approval.encode()));
     honest.extend(requests.iter().map(|request| (5, request.encode().unwrap())));
     honest.extend(replies.iter().map(|reply| (6, reply.encode().unwrap())));
     honest
 });
+
+static HANDED: LazyLock<Room> = LazyLock::new(|| Room::new(4, 1));
 
 #[test]
 fn honest_bytes_round_trip_and_neither_less_nor_more_is_taken() {
@@ -212,6 +232,84 @@ proptest! {
         let _ = Capsule::open(&export, &seal(&key, 4, [1; 24], &plaintext));
         let key = kdf::expand(&[8; 64], label::ADMIN_CAPSULE, &[]);
         let _ = AdminCapsule::open(&export, &seal(&key, 5, [1; 24], &plaintext));
+    }
+
+    /// Certificates are of one length and hold together by their signature: any bytes come back as they are, and no change verifies.
+    #[test]
+    fn certificates(bytes in prop::collection::vec(any::<u8>(), CERTIFICATE_LEN), at in any::<prop::sample::Index>(), flip in 1u8..) {
+        let bytes: [u8; CERTIFICATE_LEN] = bytes.try_into().unwrap();
+        let admin = AdminKey::from_seed(&[5; 32]);
+        let signed = SignedCertificate::from_bytes(bytes);
+        prop_assert_eq!(signed.to_bytes(), bytes);
+        prop_assert!(signed.verify(&admin.public()).is_err());
+
+        let certificate = Certificate {
+            genesis_hash: GenesisHash::from_bytes(bytes[..32].try_into().unwrap()),
+            key: bytes[32..64].try_into().unwrap(),
+            rank: if bytes[64] & 1 == 0 { Rank::Moderator } else { Rank::Admin },
+            serial: u32::from_be_bytes(bytes[65..69].try_into().unwrap()),
+            expires_at_ms: u64::from_be_bytes(bytes[69..77].try_into().unwrap()),
+        };
+        let mut honest = certificate.sign(&admin).to_bytes();
+        let verified = SignedCertificate::from_bytes(honest).verify(&admin.public());
+        prop_assert_eq!(verified, Ok(certificate));
+        honest[at.index(CERTIFICATE_LEN)] ^= flip;
+        prop_assert!(SignedCertificate::from_bytes(honest).verify(&admin.public()).is_err());
+    }
+
+    #[test]
+    fn listings(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), rightly_signed in any::<bool>(),
+        room_id in "\\PC{1,64}|.{0,80}", description in "\\PC{0,60}|.{0,90}",
+    ) {
+        let admin = AdminKey::from_seed(&[5; 32]);
+        let genesis_hash = GenesisHash::from_bytes([6; 32]);
+        // Any bytes, also such as the admin key itself signed.
+        let mut body = bytes;
+        if rightly_signed {
+            body = [&[1], &genesis_hash.as_bytes()[..], admin.public().as_bytes(), &body].concat();
+            let digest = kdf::hash(label::LISTING, &[&body]);
+            let signed = [kdf::PREFIX, label::SIGN_LISTING.as_bytes(), &[0], &genesis_hash.as_bytes()[..], &digest].concat();
+            let key = ed25519_dalek::SigningKey::from_bytes(&admin.to_seed());
+            body.extend(ed25519_dalek::Signer::sign(&key, &signed).to_bytes());
+        }
+        if let Ok(listing) = Listing::open(&body) {
+            prop_assert_eq!(listing.sign(&admin), body);
+        }
+        let listing = Listing { genesis_hash, admin: admin.public(), room_id, description };
+        let signed = listing.sign(&admin);
+        if let Ok(opened) = Listing::open(&signed) {
+            prop_assert_eq!(opened.sign(&admin), signed);
+            prop_assert_eq!(opened, listing);
+        }
+    }
+
+    /// What was handed over is one form of one key, and nothing else opens.
+    #[test]
+    fn handed_room_keys(
+        bytes in prop::collection::vec(any::<u8>(), 0..1300), key in "[a-z ]{5,60}",
+        at in any::<prop::sample::Index>(), flip in 1u8..,
+    ) {
+        let room = &*HANDED;
+        let (member, handle) = (&room.members[0], room.genesis.handle());
+        let random = RoomRandom::from_bytes([9; 32]);
+        let room_key = RoomKey::parse(&key).unwrap();
+        let generation = room.keys.generation();
+        let commit = GenerationKeys::derive(&room_key, &random, &handle, generation).commit();
+        let open = |bytes: &[u8]| {
+            let (kem, id) = (&member.secrets.kem, member.leaf.id());
+            hand_over::open(bytes, kem, generation, &room.hash(), &id, &handle, &commit)
+        };
+        prop_assert!(open(&bytes).is_none());
+        let new = NewKey { room_key: &room_key, random: &random };
+        let mut sealed =
+            hand_over::seal(&mut ChaCha20Rng::seed_from_u64(3), new, generation, &room.hash(), &member.leaf).unwrap();
+        let handed = open(&sealed).unwrap();
+        prop_assert_eq!(handed.room_key.reveal(), room_key.reveal());
+        prop_assert_eq!(handed.random.expose(), random.expose());
+        let at = at.index(sealed.len());
+        sealed[at] ^= flip;
+        prop_assert!(open(&sealed).is_none(), "flipped at {}", at);
     }
 
     #[test]

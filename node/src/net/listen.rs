@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::{Multiaddr, TransportError, multiaddr::Protocol};
 use socket2::{Domain, Socket, Type};
 
 /// Fails if another socket listens on a TCP port that was asked for by number.
@@ -38,6 +38,18 @@ pub(crate) fn on_any_port(address: &Multiaddr) -> Multiaddr {
         part => part,
     });
     freed.collect()
+}
+
+/// What is said about an address that can't be listened on.
+pub(crate) fn told(address: &Multiaddr, error: &TransportError<io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => {
+            format!(
+                "{address} is no address of TCP or QUIC, such as /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1"
+            )
+        }
+        TransportError::Other(error) => format!("{address}: {error}"),
+    }
 }
 
 /// Whether only this host can reach the address.
@@ -154,6 +166,17 @@ mod tests {
         ]);
         let [a, b, c] = [0, 1, 2].map(|at: usize| addresses[at].clone());
         assert_eq!(by_host(addresses), [vec![a, c], vec![b]]);
+    }
+
+    #[test]
+    fn an_address_that_fails_is_told_with_its_reason() {
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/0".parse().unwrap();
+        let refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let words = told(&address, &TransportError::Other(refused));
+        assert!(
+            words.starts_with("/ip4/192.0.2.1/tcp/0: ") && words.len() > 24,
+            "{words}"
+        );
     }
 
     #[test]

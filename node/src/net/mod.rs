@@ -124,7 +124,11 @@ impl Net {
             let mut listen = |address: &Multiaddr| {
                 listen::check_free(address)
                     .map_err(|error| error.to_string())
-                    .and_then(|()| swarm.listen_on(address.clone()).map_err(|error| error.to_string()))
+                    .and_then(|()| {
+                        swarm
+                            .listen_on(address.clone())
+                            .map_err(|error| listen::told(address, &error))
+                    })
             };
             let mut listening = listen(address);
             if listening.is_err() && config.any_port {

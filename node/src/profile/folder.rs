@@ -12,6 +12,7 @@ use super::ProfileError;
 const FORMAT: u32 = 2;
 const VERSION_FILE: &str = "version";
 const LOCK_FILE: &str = "lock";
+const MAKING_FILE: &str = ".making";
 const MAX_NAME: usize = 32;
 /// A version file is a number and a line end.
 const MAX_VERSION_BYTES: u64 = 16;
@@ -129,9 +130,39 @@ impl Folder {
         self.replace(VERSION_FILE, format!("{FORMAT}\n").as_bytes())
     }
 
+    /// Says on disk that a vault is being made: until [`Self::made`] its logs hold nothing that isn't elsewhere.
+    pub fn making(&self) -> Result<(), ProfileError> {
+        self.replace(MAKING_FILE, b"")
+    }
+
+    /// The vault is on disk, whole.
+    pub fn made(&self) {
+        // Where it stays, it is taken away when the vault is opened next.
+        let _ = fs::remove_file(self.file(MAKING_FILE));
+    }
+
+    /// Whether making a vault was interrupted, if there is none.
+    pub fn is_in_making(&self) -> bool {
+        self.file(MAKING_FILE).exists()
+    }
+
+    /// Whether there are logs of a vault.
+    pub fn has_logs(&self) -> Result<bool, ProfileError> {
+        let failed = |e| ProfileError::io("read", &self.path, e);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let name = name.to_str().unwrap_or_default();
+            let number = name.strip_prefix("profile.").or_else(|| name.strip_prefix("state."));
+            if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// An identity without a version file is a folder that something else tampered with: taking it over could lose it.
     fn refuse_unversioned_content(&self) -> Result<(), ProfileError> {
-        if self.file("identity").exists() || self.file("vault").exists() {
+        if self.file("identity").exists() || self.file("vault").exists() || (self.has_logs()? && !self.is_in_making()) {
             return Err(ProfileError::Damaged {
                 path: self.file(VERSION_FILE),
                 what: "it is missing, while the folder is in use",

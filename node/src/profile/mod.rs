@@ -93,8 +93,12 @@ impl Profile {
         let folder = Arc::new(Folder::open(&options.data_dir, &options.name)?);
         if !Vault::exists(&folder) {
             let identity = match identity::load(&folder)? {
+                // Of format 1; logs can only hold what was copied from it.
                 Some(identity) => identity,
-                None => Identity::generate(&mut UnwrapErr(SysRng)),
+                None => {
+                    Vault::refuse_lost_head(&folder)?;
+                    Identity::generate(&mut UnwrapErr(SysRng))
+                }
             };
             let pins = Pins::load(&folder)?;
             return Self::make(&folder, identity, pins, options.passphrase);
@@ -105,7 +109,7 @@ impl Profile {
         let passphrase = options.passphrase.unwrap_or_else(Passphrase::none);
         let vault = Vault::open(Arc::clone(&folder), &passphrase)?;
         let damaged = |what| ProfileError::Damaged {
-            path: folder.file("vault"),
+            path: vault.path(Purpose::Profile),
             what,
         };
         let identity = vault
@@ -140,6 +144,7 @@ impl Profile {
         if Vault::exists(&folder) || identity::load(&folder)?.is_some() {
             return Err(ProfileError::HasIdentity { name: options.name });
         }
+        Vault::refuse_lost_head(&folder)?;
         Self::make(&folder, identity, Pins::default(), options.passphrase)
     }
 

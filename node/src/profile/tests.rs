@@ -319,6 +319,54 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
+fn a_vault_that_lost_its_head_is_never_written_over() {
+    let data = tempfile::tempdir().unwrap();
+    drop(Profile::open(options(data.path())).unwrap());
+    let (head, kept) = (folder_of(data.path()).join("vault"), data.path().join("kept"));
+    fs::rename(&head, &kept).unwrap();
+    let before = snapshot(&folder_of(data.path()));
+    let error = Profile::open(options(data.path())).unwrap_err().to_string();
+    assert!(
+        error.contains(head.to_str().unwrap()) && error.contains("missing"),
+        "{error}"
+    );
+    let identity = Identity::generate(&mut UnwrapErr(SysRng));
+    assert!(matches!(
+        Profile::import(options(data.path()), identity),
+        Err(ProfileError::Damaged { .. })
+    ));
+    assert_eq!(snapshot(&folder_of(data.path())), before);
+    fs::rename(&kept, &head).unwrap();
+    Profile::open(options(data.path())).unwrap();
+}
+
+#[test]
+fn a_vault_that_was_never_finished_is_made_anew() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = folder_of(data.path());
+    drop(Profile::open(options(data.path())).unwrap());
+    // What a crash leaves before the head is there.
+    fs::remove_file(folder.join("vault")).unwrap();
+    fs::write(folder.join(".making"), "").unwrap();
+    let made = Profile::open(options(data.path())).unwrap().identity().key();
+    assert!(!folder.join(".making").exists());
+    assert_eq!(Profile::open(options(data.path())).unwrap().identity().key(), made);
+}
+
+#[test]
+fn a_damaged_profile_is_named_and_kept_as_it_is() {
+    let data = tempfile::tempdir().unwrap();
+    drop(Profile::open(options(data.path())).unwrap());
+    let path = folder_of(data.path()).join("profile.1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let error = Profile::open(options(data.path())).unwrap_err().to_string();
+    assert!(error.contains(path.to_str().unwrap()), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
 fn names_that_could_be_paths_are_refused() {
     let data = tempfile::tempdir().unwrap();
     for name in ["", ".", "..", "../x", "a/b", "a\\b", "a b", "ä", "x\0", &"n".repeat(33)] {

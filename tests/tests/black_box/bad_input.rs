@@ -146,6 +146,118 @@ fn invites_cut_short_or_altered() {
 }
 
 #[test]
+fn an_invite_that_was_wrapped_is_whole_and_what_follows_it_is_said() {
+    let server = Rendezvous::start();
+    let home = Home::new();
+    let card = member::create(&home, &server.url(), "den");
+    let wrapped: Vec<&str> = card
+        .invite
+        .as_bytes()
+        .chunks(60)
+        .map(|line| std::str::from_utf8(line).expect("ASCII"))
+        .collect();
+    assert!(wrapped.len() > 2);
+    let wrapped = wrapped.join("\r\n  ");
+    let mut join = home.snug(["join", "--name", "bob", "--json", "--ephemeral"]);
+    join.arg("--invite-file")
+        .arg(home.secret("invite", &wrapped))
+        .args(LOOPBACK);
+    let mut bob = Member::start("bob", &mut join);
+    bob.ready();
+    bob.leave();
+    let mut join = home.snug(["join", "--name", "bob", "--plain", "--invite-file", "-"]);
+    let said = process::run("bob", join.args(LOOPBACK), &format!("{wrapped}\n/info\n"));
+    assert_eq!(said.status.code(), Some(0), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("* Room den"), "{said}");
+}
+
+#[test]
+fn a_new_room_key_is_neither_the_password_nor_weak() {
+    let server = Rendezvous::start();
+    let home = Home::new();
+    let made = create(&home, &server.url(), "den", KEY, PASSWORD)
+        .output()
+        .expect("a room");
+    let card: serde_json::Value = serde_json::from_slice(&made.stdout).expect("a card");
+    let card = RoomCard::from_json(&card);
+    let (key, password) = (home.secret("key", KEY), home.secret("password", PASSWORD));
+    let rotate = |new: &str| {
+        let mut command = home.snug([
+            "room",
+            "rotate-key",
+            "--alone",
+            "--server",
+            &card.server,
+            "--room",
+            "den",
+        ]);
+        command
+            .arg("--room-key-file")
+            .arg(&key)
+            .arg("--password-file")
+            .arg(&password);
+        command.arg("--new-room-key-file").arg(home.secret("new", new));
+        command
+    };
+    refused(USAGE, &mut rotate(PASSWORD), &[PASSWORD], "must differ");
+    refused(USAGE, &mut rotate("hello12345"), &["hello12345"], "--allow-weak-key");
+
+    let mut join = member::join_command(&home, &card, "alice", "--json");
+    let mut admin = Member::start("alice", join.arg("--password-file").arg(&password));
+    admin.ready();
+    let same = admin.request("rekey", serde_json::json!({"room_key": PASSWORD}));
+    assert!(format!("{same:?}").contains("must differ"), "{same:?}");
+    let weak = admin.request("rekey", serde_json::json!({"room_key": "hello12345"}));
+    assert!(format!("{weak:?}").contains("allow_weak_key"), "{weak:?}");
+    let new = "quite-another-key-entirely-77";
+    admin
+        .request("rekey", serde_json::json!({"room_key": new}))
+        .expect("a good key");
+    admin.wait("room_key", |event| (event["room_key"] == new).then_some(()));
+    admin.leave();
+}
+
+#[test]
+fn a_weak_password_is_warned_of() {
+    let server = Rendezvous::start();
+    let home = Home::new();
+    let url = server.url();
+    let (status, words) = outcome(&mut create(&home, &url, "den", KEY, "hello12345"), &["hello12345"]);
+    assert_eq!(status, Some(0), "{words}");
+    assert!(words.contains("the Password is weak"), "{words}");
+    let (_, words) = outcome(&mut create(&home, &url, "other", KEY, PASSWORD), &[]);
+    assert!(!words.contains("weak"), "{words}");
+}
+
+#[test]
+fn what_was_piped_to_an_empty_room_is_kept_or_told_to_be_lost() {
+    let server = Rendezvous::start();
+    let home = Home::new();
+    let card = member::create(&home, &server.url(), "den");
+    let mut lost = member::join_command(&home, &card, "bob", "--plain");
+    let said = process::run("bob", lost.arg("--ephemeral"), "is anybody there?\n");
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(1), "{words}");
+    assert!(words.contains("error: nobody was there: 1 of your messages"), "{words}");
+    assert!(!words.contains("before the room was ready"), "{words}");
+    let mut lost = member::join_command(&home, &card, "bob", "--json");
+    let send = r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{"text":"hello?"}}"#;
+    let said = process::run("bob", lost.arg("--ephemeral"), &format!("{send}\n"));
+    assert_eq!(said.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(
+        told.contains(r#""type":"error""#) && told.contains("nobody was there"),
+        "{told}"
+    );
+    let mut kept = member::join_command(&home, &card, "bob", "--plain");
+    let said = process::run("bob", &mut kept, "is anybody there?\n");
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(0), "{words}");
+    assert!(words.contains("kept until somebody is there"), "{words}");
+}
+
+#[test]
 fn server_addresses() {
     let server = Rendezvous::start();
     let home = Home::new();

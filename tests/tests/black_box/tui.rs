@@ -18,6 +18,36 @@ fn join(home: &Home, card: &RoomCard, name: &str) -> Command {
 }
 
 #[test]
+fn a_wrapped_invite_is_taken_whole_and_none_of_the_paste_is_seen_or_said() {
+    let server = Rendezvous::start();
+    let (a, b) = (Home::new(), Home::new());
+    let card = member::create(&a, &server.url(), "den");
+    let lines: Vec<&str> = card
+        .invite
+        .as_bytes()
+        .chunks(50)
+        .map(|line| std::str::from_utf8(line).expect("ASCII"))
+        .collect();
+    let mut bob = Member::join(&b, &card, "bob");
+    bob.ready();
+    let mut join = a.snug(["join", "--name", "alice"]);
+    join.args(LOOPBACK);
+    let mut alice = Terminal::start("alice", &join, 24, 80);
+    alice.shows("Invite (not shown), or Room ID");
+    alice.hides_what_is_typed();
+    alice.type_text(&format!("{}\rwhat else was copied\r", lines.join("\r")));
+    alice.shows("Welcome to the room den, alice.");
+    let raw = alice.raw();
+    let raw = String::from_utf8_lossy(&raw);
+    for line in lines.iter().chain(&["what else was copied"]) {
+        assert!(!raw.contains(line), "{line:?} was shown");
+    }
+    alice.enter("Here I am");
+    bob.hears("Here I am");
+    assert_eq!(bob.heard(), ["Here I am"]);
+}
+
+#[test]
 fn a_conversation_at_two_sizes() {
     for (rows, cols) in SIZES {
         let server = Rendezvous::start();

@@ -1,5 +1,6 @@
 //! `snug`: rooms from the command line. The engine is the library; here are the flags, the prompts and the front ends.
 
+mod chosen;
 mod cli;
 mod commands;
 mod config;

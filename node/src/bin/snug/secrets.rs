@@ -1,4 +1,7 @@
-//! Where secrets come from: a hidden prompt on a terminal, or the first line of a file (`-` is standard input).
+//! Where secrets come from: a hidden prompt on a terminal, or the first line of a file (`-` is standard input). An invite goes on for as
+//! many lines as it was wrapped into.
+
+pub mod invite;
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +12,8 @@ use crate::failure::Failure;
 
 /// Longest secret, in bytes: an invite with its addresses stays far below.
 const MAX_SECRET: u64 = 16 * 1024;
+/// How often a wrong answer can be given again.
+const TRIES: usize = 3;
 
 /// Asks on the terminal, where there is one. All prompts go to standard error: standard output is for results.
 pub struct Prompter {
@@ -45,15 +50,50 @@ impl Prompter {
         }
     }
 
+    /// [`Self::line`], understood; what can't be is asked for again, a few times.
+    pub fn line_as<T>(
+        &self,
+        prompt: &str,
+        default: Option<&str>,
+        missing: &str,
+        parse: impl Fn(&str) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        again(|| Ok(parse(&self.line(prompt, default, missing)?)))
+    }
+
     /// Asks without showing what is typed.
     pub fn hidden(&self, prompt: &str, missing: &str) -> Result<Zeroizing<String>, Failure> {
         self.require(missing)?;
-        // Before the prompt is seen: somebody pastes as soon as it is.
+        // Before the prompt is seen: somebody pastes as soon as it is. What else they pasted goes unseen.
         let _hidden = EchoOff::new();
-        let answer = rpassword::prompt_password(format!("{prompt}: "))
-            .map_err(|error| Failure::usage(format_args!("no answer could be read from the terminal: {error}")))?;
-        let answer = Zeroizing::new(answer);
-        Ok(Zeroizing::new(answer.trim().to_owned()))
+        ask(&format!("{prompt}: "))
+    }
+
+    /// [`Self::hidden`], understood; what can't be is asked for again, a few times.
+    pub fn hidden_as<T>(
+        &self,
+        prompt: &str,
+        missing: &str,
+        parse: impl Fn(&str) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        again(|| Ok(parse(&self.hidden(prompt, missing)?)))
+    }
+
+    /// The same for what may be an invite: if a line break cut it, the lines that follow belong to it.
+    pub fn hidden_invite_as<T>(
+        &self,
+        prompt: &str,
+        missing: &str,
+        parse: impl Fn(&str) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        again(|| {
+            self.require(missing)?;
+            let _hidden = EchoOff::new();
+            let first = ask(&format!("{prompt}: "))?;
+            let mut prompt = "The invite goes on. Its next lines (not shown; an empty one ends it): ";
+            let text = invite::gather(&first, || ask(std::mem::take(&mut prompt)).map(Some))?;
+            Ok(parse(&text))
+        })
     }
 
     fn require(&self, missing: &str) -> Result<(), Failure> {
@@ -64,6 +104,25 @@ impl Prompter {
             "{missing} is missing, and there is no terminal to ask on"
         )))
     }
+}
+
+/// Asks until the answer is understood, a few times. An answer that can't be had at all is asked for once.
+fn again<T>(mut ask: impl FnMut() -> Result<Result<T, Failure>, Failure>) -> Result<T, Failure> {
+    for _ in 1..TRIES {
+        match ask()? {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => eprint!("{}", failure.report()),
+        }
+    }
+    ask()?
+}
+
+/// One line from the terminal, trimmed. The caller has turned its echo off.
+fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let answer = rpassword::prompt_password(prompt)
+        .map_err(|error| Failure::usage(format_args!("no answer could be read from the terminal: {error}")))?;
+    let answer = Zeroizing::new(answer);
+    Ok(Zeroizing::new(answer.trim().to_owned()))
 }
 
 /// The terminal without echo, until this is dropped. Where that fails, rpassword's own attempt follows, and says why.
@@ -92,6 +151,8 @@ impl EchoOff {
 impl Drop for EchoOff {
     fn drop(&mut self) {
         if let Some((terminal, before)) = &self.0 {
+            // More lines than were asked for may be more of a secret: neither the screen nor a shell may get them.
+            let _ = rustix::termios::tcflush(terminal, rustix::termios::QueueSelector::IFlush);
             // A terminal that is gone needs no echo.
             let _ = rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, before);
         }
@@ -160,6 +221,35 @@ pub fn line_from_file(path: &Path, what: &str) -> Result<Zeroizing<String>, Fail
     Ok(Zeroizing::new(line.trim().to_owned()))
 }
 
+/// An invite from `path`: all of it, however it was wrapped. From standard input no line more than it has is taken.
+pub fn invite_from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let what = "the invite";
+    if path == Path::new("-") {
+        let first = from_file(path, what)?;
+        return invite::gather(&first, || {
+            let line = line_from_file(path, what)?;
+            Ok(Some(line))
+        });
+    }
+    let shown = path.display();
+    let mut text = Zeroizing::new(String::with_capacity(MAX_SECRET as usize + 1));
+    std::fs::File::open(path)
+        .inspect(|file| warn_if_shared(file, path))
+        .and_then(|file| file.take(MAX_SECRET + 1).read_to_string(&mut text))
+        .map_err(|error| Failure::usage(format_args!("{what} can't be read from {shown}: {error}")))?;
+    if text.len() as u64 > MAX_SECRET {
+        return Err(Failure::usage(format_args!(
+            "{shown} is over 16 KiB: that can't be {what}"
+        )));
+    }
+    if text.trim().is_empty() {
+        return Err(Failure::usage(format_args!(
+            "{shown} is empty: {what} was expected in it"
+        )));
+    }
+    Ok(text)
+}
+
 /// Says so if other accounts on this machine can read the file.
 #[cfg(unix)]
 fn warn_if_shared(file: &std::fs::File, path: &Path) {
@@ -196,6 +286,38 @@ mod tests {
             "{}",
             failure.what
         );
+    }
+
+    #[test]
+    fn an_invite_in_a_file_may_be_wrapped() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\nsnug1qqq\r\n  qqq\n").unwrap();
+        assert_eq!(invite_from_file(file.path()).unwrap().split_whitespace().count(), 2);
+        for (bad, told) in [(" \n\n".to_owned(), "is empty"), ("q\n".repeat(9_000), "over 16 KiB")] {
+            std::fs::write(file.path(), bad).unwrap();
+            assert!(invite_from_file(file.path()).unwrap_err().what.contains(told));
+        }
+    }
+
+    #[test]
+    fn a_wrong_answer_can_be_given_again_and_not_for_ever() {
+        let mut answers = ["a", "b", "3"].into_iter();
+        let parse = |text: &str| text.parse::<u32>().map_err(Failure::usage);
+        assert_eq!(again(|| Ok(parse(answers.next().unwrap()))).unwrap(), 3);
+        let mut asked = 0;
+        let never: Result<u32, Failure> = again(|| {
+            asked += 1;
+            Ok(parse("a"))
+        });
+        assert!(never.is_err());
+        assert_eq!(asked, TRIES);
+        let mut asked = 0;
+        let closed: Result<u32, Failure> = again(|| {
+            asked += 1;
+            Err(Failure::usage("the terminal was closed"))
+        });
+        assert!(closed.is_err());
+        assert_eq!(asked, 1);
     }
 
     #[test]

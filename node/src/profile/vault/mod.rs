@@ -93,6 +93,7 @@ impl Vault {
         let rng = &mut UnwrapErr(SysRng);
         let key = VaultKey::generate(rng);
         let slot = wrap(&key, passphrase, &folder)?;
+        folder.making()?;
         let mut profile = Stored::create(&folder, Purpose::Profile, 1)?;
         let state = Stored::create(&folder, Purpose::State, 1)?;
         profile.commit(first)?;
@@ -105,13 +106,26 @@ impl Vault {
             state_lost: false,
         };
         inner.write_head()?;
+        inner.folder.made();
         Ok(Self(Arc::new(Mutex::new(inner))))
+    }
+
+    /// Refuses a folder that has lost its vault's head: a new vault would write over the logs, which the head may yet come back for.
+    pub(super) fn refuse_lost_head(folder: &Folder) -> Result<(), ProfileError> {
+        if !Self::exists(folder) && folder.has_logs()? && !folder.is_in_making() {
+            return Err(ProfileError::Damaged {
+                path: folder.file(HEAD),
+                what: "it is missing, while what it opens is there",
+            });
+        }
+        Ok(())
     }
 
     /// Opens a folder's vault: with a passphrase in about 0.1 s, and a time that grows with what is in it.
     pub(super) fn open(folder: Arc<Folder>, passphrase: &Passphrase) -> Result<Self, ProfileError> {
         let path = folder.file(HEAD);
         let head = read_head(&folder)?;
+        folder.made();
         let refused = |error| match error {
             UnlockError::WrongPassphrase => ProfileError::WrongPassphrase { path: path.clone() },
             UnlockError::Malformed(DecodeError::Unsupported { .. }) => ProfileError::NewerVault { path: path.clone() },
@@ -211,6 +225,11 @@ impl Vault {
         let slot = wrap(&inner.key, passphrase, &inner.folder)?;
         let old = std::mem::replace(&mut inner.slot, slot);
         inner.write_head().inspect_err(|_| inner.slot = old)
+    }
+
+    /// The file that holds [`Purpose`].
+    pub(super) fn path(&self, purpose: Purpose) -> PathBuf {
+        self.lock().stored(purpose).log.path().to_owned()
     }
 
     /// Bytes on disk, and bytes of it that hold, for [`Purpose`].
@@ -355,6 +374,13 @@ impl Stored {
             }
             Err(error) => return Err(told(&path, error)),
         };
+        // It is never empty on purpose, and what is cut away can't be mended any more.
+        if purpose == Purpose::Profile && log.size() == 0 {
+            return Err(ProfileError::Damaged {
+                path,
+                what: "its beginning can't be read",
+            });
+        }
         if matches!(tail, Tail::Torn) {
             tracing::info!(path = %path.display(), "the last write was cut short; what was committed before it holds");
             log.cut().map_err(|error| ProfileError::io("write", &path, error))?;

@@ -3,13 +3,14 @@
 use libp2p::Multiaddr;
 use snug::engine::{self, AdminAccess, EnterOptions, Meeting};
 use snug::profile::Profile;
-use snug::rendezvous::{Client, CreateOptions};
+use snug::rendezvous::{Client, CreateError, CreateOptions};
 use snug_crypto::AdminKey;
 use snug_crypto::genesis::Policy;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::names::{Password, RoomId, RoomKey};
 
 use super::{App, given, log_place, print, print_json, profile, serverless};
+use crate::chosen::KnownPassword;
 use crate::cli::CreateArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room, json};
@@ -43,7 +44,7 @@ pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
     options.policy.listed = args.listed;
     if !args.join {
         app.log(None)?;
-        let made = make(&client, room_id, room_key, password, options).await?;
+        let made = make(&client, room_id, room_key, password, options, None).await?;
         let printed = if args.enter.json {
             print_json(&made.handout.card())
         } else {
@@ -56,7 +57,7 @@ pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
     }
     // All that can be wrong with entering is told before there is a room.
     let who = who(app, &args, &prompter, front)?;
-    let made = make(&client, room_id, room_key, password, options).await?;
+    let made = make(&client, room_id, room_key, password, options, None).await?;
     enter(app, front, client, made, who).await
 }
 
@@ -103,16 +104,21 @@ pub fn options(insecure_registration: bool) -> CreateOptions {
     }
 }
 
-/// Makes a room at the client's rendezvous.
+/// Makes a room at the client's rendezvous; `if_taken` says what to do if there is one of that Room ID.
 pub async fn make(
     client: &Client,
     room_id: RoomId,
     room_key: RoomKey,
     password: Password,
     options: CreateOptions,
+    if_taken: Option<String>,
 ) -> Result<Made, Failure> {
     let insecure_registration = options.insecure_registration;
-    let created = client.create(&room_id, &room_key, &password, options).await?;
+    let created = client.create(&room_id, &room_key, &password, options).await;
+    let created = created.map_err(|error| match if_taken {
+        Some(help) if matches!(error, CreateError::RoomExists) => Failure::from(error).help(help),
+        _ => error.into(),
+    })?;
     let server = client.server().clone();
     let genesis = created.genesis_hash;
     let handout = Handout::new(room_id, room_key, Some(password), At::Server(server), genesis)?;
@@ -152,7 +158,7 @@ pub fn for_people(app: &App, handout: &Handout) -> Vec<String> {
 /// Enters a room that was just made, as its admin; runs until it is left.
 pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who) -> Result<u8, Failure> {
     let Made {
-        handout,
+        mut handout,
         admin,
         genesis,
         insecure_registration,
@@ -165,6 +171,9 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
     if let Err(failure) = told {
         return Err(unmake(&client, &handout, failure).await);
     }
+    let password = handout.password.take();
+    let password = password.as_ref().and_then(KnownPassword::new);
+    let ephemeral = who.profile.is_ephemeral();
     let (handle, events) = engine::enter(EnterOptions {
         profile: who.profile,
         meeting: Meeting::Rendezvous(client),
@@ -184,6 +193,8 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         handle,
         events,
         handout,
+        password,
+        ephemeral,
         made_here: true,
         color: app.color(),
     };

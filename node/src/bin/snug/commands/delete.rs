@@ -14,7 +14,7 @@ pub async fn run(app: &App, args: DeleteArgs) -> Result<u8, Failure> {
     let client = given::client(app.config.server(&args.server, None).as_deref())?;
     let room_id = match &args.room {
         Some(room) => given::room_id(room)?,
-        None => given::room_id(&prompter.line("Room ID", None, "the Room ID (--room)")?)?,
+        None => prompter.line_as("Room ID", None, "the Room ID (--room)", given::room_id)?,
     };
     let password = given::existing_password(args.password_file.as_deref(), &prompter)?;
     app.log(None)?;

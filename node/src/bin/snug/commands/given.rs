@@ -11,6 +11,7 @@ use snug_crypto::bounds::MAX_DESCRIPTION_BYTES;
 use snug_crypto::names::{Password, RoomId, RoomKey, check_distinct, check_name};
 
 use super::App;
+use crate::chosen;
 use crate::cli::{CreateArgs, EnterArgs, NewRoomArgs};
 use crate::failure::Failure;
 use crate::secrets::{self, Prompter};
@@ -42,7 +43,7 @@ pub fn new_room_id(args: &NewRoomArgs, ask: Option<&Prompter>) -> Result<RoomId,
     }
     let generated = generated_room_id()?;
     match ask.filter(|prompter| prompter.is_interactive()) {
-        Some(prompter) => tellable_room_id(&prompter.line("Room ID", Some(generated.as_str()), "--room")?),
+        Some(prompter) => prompter.line_as("Room ID", Some(generated.as_str()), "--room", tellable_room_id),
         None => Ok(generated),
     }
 }
@@ -77,11 +78,15 @@ pub fn new_secrets(args: &NewRoomArgs) -> Result<(RoomKey, Password), Failure> {
         None => Password::generate(&mut rng()),
     };
     check_distinct(&room_key, &password).map_err(Failure::usage)?;
-    if room_key.is_weak() && !args.allow_weak_key {
-        return Err(
-            Failure::usage("the Room Key is weak: whoever runs the rendezvous could find it by guessing").help(
-                "leave --room-key-file out to have one generated, choose a longer one, or insist with --allow-weak-key",
-            ),
+    chosen::check_strength(&room_key, args.allow_weak_key).map_err(|weak| {
+        Failure::usage(weak).help(
+            "leave --room-key-file out to have one generated, choose a longer one, or insist with --allow-weak-key",
+        )
+    })?;
+    if chosen::is_weak(&password) {
+        eprintln!(
+            "warning: the Password is weak: whoever runs the rendezvous could find it by guessing, and then act as the room's admin; \
+             leave --password-file out to have one generated, or choose a longer one"
         );
     }
     Ok((room_key, password))
@@ -103,6 +108,14 @@ pub fn room_key(text: &str) -> Result<RoomKey, Failure> {
     RoomKey::parse(text).map_err(Failure::usage)
 }
 
+/// The Room Key from its file, or asked for.
+pub fn existing_room_key(file: Option<&Path>, prompter: &Prompter) -> Result<RoomKey, Failure> {
+    match file {
+        Some(file) => room_key(&secrets::from_file(file, "the Room Key")?),
+        None => prompter.hidden_as("Room Key (not shown)", "the Room Key (--room-key-file)", room_key),
+    }
+}
+
 /// Parses a Password.
 pub fn password(text: &str) -> Result<Password, Failure> {
     Password::parse(text).map_err(Failure::usage)
@@ -112,7 +125,7 @@ pub fn password(text: &str) -> Result<Password, Failure> {
 pub fn existing_password(file: Option<&Path>, prompter: &Prompter) -> Result<Password, Failure> {
     match file {
         Some(file) => password(&secrets::from_file(file, "the Password")?),
-        None => password(&prompter.hidden("Password (not shown)", "the Password (--password-file)")?),
+        None => prompter.hidden_as("Password (not shown)", "the Password (--password-file)", password),
     }
 }
 
@@ -138,17 +151,16 @@ pub fn warn_if_plain(server: &ServerUrl) {
 
 /// Our name in the room: as given, else as it was there before, else asked for with the account's name as the default.
 pub fn name(app: &App, args: &EnterArgs, known: Option<&str>, prompter: &Prompter) -> Result<String, Failure> {
-    let asked;
-    let text = match app.config.name(args).or(known) {
-        Some(name) => name,
-        None => {
-            let account = ["USER", "LOGNAME", "USERNAME"]
-                .iter()
-                .find_map(|var| std::env::var(var).ok());
-            asked = prompter.line("Your name", account.as_deref(), "your name (--name)")?;
-            &asked
-        }
-    };
+    if let Some(name) = app.config.name(args).or(known) {
+        return usable_name(name);
+    }
+    let account = ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|var| std::env::var(var).ok());
+    prompter.line_as("Your name", account.as_deref(), "your name (--name)", usable_name)
+}
+
+fn usable_name(text: &str) -> Result<String, Failure> {
     // Where a control character would be refused, an invisible one is just left out.
     check_name(text).map_err(Failure::usage)?;
     let name = Untrusted::new(text).line();

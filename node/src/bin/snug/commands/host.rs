@@ -54,7 +54,9 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
     }));
 
     let outcome = async {
-        let mut made = create::make(&client, room_id, room_key, password, create::options(false)).await?;
+        let again = (!folder.temporary).then(|| reopening(&folder.path, bound));
+        let options = create::options(false);
+        let mut made = create::make(&client, room_id, room_key, password, options, again).await?;
         made.handout = made.handout.at(public)?;
         let who = Who {
             profile,
@@ -72,6 +74,14 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
     }
     drop(folder);
     outcome
+}
+
+/// How to open a room again that was hosted here: its rendezvous alone, at the address that its members know.
+fn reopening(store: &Path, bound: SocketAddr) -> String {
+    format!(
+        "if it was hosted here before, open it again: snug-rendezvous serve --data-dir '{}' --listen {bound}, and then: snug join",
+        store.display()
+    )
 }
 
 /// The address to listen on; a name is looked up.

@@ -11,17 +11,14 @@ use snug_crypto::ids::GenesisHash;
 use snug_crypto::invite::Invite;
 use snug_crypto::names::{RoomId, RoomKey};
 use snug_crypto::rest::MembershipAtRest;
-use zeroize::Zeroizing;
 
 use super::{App, given, log_place, profile, serverless};
+use crate::chosen::KnownPassword;
 use crate::cli::JoinArgs;
 use crate::failure::Failure;
 use crate::front::{self, Front, Room};
 use crate::handout::{At, Handout};
-use crate::secrets::{self, Prompter};
-
-/// What an invite begins with, which tells it from a Room ID where either may be typed.
-const INVITE_PREFIX: &str = "snug1";
+use crate::secrets::{self, Prompter, invite};
 
 /// Which room, and what is known of it.
 struct Target {
@@ -34,6 +31,12 @@ struct Target {
     addresses: Vec<Multiaddr>,
     /// Our name when we were there last.
     name: Option<String>,
+}
+
+/// What was typed where either is asked for.
+enum Answer {
+    Invite(Box<Target>),
+    Room(RoomId),
 }
 
 /// Runs until the room is left.
@@ -81,6 +84,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         eprintln!("Entering the room {}…", Untrusted::new(target.room_id.as_str()).line());
     }
 
+    let password = admin.as_ref().and_then(KnownPassword::new);
     let (room, room_key) = (target.room_id.clone(), target.room_key.clone());
     let server = match &meeting {
         Meeting::Rendezvous(client) => Some(client.server().clone()),
@@ -116,6 +120,8 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         handle,
         events,
         handout,
+        password,
+        ephemeral: args.enter.ephemeral,
         made_here: false,
         color: app.color(),
     };
@@ -146,12 +152,12 @@ fn meeting(app: &App, args: &JoinArgs, target: &Target) -> Result<Meeting, Failu
 
 fn target(app: &App, args: &JoinArgs, known: &[MembershipAtRest], prompter: &Prompter) -> Result<Target, Failure> {
     if let Some(file) = &args.invite_file {
-        return from_invite(&secrets::from_file(file, "the invite")?, args);
+        return from_invite(&secrets::invite_from_file(file)?, args);
     }
     let room_id = match &args.room {
         Some(room) => given::room_id(room)?,
         None if args.room_key_file.is_some() => {
-            given::room_id(&prompter.line("Room ID", None, "the Room ID (--room)")?)?
+            prompter.line_as("Room ID", None, "the Room ID (--room)", given::room_id)?
         }
         None => {
             let missing = "what room to enter (--invite-file, or --room and --room-key-file)";
@@ -164,11 +170,16 @@ fn target(app: &App, args: &JoinArgs, known: &[MembershipAtRest], prompter: &Pro
                 ids.dedup();
                 eprintln!("You are a member of: {}", ids.join(", "));
             }
-            let text = prompter.hidden("Invite (not shown), or Room ID", missing)?;
-            if text.to_lowercase().starts_with(INVITE_PREFIX) {
-                return from_invite(&text, args);
+            let answer = prompter.hidden_invite_as("Invite (not shown), or Room ID", missing, |text| {
+                if invite::is_one(text) {
+                    return from_invite(text, args).map(|target| Answer::Invite(Box::new(target)));
+                }
+                given::room_id(text).map(Answer::Room)
+            })?;
+            match answer {
+                Answer::Invite(target) => return Ok(*target),
+                Answer::Room(room_id) => room_id,
             }
-            given::room_id(&text)?
         }
     };
     if args.room_key_file.is_none()
@@ -176,11 +187,7 @@ fn target(app: &App, args: &JoinArgs, known: &[MembershipAtRest], prompter: &Pro
     {
         return Ok(room);
     }
-    let room_key = match &args.room_key_file {
-        Some(file) => secrets::from_file(file, "the Room Key")?,
-        None => prompter.hidden("Room Key (not shown)", "the Room Key (--room-key-file)")?,
-    };
-    let room_key = given::room_key(&room_key)?;
+    let room_key = given::existing_room_key(args.room_key_file.as_deref(), prompter)?;
     Ok(Target {
         server: None,
         capsule: None,
@@ -246,7 +253,7 @@ fn remembered(
     }))
 }
 
-fn from_invite(text: &Zeroizing<String>, args: &JoinArgs) -> Result<Target, Failure> {
+fn from_invite(text: &str, args: &JoinArgs) -> Result<Target, Failure> {
     let invite =
         Invite::parse(text).map_err(|error| Failure::usage(error).help("if it is whole, ask for a new one"))?;
     let is_without = args.no_server.no_server || (invite.server.is_none() && invite.serverless.is_some());

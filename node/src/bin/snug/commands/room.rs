@@ -8,9 +8,10 @@ use snug::engine::{self, AdminAccess, CloseReason, EnterOptions, EventKind, Even
 use snug::profile::Profile;
 use snug::room::{Command, policy_of};
 use snug::text::Untrusted;
-use snug_crypto::names::{RoomId, RoomKey};
+use snug_crypto::names::{RoomId, RoomKey, check_distinct};
 
 use super::{App, given, print, print_json};
+use crate::chosen;
 use crate::cli::{RoomInfoArgs, RotateKeyArgs};
 use crate::failure::Failure;
 use crate::front::json as rpc;
@@ -77,6 +78,9 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
         .as_deref()
         .map(|file| new_room_key(file, args.allow_weak_key));
     let new = new.transpose()?;
+    if let Some(new) = &new {
+        check_distinct(new, &password).map_err(Failure::usage)?;
+    }
     app.log(None)?;
     given::warn_if_plain(client.server());
     if client.server().is_plain_to_other_host() && !args.insecure_registration {
@@ -146,6 +150,10 @@ async fn change(handle: &Handle, events: &mut Events, new: Option<RoomKey>, alon
 
 /// Waits until somebody is linked, who tells us of everybody else.
 async fn meet(handle: &Handle) -> Result<(), Failure> {
+    eprintln!(
+        "Looking for the members who are there, for at most {} s…",
+        (FIRST_MEETING + MEETING).as_secs()
+    );
     let linked = async {
         while handle.status().await.map_err(Failure::failed)?.links.is_empty() {
             tokio::time::sleep(LOOK).await;
@@ -183,23 +191,17 @@ fn room_and_key(
 ) -> Result<(RoomId, RoomKey), Failure> {
     let room_id = match room {
         Some(room) => given::room_id(room)?,
-        None => given::room_id(&prompter.line("Room ID", None, "the Room ID (--room)")?)?,
+        None => prompter.line_as("Room ID", None, "the Room ID (--room)", given::room_id)?,
     };
-    let room_key = match room_key_file {
-        Some(file) => secrets::from_file(file, "the Room Key")?,
-        None => prompter.hidden("Room Key (not shown)", "the Room Key (--room-key-file)")?,
-    };
-    Ok((room_id, given::room_key(&room_key)?))
+    Ok((room_id, given::existing_room_key(room_key_file, prompter)?))
 }
 
 fn new_room_key(file: &Path, allow_weak: bool) -> Result<RoomKey, Failure> {
     let room_key = given::room_key(&secrets::from_file(file, "the new Room Key")?)?;
-    if room_key.is_weak() && !allow_weak {
-        return Err(
-            Failure::usage("the new Room Key is weak: whoever runs the rendezvous could find it by guessing").help(
-                "leave --new-room-key-file out to have one generated, choose a longer one, or insist with --allow-weak-key",
-            ),
-        );
-    }
+    chosen::check_strength(&room_key, allow_weak).map_err(|weak| {
+        Failure::usage(weak).help(
+            "leave --new-room-key-file out to have one generated, choose a longer one, or insist with --allow-weak-key",
+        )
+    })?;
     Ok(room_key)
 }

@@ -78,6 +78,9 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
             handout,
             made_here: true,
             color: app.color(),
+            // It has no Password.
+            password: None,
+            ephemeral: args.enter.ephemeral,
         };
         return Ok(front::run(front, room).await?.exit_status());
     }

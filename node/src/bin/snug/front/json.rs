@@ -10,8 +10,9 @@ use snug_crypto::operation::Role;
 use super::acts::{self, Act};
 use super::input::Line;
 use super::rpc::{self, Call, Code, Fault};
-use super::session::{self, Dialect, Reaction};
+use super::session::{self, Dialect, Reaction, Unheard};
 use super::{End, Failure, Room, audit, verify};
+use crate::chosen::KnownPassword;
 use crate::handout::Handout;
 
 /// Runs until the room is left or closes.
@@ -20,8 +21,10 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         handle: room.handle.clone(),
         room: room.handout.room.as_str().to_owned(),
         handout: room.handout,
+        password: room.password,
+        unheard: Unheard::default(),
     };
-    session::run(dialect, room.handle, room.events).await
+    session::run(dialect, room.handle, room.events, room.ephemeral).await
 }
 
 /// The notification of a room that was just made: what `snug create --json` prints, as an event.
@@ -43,6 +46,8 @@ struct Rpc {
     handle: Handle,
     room: String,
     handout: Handout,
+    password: Option<KnownPassword>,
+    unheard: Unheard,
 }
 
 impl Dialect for Rpc {
@@ -88,9 +93,12 @@ impl Dialect for Rpc {
             Ok(Call::Leave) => Reaction::Leave(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
             Ok(Call::Read) => Reaction::Read(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
             Ok(call) => {
-                let handle = self.handle.clone();
+                let (handle, password, unheard) = (self.handle.clone(), self.password.clone(), self.unheard.clone());
                 Reaction::Await(Box::pin(async move {
-                    let outcome = answer(&handle, call).await;
+                    let outcome = match differs(&call, password).await {
+                        Ok(()) => answer(&handle, call, &unheard).await,
+                        Err(fault) => Err(fault),
+                    };
                     let Some(id) = id else { return Vec::new() };
                     written(match outcome {
                         Ok(result) => rpc::reply(&id, &result),
@@ -99,6 +107,24 @@ impl Dialect for Rpc {
                 }))
             }
         }
+    }
+
+    fn unheard(&self) -> &Unheard {
+        &self.unheard
+    }
+
+    /// What is kept is told when it is sent again.
+    fn nobody_heard(&mut self, unheard: usize, lost: bool) -> Vec<String> {
+        if !lost {
+            return Vec::new();
+        }
+        let message = format!("nobody was there: {unheard} messages are lost, because --ephemeral keeps nothing");
+        let params = Params {
+            room: &self.room,
+            at: rfc3339(unix_ms()),
+            body: json!({"type": "error", "message": message}),
+        };
+        written(rpc::event(&params))
     }
 
     /// The replies are missing: that says it.
@@ -118,12 +144,36 @@ fn written(line: Result<String, serde_json::Error>) -> Vec<String> {
     }
 }
 
-async fn answer(handle: &Handle, call: Call) -> Result<Value, Fault> {
+/// Refuses a Room Key that is, or may be, the room's Password: every member would be an admin.
+async fn differs(call: &Call, password: Option<KnownPassword>) -> Result<(), Fault> {
+    let Call::Act(Act::Rekey(Some(room_key))) = call else {
+        return Ok(());
+    };
+    let Some(password) = password else {
+        return Err(Fault::new(
+            Code::Failed,
+            "a Room Key that you choose is only taken where it can be compared with the Password, in a run that entered with it; \
+             leave room_key out to have one generated",
+        ));
+    };
+    let room_key = room_key.clone();
+    let compared = tokio::task::spawn_blocking(move || password.check_distinct(&room_key)).await;
+    match compared {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(same)) => Err(Fault::new(Code::InvalidParams, same.to_string())),
+        Err(error) => Err(Fault::new(Code::Failed, error.to_string())),
+    }
+}
+
+async fn answer(handle: &Handle, call: Call, unheard: &Unheard) -> Result<Value, Fault> {
     let failed = |error: String| Fault::new(Code::Failed, error);
     let closed = |error: snug::engine::Closed| Fault::new(Code::Failed, error.to_string());
     match call {
         Call::Send { text, reply_to } => match handle.send(text, reply_to).await {
-            Ok(id) => Ok(json!({"id": id.to_string()})),
+            Ok(id) => {
+                unheard.sent(handle, id).await;
+                Ok(json!({"id": id.to_string()}))
+            }
             Err(error @ SendError::Refused(SendRefused::TooLong { .. } | SendRefused::Empty)) => {
                 Err(Fault::new(Code::InvalidParams, error.to_string()))
             }

@@ -19,6 +19,7 @@ use std::io::IsTerminal as _;
 
 use snug::engine::{CloseReason, Events, Handle};
 
+use crate::chosen::KnownPassword;
 use crate::cli::EnterArgs;
 use crate::failure::{Exit, Failure};
 use crate::handout::Handout;
@@ -61,6 +62,10 @@ pub struct Room {
     pub events: Events,
     /// What to hand on, for `/invite`.
     pub handout: Handout,
+    /// Tells the Password from other texts, if it was known when the room was entered.
+    pub password: Option<KnownPassword>,
+    /// Whether nothing of this run is kept.
+    pub ephemeral: bool,
     /// Whether it was made by this very command: what is to be handed on was just printed.
     pub made_here: bool,
     /// Whether colour may be used.

@@ -9,7 +9,7 @@ use super::acts::{self, Act};
 use super::input::Line;
 use super::people::{People, describe, members_in_words};
 use super::receipts::Sent;
-use super::session::{self, Dialect, Reaction};
+use super::session::{self, Dialect, Reaction, Unheard};
 use super::typed::{self, COMMANDS, Typed};
 use super::{End, Failure, Room, audit, verify};
 use crate::handout::Handout;
@@ -26,10 +26,10 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         handout: room.handout,
         people: People::default(),
         here: None,
-        ready: false,
         sent: Sent::default(),
+        unheard: Unheard::default(),
     };
-    session::run(dialect, room.handle, room.events).await
+    session::run(dialect, room.handle, room.events, room.ephemeral).await
 }
 
 struct Plain {
@@ -38,10 +38,9 @@ struct Plain {
     people: People,
     /// Who was here when we came in, until it is told.
     here: Option<String>,
-    /// Whether the room was ever ready.
-    ready: bool,
     /// What was said here last.
     sent: Sent,
+    unheard: Unheard,
 }
 
 impl Dialect for Plain {
@@ -53,7 +52,6 @@ impl Dialect for Plain {
     fn event(&mut self, event: &Event) -> Reaction {
         Reaction::Show(match &event.kind {
             EventKind::Ready { members, .. } => {
-                self.ready = true;
                 members.iter().for_each(|member| self.people.note(member));
                 let others: Vec<_> = members.iter().filter(|m| !m.me).map(|m| self.people.label(m)).collect();
                 // Who of them is online is told as links come up.
@@ -104,13 +102,14 @@ impl Dialect for Plain {
         match typed::parse(&String::from_utf8_lossy(&bytes)) {
             Typed::Nothing => Reaction::Show(Vec::new()),
             Typed::Say(text) => {
-                let sent = self.sent.clone();
+                let (handle, unheard, sent) = (self.handle.clone(), self.unheard.clone(), self.sent.clone());
                 // Handed over now, so that lines keep their order.
                 let sending = self.handle.send(text.as_str(), None);
                 Reaction::Await(Box::pin(async move {
                     match sending.await {
                         Ok(id) => {
                             sent.add(id, &text);
+                            unheard.sent(&handle, id).await;
                             Vec::new()
                         }
                         Err(error) => vec![format!("! Not sent: {error}")],
@@ -166,10 +165,27 @@ impl Dialect for Plain {
         }
     }
 
-    fn input_ended(&self) -> Option<&'static str> {
-        (!self.ready).then_some(
+    fn ended_early(&self) -> Option<&'static str> {
+        Some(
             "note: the input ended before the room was ready, so you are offline again; to stay, keep standard input open",
         )
+    }
+
+    fn unheard(&self) -> &Unheard {
+        &self.unheard
+    }
+
+    /// Standard output is for what was said.
+    fn nobody_heard(&mut self, unheard: usize, lost: bool) -> Vec<String> {
+        match lost {
+            true => eprintln!(
+                "error: nobody was there: {unheard} of your messages are lost, because --ephemeral keeps nothing; stay until somebody is there"
+            ),
+            false => eprintln!(
+                "note: nobody was there: {unheard} of your messages are kept until somebody is there while you are, for as long as the room keeps them"
+            ),
+        }
+        Vec::new()
     }
 
     fn gave_up(&mut self, unsent: usize) -> Vec<String> {

@@ -6,9 +6,11 @@ use snug::room::Trust;
 use snug::text::{Untrusted, json as text_json};
 use snug_crypto::ids::MessageId;
 use snug_crypto::names::RoomKey;
+use zeroize::Zeroizing;
 
 use super::acts::{self, Act};
 use super::verify::Verify;
+use crate::chosen;
 
 /// Longest line taken from a program, in bytes: a message of the largest size with every character escaped fits.
 pub const MAX_LINE: usize = 256 * 1024;
@@ -102,6 +104,8 @@ struct RoleParams {
 struct RekeyParams {
     #[serde(default)]
     room_key: Option<String>,
+    #[serde(default)]
+    allow_weak_key: bool,
 }
 
 #[derive(Deserialize)]
@@ -234,9 +238,20 @@ fn role(params: Value) -> Result<Call, Fault> {
 }
 
 fn rekey(params: Value) -> Result<Call, Fault> {
-    let RekeyParams { room_key } = read(params)?;
-    let room_key = room_key.map(|key| RoomKey::parse(&key).map_err(|error| wrong(error.to_string())));
-    Ok(Call::Act(Act::Rekey(room_key.transpose()?)))
+    let RekeyParams {
+        room_key,
+        allow_weak_key,
+    } = read(params)?;
+    let Some(room_key) = room_key.map(Zeroizing::new) else {
+        return Ok(Call::Act(Act::Rekey(None)));
+    };
+    let room_key = RoomKey::parse(&room_key).map_err(|error| wrong(error.to_string()))?;
+    chosen::check_strength(&room_key, allow_weak_key).map_err(|weak| {
+        wrong(format!(
+            "{weak}; leave room_key out to have one generated, choose a longer one, or insist with allow_weak_key"
+        ))
+    })?;
+    Ok(Call::Act(Act::Rekey(Some(room_key))))
 }
 
 fn send(params: Value) -> Result<Call, Fault> {

@@ -1,11 +1,14 @@
 //! The loop that the line-oriented front ends share: input, events, replies and signals, none of which waits for another.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use snug::engine::{CloseReason, Event, EventKind, Events, Handle};
+use snug_crypto::ids::MessageId;
 
 use super::input::{self, Line};
 use super::interrupt::Interrupts;
@@ -49,36 +52,88 @@ pub trait Dialect {
     /// Obeys a line.
     fn line(&mut self, line: Line) -> Reaction;
 
-    /// Input ended, all of it was dealt with, and we are about to go offline: what to say of that on standard error.
-    fn input_ended(&self) -> Option<&'static str> {
+    /// Input ended before the room was ready, all of it was dealt with, and we are about to go offline: what to say of that on standard
+    /// error.
+    fn ended_early(&self) -> Option<&'static str> {
         None
     }
+
+    /// Messages that nobody was there to hear yet.
+    fn unheard(&self) -> &Unheard;
+
+    /// Says that input ended while so many messages were unheard; they are lost where nothing is kept, else they wait for the next run.
+    fn nobody_heard(&mut self, unheard: usize, lost: bool) -> Vec<String>;
 
     /// Says that input ended while `unsent` requests were still waiting, in vain.
     fn gave_up(&mut self, unsent: usize) -> Vec<String>;
 }
 
-/// Runs until the room closes.
-pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events) -> Result<End, Failure> {
+/// The messages of this run that were sent while nobody was there.
+#[derive(Clone, Default)]
+pub struct Unheard(Arc<Mutex<BTreeSet<MessageId>>>);
+
+impl Unheard {
+    /// A message was just sent: notes it if nobody is there.
+    pub async fn sent(&self, handle: &Handle, id: MessageId) {
+        if handle.status().await.is_ok_and(|status| status.links.is_empty()) {
+            self.lock().insert(id);
+        }
+    }
+
+    /// Notes that a message was sent again, because somebody came.
+    pub fn event(&self, kind: &EventKind) {
+        if let EventKind::Resent { was, .. } = kind {
+            self.lock().remove(was);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<MessageId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs until the room closes; `ephemeral` if nothing is kept.
+pub async fn run<D: Dialect>(
+    mut dialect: D,
+    handle: Handle,
+    mut events: Events,
+    ephemeral: bool,
+) -> Result<End, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let mut lines = input::lines(D::MAX_LINE);
     let mut output = Output::start();
     let mut waiting: FuturesUnordered<BoxFuture<'static, Vec<String>>> = FuturesUnordered::new();
-    let mut open = true;
+    let (mut open, mut lost) = (true, false);
     let drain = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(drain);
 
     let reason = loop {
         if !open && waiting.is_empty() {
-            if let Some(words) = dialect.input_ended() {
+            // What the front end was told so far may lag behind.
+            let entering = handle.status().await.is_ok_and(|status| status.epoch.is_none());
+            if let Some(words) = dialect.ended_early().filter(|_| entering) {
                 eprintln!("{words}");
             }
+            lost = match dialect.unheard().count() {
+                0 => false,
+                unheard => {
+                    output.push(dialect.nobody_heard(unheard, ephemeral));
+                    ephemeral
+                }
+            };
             break None;
         }
         let reaction = tokio::select! {
             event = events.recv(), if output.has_room() => match event {
                 Some(Event { kind: EventKind::Closed(reason), .. }) => break Some(reason),
-                Some(event) => dialect.event(&event),
+                Some(event) => {
+                    dialect.unheard().event(&event.kind);
+                    dialect.event(&event)
+                }
                 None => break Some(CloseReason::Failed),
             },
             line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
@@ -160,7 +215,7 @@ pub async fn run<D: Dialect>(mut dialect: D, handle: Handle, mut events: Events)
     // Out of time: whoever asked sees the end of the stream instead.
     let _ = tokio::time::timeout(LAST_REPLIES, replies).await;
     output.finish().await;
-    end
+    if lost { end.map(|_| End::Unsent) } else { end }
 }
 
 /// How somebody goes.

@@ -42,9 +42,23 @@ pub fn parse(rest: &str) -> Option<Verify> {
     (!who.is_empty()).then_some(Verify { who, number })
 }
 
+/// Whether a name ends with digits, which may have been meant for a safety number; how many.
+fn digits_behind(who: &str) -> Option<usize> {
+    let words = who.split_whitespace().skip(1).collect::<Vec<_>>().into_iter().rev();
+    let behind = words.take_while(|word| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
+    let digits = behind.flat_map(str::bytes).filter(u8::is_ascii_digit).count();
+    (digits > 0).then_some(digits)
+}
+
 /// Compares, or tells what to compare; the error is a sentence for whoever asked. Whom the numbers agree with is verified from then on.
 pub async fn perform(handle: &Handle, verify: &Verify) -> Result<Acquaintance, String> {
-    let who = acts::member(handle, &verify.who).await?;
+    let who = acts::member(handle, &verify.who).await;
+    let who = who.map_err(|error| match digits_behind(&verify.who) {
+        Some(digits) if verify.number.is_none() => {
+            format!("{error}; if the digits are a safety number, {DIGITS} were expected, and these are {digits}")
+        }
+        _ => error,
+    })?;
     let known = handle.acquaintance(who).await.map_err(|error| error.to_string())?;
     let mut known = known.ok_or("there is nobody else of that name or fingerprint; /members lists who is here")?;
     let Some(number) = &verify.number else {
@@ -93,6 +107,16 @@ pub fn lines(verify: &Verify, known: &Acquaintance) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_that_are_too_few_are_counted() {
+        assert_eq!(digits_behind("bob 12345"), Some(5));
+        assert_eq!(digits_behind("bob 12345 67890-1"), Some(11));
+        assert_eq!(digits_behind("agent47 1"), Some(1));
+        assert_eq!(digits_behind("bob"), None);
+        assert_eq!(digits_behind("agent47"), None);
+        assert_eq!(digits_behind("bob 12a"), None);
+    }
 
     #[test]
     fn a_name_may_end_with_digits_and_a_number_is_whole() {

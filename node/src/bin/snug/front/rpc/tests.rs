@@ -33,6 +33,22 @@ fn calls_are_understood() {
 }
 
 #[test]
+fn a_weak_room_key_is_refused_unless_asked_for() {
+    let rekey = |params: &str| {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"rekey","params":{params}}}"#);
+        parse(line.as_bytes()).1
+    };
+    assert_eq!(rekey("{}"), Ok(Call::Act(Act::Rekey(None))));
+    let fault = rekey(r#"{"room_key":"hello12345"}"#).unwrap_err();
+    assert_eq!(fault.code, Code::InvalidParams);
+    assert!(fault.message.contains("allow_weak_key") && !fault.message.contains("hello"));
+    let insisted = rekey(r#"{"room_key":"hello12345","allow_weak_key":true}"#);
+    assert!(matches!(insisted, Ok(Call::Act(Act::Rekey(Some(_))))));
+    let strong = rekey(r#"{"room_key":"quite-another-key-entirely-77"}"#);
+    assert!(matches!(strong, Ok(Call::Act(Act::Rekey(Some(_))))));
+}
+
+#[test]
 fn errors_have_their_codes_and_the_id_they_answer() {
     let null = Some(Value::Null);
     assert_eq!(code_of("hello"), (null.clone(), -32700));

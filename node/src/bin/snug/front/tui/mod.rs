@@ -79,6 +79,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
         mut handout,
         made_here,
         color,
+        ..
     } = room;
     let mut interrupts = Interrupts::listen()?;
     // The full screen would hide what is to be copied.

@@ -337,6 +337,7 @@ impl State {
                 None
             }
             Typed::Help => {
+                self.timeline.go_to_bottom();
                 self.note(COMMANDS.map(|(command, what)| format!("{command}: {what}")));
                 None
             }

@@ -7,6 +7,7 @@ use snug::engine::EventKind;
 use snug::room::Message;
 use snug::text::Untrusted;
 use snug_crypto::ids::{EpochId, MessageId};
+use snug_crypto::operation::Role;
 
 use super::state::{Action, State};
 use super::view;
@@ -183,6 +184,24 @@ fn commands_become_actions_and_unknown_ones_can_be_mended() {
         press(&mut state, KeyCode::Char('c'), KeyModifiers::CONTROL),
         Some(Action::Quit)
     );
+}
+
+#[test]
+fn members_go_by_their_roles() {
+    let mut state = entered(&["alice", "bob", "carol", "dave"]);
+    let mut members: Vec<_> = ["alice", "bob", "carol", "dave"]
+        .iter()
+        .zip(1..)
+        .map(|(n, b)| member(n, b))
+        .collect();
+    members[0].me = true;
+    members[1].role = Role::Moderator;
+    members[2].role = Role::Admin;
+    state.set_members(members);
+    let rows = screen(&mut state, 80, 10).join("\n");
+    assert!(rows.contains("bob moderator"), "{rows}");
+    assert!(rows.contains("carol admin"), "{rows}");
+    assert!(rows.contains("● dave\n"), "{rows}");
 }
 
 #[test]

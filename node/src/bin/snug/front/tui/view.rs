@@ -173,9 +173,9 @@ fn draw_members(frame: &mut Frame<'_>, area: Rect, state: &State) {
             style
         };
         let note = match (member.me, role(member.role)) {
-            (true, _) => " you",
-            (false, Some(_)) => " admin",
-            (false, None) => "",
+            (true, _) => " you".to_owned(),
+            (false, Some(role)) => format!(" {role}"),
+            (false, None) => String::new(),
         };
         let name = clip(&state.people.label(member), columns.saturating_sub(3 + note.len()));
         rows.push(Line::from(vec![
