@@ -11,8 +11,11 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Whether networks can be made here. If not, that is said on standard error, once for each test.
 pub fn permitted() -> bool {
     let permitted = Namespace::try_new().is_some_and(|probe| {
-        let devices = probe.try_ip(&["link", "add", "probe0", "type", "veth", "peer", "name", "probe1"]);
-        devices.status.success()
+        // All that the tests are built of: some containers allow one and not the other.
+        let cable = probe.try_ip(&["link", "add", "probe0", "type", "veth", "peer", "name", "probe1"]);
+        let switch = probe.try_ip(&["link", "add", "probe2", "type", "bridge"]);
+        let inside = output("ip", ["netns", "exec", &probe.name, "true"]);
+        cable.status.success() && switch.status.success() && inside.is_some_and(|output| output.status.success())
     });
     if !permitted {
         eprintln!("skipped: network namespaces can't be made here (that takes Linux, root, and the program `ip`)");

@@ -269,16 +269,7 @@ impl Actor {
                     }
                 },
                 committed = committed(&mut self.journal) => self.on_committed(committed),
-                Ok(()) = self.told.changed() => {
-                    let now = *self.told.borrow_and_update();
-                    let before = std::mem::replace(&mut self.confirmed, now);
-                    if now.told > before.told {
-                        self.feed(Input::Told { serial: now.told });
-                    }
-                    if now.read > before.read {
-                        self.feed(Input::Read { serial: now.read });
-                    }
-                }
+                Ok(()) = self.told.changed() => self.take_confirmed(),
                 Some(report) = self.reports.recv() => self.on_report(report),
                 Some(registered) = self.registrations.recv() => self.on_registered(registered),
                 Some(records) = self.found.recv() => self.on_found(&records),
@@ -350,11 +341,25 @@ impl Actor {
         }
     }
 
+    /// Tells the room what the front end has said of messages since the last time.
+    fn take_confirmed(&mut self) {
+        let now = *self.told.borrow_and_update();
+        let before = std::mem::replace(&mut self.confirmed, now);
+        if now.told > before.told {
+            self.feed(Input::Told { serial: now.told });
+        }
+        if now.read > before.read {
+            self.feed(Input::Read { serial: now.read });
+        }
+    }
+
     /// Goes, as somebody who comes back, or as somebody who can't.
     pub(super) fn depart(&mut self) {
         if self.profile.is_ephemeral() {
             return self.leave();
         }
+        // What was shown before we were told to go was shown: it isn't told again.
+        self.take_confirmed();
         self.feed(Input::Offline);
         self.close(CloseReason::Offline);
     }

@@ -169,9 +169,13 @@ impl Terminal {
 
     /// Waits until the screen is one that `test` takes; `what` names it in the failure.
     pub fn wait(&self, what: &str, mut test: impl FnMut(&vt100::Screen) -> bool) {
+        self.wait_for(what, |inner| test(inner.parser.screen()));
+    }
+
+    fn wait_for(&self, what: &str, mut test: impl FnMut(&Inner) -> bool) {
         let end = Instant::now() + PATIENCE;
         let mut inner = self.shared.lock();
-        while !test(inner.parser.screen()) {
+        while !test(&inner) {
             let left = end.saturating_duration_since(Instant::now());
             if inner.ended || left.is_zero() {
                 drop(inner);
@@ -191,6 +195,18 @@ impl Terminal {
     pub fn shows(&self, text: &str) {
         self.wait(&format!("{text:?}"), |screen| {
             rows(screen).iter().any(|row| row.contains(text))
+        });
+    }
+
+    /// Waits until the program has written this text so many times, whatever the screen shows of it.
+    pub fn has_written(&self, text: &str, times: usize) {
+        self.wait_for(&format!("{text:?}, {times} times,"), |inner| {
+            inner
+                .raw
+                .windows(text.len())
+                .filter(|window| *window == text.as_bytes())
+                .count()
+                >= times
         });
     }
 
