@@ -1,13 +1,15 @@
 //! Ports, certificates, sockets.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tokio::net::TcpListener;
 
 use super::Finding;
 use crate::config::Config;
 use crate::control::Status;
-use crate::http::{Certificate, days_left, inspect};
+use crate::http::{Certificate, days_left, inspect, inspect_kept};
 
 /// Fewer days than this, and renewal has failed before: authorities renew with 30 days left.
 const DAYS_WARN: i64 = 21;
@@ -64,33 +66,20 @@ async fn port(check: &'static str, wanted: SocketAddr, ours: Option<SocketAddr>)
 pub(super) fn tls(config: &Config) -> Vec<Finding> {
     const CHECK: &str = "certificate";
     if let Some(files) = &config.tls {
-        return vec![match inspect(files) {
+        let readable = readable_for_others(&files.key_file);
+        let certificate = match inspect(files) {
             Err(reason) => Finding::failed(
                 CHECK,
                 reason,
                 "put the files right; the server account must be able to read them",
             ),
             Ok(certificate) => lifetime(CHECK, &certificate),
-        }];
+        };
+        return std::iter::once(certificate).chain(readable).collect();
     }
     let Some(acme) = &config.acme else { return Vec::new() };
-    let mut findings = Vec::new();
     let cache = acme.cache_dir.clone().unwrap_or_else(|| config.data_dir.join("acme"));
-    let kept = std::fs::read_dir(&cache).map_or(0, |entries| {
-        let certificates = entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("cached_cert"));
-        certificates.count()
-    });
-    findings.push(if kept > 0 {
-        Finding::ok(CHECK, format!("kept in {}, and renewed by the server", cache.display()))
-    } else {
-        Finding::warning(
-            CHECK,
-            format!("none yet for {}", acme.domains.join(", ")),
-            "start the server and watch its log: it gets one within a minute",
-        )
-    });
+    let mut findings = vec![kept(CHECK, &cache, &acme.domains)];
     if config.listen.port() != 443 {
         findings.push(Finding::warning(
             "ACME",
@@ -102,6 +91,53 @@ pub(super) fn tls(config: &Config) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// A key that every account of the machine can read is nobody's.
+fn readable_for_others(key_file: &Path) -> Option<Finding> {
+    let mode = std::fs::metadata(key_file).ok()?.permissions().mode();
+    (mode & 0o007 != 0).then(|| {
+        let shown = key_file.display();
+        Finding::warning(
+            "certificate's key",
+            format!(
+                "every account of this machine can read {shown} (mode {:04o})",
+                mode & 0o7777
+            ),
+            format!("chmod 600 {shown}, and give it to the server's account or a group of its own"),
+        )
+    })
+}
+
+/// The newest of the certificates that an ACME authority gave, as the server will read it.
+fn kept(check: &'static str, cache: &Path, domains: &[String]) -> Finding {
+    let entries = std::fs::read_dir(cache).into_iter().flatten().flatten();
+    let newest = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("cached_cert"))
+        .max_by_key(|entry| entry.metadata().and_then(|found| found.modified()).ok());
+    let Some(newest) = newest else {
+        return Finding::warning(
+            check,
+            format!("none yet for {}", domains.join(", ")),
+            "start the server and watch its log: it gets one within a minute",
+        );
+    };
+    match inspect_kept(&newest.path()) {
+        Err(reason) => Finding::failed(
+            check,
+            reason,
+            "remove that file and start the server anew: it gets another",
+        ),
+        Ok(certificate) if days_left(&certificate) < 0 => Finding {
+            todo: Some("the server could not renew it: its log says why".to_owned()),
+            ..lifetime(check, &certificate)
+        },
+        Ok(certificate) => {
+            let finding = lifetime(check, &certificate);
+            let found = format!("kept in {}, {}", cache.display(), finding.found);
+            Finding { found, ..finding }
+        }
+    }
 }
 
 fn lifetime(check: &'static str, certificate: &Certificate) -> Finding {

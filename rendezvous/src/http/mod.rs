@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 pub(crate) use self::counters::Counters;
-pub(crate) use self::tls::{Certificate, Tls, Upkeep, days_left, inspect};
+pub(crate) use self::tls::{Certificate, Tls, Upkeep, days_left, inspect, inspect_kept};
 
 use self::connections::{Connections, Place};
 use self::counters::Event;

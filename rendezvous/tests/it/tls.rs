@@ -77,6 +77,7 @@ impl Files {
         for (name, text) in [("key.pem", key), ("chain.pem", chain)] {
             let aside = self.folder.path().join("new");
             std::fs::write(&aside, text).unwrap();
+            std::fs::set_permissions(&aside, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
             std::fs::rename(&aside, self.folder.path().join(name)).unwrap();
         }
     }
@@ -199,6 +200,52 @@ fn files_that_are_no_certificate_are_refused_and_the_doctor_knows_when_one_expir
             &["doctor", "--listen", "127.0.0.1:0", "--admin-listen", "none"],
         )
         .args(files.flags()));
+        assert!(code == Some(status) && found.contains(expected), "{expected}\n{found}");
+        assert!(!found.contains("every account"), "{found}");
+    }
+    let open = Files::new(&good);
+    let key = open.folder.path().join("key.pem");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let (code, found, _) = run(on(
+        data.path(),
+        &["doctor", "--listen", "127.0.0.1:0", "--admin-listen", "none"],
+    )
+    .args(open.flags()));
+    let expected = format!("every account of this machine can read {}", key.display());
+    assert!(code == Some(0) && found.contains(&expected), "{found}");
+}
+
+/// The doctor reads what an authority gave as the server would: that a file is there says little.
+#[test]
+fn the_doctor_looks_into_a_kept_certificate() {
+    let data = tempfile::tempdir().unwrap();
+    let cache = data.path().join("acme");
+    std::fs::create_dir(&cache).unwrap();
+    let flags = [
+        "doctor",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "none",
+        "--acme-domains",
+        "a.example",
+    ];
+    let with_key = |days| {
+        let (chain, key) = certificate(&["a.example"], days);
+        key + &chain
+    };
+    for (kept, status, expected) in [
+        (None, 0, "none yet for a.example"),
+        (Some("no certificate".to_owned()), 1, "FAIL  certificate"),
+        (Some(certificate(&["a.example"], 90).0), 1, "no private key can be read"),
+        (Some(with_key(-3)), 1, "could not renew it"),
+        (Some(with_key(10)), 0, "warn  certificate: kept in"),
+        (Some(with_key(80)), 0, "ok    certificate: kept in"),
+    ] {
+        if let Some(kept) = kept {
+            std::fs::write(cache.join("cached_cert_x"), kept).unwrap();
+        }
+        let (code, found, _) = run(&mut on(data.path(), &flags));
         assert!(code == Some(status) && found.contains(expected), "{expected}\n{found}");
     }
 }

@@ -151,6 +151,13 @@ pub(crate) fn inspect(files: &TlsFiles) -> Result<Certificate, String> {
     parse(first)
 }
 
+/// What the certificate in a file that an ACME authority's answer was kept in is, and whether its key is there.
+pub(crate) fn inspect_kept(path: &Path) -> Result<Certificate, String> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| format!("no private key can be read from {}: {}", path.display(), reason(&error)))?;
+    parse(chain(path)?.first().ok_or("there is no certificate")?)
+}
+
 fn parse(der: &CertificateDer<'_>) -> Result<Certificate, String> {
     let (_, certificate) =
         X509Certificate::from_der(der).map_err(|_| "the certificate is no X.509 certificate".to_owned())?;

@@ -15,7 +15,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::files::{Certificate, days_left, inspect};
+pub(crate) use self::files::{Certificate, days_left, inspect, inspect_kept};
 
 use self::files::FileCertificate;
 use crate::config::Config;

@@ -38,6 +38,14 @@ impl MongoStore {
 
     async fn connect(uri: &str, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
         let mut options = ClientOptions::parse(uri).await.map_err(cant_open)?;
+        // What is acknowledged must outlive the primary, whatever the connection string asks for: then it shall not seem to be heard.
+        let asked = options.write_concern.as_ref().and_then(|concern| concern.w.as_ref());
+        if asked.is_some_and(|asked| *asked != Acknowledgment::Majority) {
+            return Err(OpenError::Mongo {
+                reason: "the connection string's w= is not followed, every write waits for a majority: leave it out"
+                    .to_owned(),
+            });
+        }
         options.app_name.get_or_insert_with(|| "snug-rendezvous".to_owned());
         options.connect_timeout.get_or_insert(TIMEOUT);
         options.server_selection_timeout.get_or_insert(TIMEOUT);
