@@ -462,8 +462,8 @@ impl Actor {
             .instant(due.min(now.elapsed + IDLE_TICK))
             .max(self.last_tick + MIN_TICK);
         let due = self.remember_at.map_or(due, |at| due.min(at));
-        let retry = self.journal.as_ref().and_then(Journal::retry_at);
-        let due = retry.map_or(due, |retry| due.min(retry));
+        let disk = self.journal.as_ref().and_then(Journal::wake_at);
+        let due = disk.map_or(due, |disk| due.min(disk));
         let due = if self.untold.is_empty() {
             due
         } else {

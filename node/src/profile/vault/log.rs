@@ -1,12 +1,14 @@
 //! One log of a vault: sealed chunks, appended and synced; what they say last of each key is what holds (docs/PROTOCOL.md, "At rest").
 //!
-//! Appending is all that a commit costs: one write and one sync, however many keys it changes. A log that a crash cut short ends with
-//! its last whole commit. Values that were replaced or forgotten take up room until the log is written anew, under a new key.
+//! Appending is all that a commit costs: one write, however many keys it changes, and one sync for all that was written since the last
+//! one. What is written outlives the process, what is synced also the power. A log that a crash cut short ends with its last whole commit.
+//! Values that were replaced or forgotten take up room until the log is written anew, under a new key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -17,20 +19,43 @@ use snug_crypto::rest::log::{Chunk, ChunkError, Entry, LENGTH, LogKey, MAX_CHUNK
 const CHUNK: usize = 1024 * 1024;
 /// What is read ahead.
 const BUFFER: usize = 64 * 1024;
+/// Bytes that may be written and not synced: then a write waits for the disk itself.
+const MAX_UNSYNCED: u64 = 1024 * 1024;
+/// So many zeros in a row stand in no sealed chunk; where a block never reached the disk, they do.
+const HOLE: usize = 16;
 
 /// An open log.
 pub(super) struct Log {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     key: LogKey,
+    /// Of the first chunk.
+    first: Place,
     /// Where the next chunk goes.
     place: Place,
     end: u64,
+    /// Up to here the disk has it.
+    synced: u64,
+    /// What was written behind that, with where each commit ends.
+    unsynced: VecDeque<(u64, Vec<Chunk>)>,
     index: BTreeMap<Vec<u8>, At>,
     live: u64,
     dead: u64,
-    /// A write or a sync failed: what stands beyond `end` is not known, so the file is not written to any more.
+    /// A sync failed: what stands beyond `synced` is not known, so the file is not written to any more.
     is_doubtful: bool,
+}
+
+/// A sync that can be waited for while the log is written to.
+pub(super) struct Syncing {
+    file: Arc<File>,
+    end: u64,
+}
+
+impl Syncing {
+    /// Blocks until the disk has what was written when this was made.
+    pub fn wait(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
 }
 
 /// Where a value stands.
@@ -70,39 +95,36 @@ impl Log {
     pub fn create(path: PathBuf, key: LogKey, place: Place) -> io::Result<Self> {
         let file = private().create(true).truncate(true).open(&path)?;
         file.sync_all()?;
-        Ok(Self {
-            file,
+        Ok(Self::new(file, path, key, place))
+    }
+
+    fn new(file: File, path: PathBuf, key: LogKey, place: Place) -> Self {
+        Self {
+            file: Arc::new(file),
             path,
             key,
+            first: place,
             place,
             end: 0,
+            synced: 0,
+            unsynced: VecDeque::new(),
             index: BTreeMap::new(),
             live: 0,
             dead: 0,
             is_doubtful: false,
-        })
+        }
     }
 
     /// Reads a log through; a torn end is cut off in memory, and overwritten by the next commit.
     pub fn open(path: PathBuf, key: LogKey, place: Place) -> Result<(Self, Tail), LogError> {
         let file = private().open(&path)?;
-        let mut log = Self {
-            file,
-            path,
-            key,
-            place,
-            end: 0,
-            index: BTreeMap::new(),
-            live: 0,
-            dead: 0,
-            is_doubtful: false,
-        };
-        let tail = log.scan_all()?;
+        let length = file.metadata()?.len();
+        let mut log = Self::new(file, path, key, place);
+        let tail = log.scan_to(length)?;
         Ok((log, tail))
     }
 
-    fn scan_all(&mut self) -> Result<Tail, LogError> {
-        let length = self.file.metadata()?.len();
+    fn scan_to(&mut self, length: u64) -> Result<Tail, LogError> {
         let mut reader = io::BufReader::with_capacity(BUFFER, self.file.try_clone()?);
         reader.seek(SeekFrom::Start(0))?;
         let (mut offset, mut place) = (0, self.place);
@@ -122,13 +144,15 @@ impl Log {
                         commit
                             .drain(..)
                             .for_each(|(offset, index, chunk)| self.learn(offset, index, &chunk));
-                        (self.end, self.place) = (offset, place);
+                        (self.end, self.synced, self.place) = (offset, offset, place);
                     }
                 }
                 Err(ChunkError::Malformed(snug_crypto::wire::DecodeError::Unsupported { .. })) => {
                     return Err(LogError::Newer);
                 }
                 Err(ChunkError::Malformed(_)) => return Err(LogError::Damaged),
+                // A power cut may leave out a block before others that it let through: a shorter log, which is an older one.
+                Err(ChunkError::Forged) if has_hole(&sealed) => return Ok(Tail::Torn),
                 Err(ChunkError::Forged) => {
                     return if self.goes_on(&mut reader, offset + size, length, place)? {
                         Err(LogError::Damaged)
@@ -190,13 +214,17 @@ impl Log {
         }
     }
 
-    /// Writes changes as one commit: all of them count, or none. On an error the log is as it was.
-    pub fn commit(&mut self, changes: Vec<Entry>) -> io::Result<()> {
+    /// Writes changes as one commit: all of them count, or none, and they outlive the process. [`Self::sync`] makes them outlive the power.
+    /// On an error the log is as it was.
+    pub fn write(&mut self, changes: Vec<Entry>) -> io::Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
         if self.is_doubtful {
             return Err(io::Error::other("an earlier write may not have reached the disk"));
+        }
+        if self.end - self.synced > MAX_UNSYNCED {
+            self.sync()?;
         }
         let mut bytes = Vec::new();
         let mut placed = Vec::new();
@@ -209,21 +237,81 @@ impl Log {
         }
         self.append(&bytes)?;
         (self.end, self.place) = (self.end + bytes.len() as u64, place);
+        let mut chunks = Vec::with_capacity(placed.len());
         for (offset, index, chunk) in placed {
             self.learn(offset, index, &chunk);
+            chunks.push(chunk);
         }
+        self.unsynced.push_back((self.end, chunks));
         Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.end))?;
-        if let Err(error) = self.file.write_all(bytes) {
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(self.end))?;
+        file.write_all(bytes).inspect_err(|_| {
             // Room for others; what stays of it is overwritten, or found torn.
             let _ = self.file.set_len(self.end);
-            return Err(error);
+        })
+    }
+
+    /// Writes changes and waits until the disk has them. On an error none of them counts.
+    pub fn commit(&mut self, changes: Vec<Entry>) -> Result<(), LogError> {
+        let wrote = !changes.is_empty();
+        self.write(changes)?;
+        self.sync().or_else(|error| {
+            if wrote {
+                self.unsynced.pop_back();
+            }
+            self.fall_back()?;
+            Err(error.into())
+        })
+    }
+
+    /// Waits until the disk has all that was written.
+    pub fn sync(&mut self) -> io::Result<()> {
+        let syncing = self.syncing();
+        let result = syncing.wait();
+        self.settle(&syncing, result)
+    }
+
+    /// What has to be waited for; its outcome goes to [`Self::settle`].
+    pub fn syncing(&self) -> Syncing {
+        Syncing {
+            file: Arc::clone(&self.file),
+            end: self.end,
         }
-        // After a failed sync the system may have dropped what it couldn't write, and say nothing the next time.
-        self.file.sync_data().inspect_err(|_| self.is_doubtful = true)
+    }
+
+    /// Takes note of what came of a sync of this log.
+    pub fn settle(&mut self, syncing: &Syncing, result: io::Result<()>) -> io::Result<()> {
+        match result {
+            Ok(()) if !self.is_doubtful && Arc::ptr_eq(&self.file, &syncing.file) => {
+                self.synced = self.synced.max(syncing.end);
+                while self.unsynced.front().is_some_and(|(end, _)| *end <= self.synced) {
+                    self.unsynced.pop_front();
+                }
+                Ok(())
+            }
+            // Written anew meanwhile, and that was synced.
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // The system may have dropped what it couldn't write, and say nothing the next time.
+                self.is_doubtful |= Arc::ptr_eq(&self.file, &syncing.file);
+                Err(error)
+            }
+        }
+    }
+
+    /// After a sync that failed: reads again what the disk had before, and leaves the rest to be written elsewhere.
+    fn fall_back(&mut self) -> Result<(), LogError> {
+        (self.index, self.live, self.dead) = (BTreeMap::new(), 0, 0);
+        (self.end, self.place) = (0, self.first);
+        let synced = self.synced;
+        match self.scan_to(synced)? {
+            Tail::Whole => Ok(()),
+            Tail::Torn => Err(LogError::Damaged),
+        }
     }
 
     /// The value of a key.
@@ -255,7 +343,10 @@ impl Log {
     }
 
     /// Writes all that holds into another log, in a few commits.
-    pub fn copy_into(&self, other: &mut Self) -> Result<(), LogError> {
+    pub fn copy_into(&mut self, other: &mut Self) -> Result<(), LogError> {
+        if self.is_doubtful {
+            self.fall_back()?;
+        }
         let (mut entries, mut size) = (Vec::new(), 0);
         self.scan(&[], |key, value| {
             let entry = Entry {
@@ -266,15 +357,22 @@ impl Log {
             entries.push(entry);
             if size >= CHUNK {
                 size = 0;
-                other.commit(std::mem::take(&mut entries))?;
+                other.write(std::mem::take(&mut entries))?;
             }
             Ok(())
         })?;
-        Ok(other.commit(entries)?)
+        other.write(entries)?;
+        if self.is_doubtful {
+            let since = self.unsynced.iter().flat_map(|(_, chunks)| chunks);
+            since
+                .map(|chunk| chunk.entries.clone())
+                .try_for_each(|entries| other.write(entries))?;
+        }
+        Ok(other.sync()?)
     }
 
     fn read(&self, offset: u64, index: u64) -> Result<Chunk, LogError> {
-        let mut file = &self.file;
+        let mut file = &*self.file;
         file.seek(SeekFrom::Start(offset))?;
         let sealed = read_chunk(&mut file, self.end - offset)?.ok_or(LogError::Damaged)?;
         let place = Place { index, ..self.place };
@@ -305,10 +403,24 @@ impl Log {
         self.dead
     }
 
+    /// Whether all that was written is on disk.
+    pub fn is_synced(&self) -> bool {
+        self.synced == self.end && !self.is_doubtful
+    }
+
     /// Whether a sync failed: then it has to be written anew before anything is added.
     pub fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
+}
+
+/// Whether a block of it never reached the disk.
+fn has_hole(sealed: &[u8]) -> bool {
+    let mut zeros = 0;
+    sealed.iter().any(|byte| {
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        zeros == HOLE
+    })
 }
 
 /// The next chunk behind its length; `None` if the bytes left can't hold it.

@@ -182,12 +182,42 @@ impl Vault {
         self.lock().state_lost
     }
 
-    /// Commits changes: when it returns, they survive a crash, all of them. Blocks until the disk has them.
+    /// Commits changes: when it returns, they survive a power cut, all of them. Blocks until the disk has them.
     ///
     /// # Errors
     /// [`ProfileError`]; then none of them counts, and what was there before still does.
     pub fn commit(&self, purpose: Purpose, changes: Vec<Entry>) -> Result<(), ProfileError> {
         self.lock().commit(purpose, changes)
+    }
+
+    /// Writes changes: when it returns, they survive the end of this process, however it ends, all of them. [`Self::sync`] makes them
+    /// survive a power cut.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; then none of them counts.
+    pub fn write(&self, purpose: Purpose, changes: Vec<Entry>) -> Result<(), ProfileError> {
+        self.lock().write(purpose, changes)
+    }
+
+    /// Blocks until the disk has what was written before. Meanwhile more can be written.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; what was written stays in memory and is written anew with the next call.
+    pub fn sync(&self, purpose: Purpose) -> Result<(), ProfileError> {
+        let mut inner = self.lock();
+        if inner.stored(purpose).log.is_doubtful() {
+            return inner.rewrite(purpose);
+        }
+        if inner.stored(purpose).log.is_synced() {
+            return Ok(());
+        }
+        let syncing = inner.stored(purpose).log.syncing();
+        drop(inner);
+        let result = syncing.wait();
+        let mut inner = self.lock();
+        let stored = inner.stored_mut(purpose);
+        let settled = stored.log.settle(&syncing, result);
+        settled.map_err(|error| ProfileError::io("write", stored.log.path(), error))
     }
 
     /// The value of a key.
@@ -266,6 +296,17 @@ impl Inner {
             self.rewrite(purpose)?;
         }
         self.stored_mut(purpose).commit(changes)?;
+        self.rewrite_if_due(purpose, ERASE);
+        Ok(())
+    }
+
+    fn write(&mut self, purpose: Purpose, changes: Vec<Entry>) -> Result<(), ProfileError> {
+        if self.stored(purpose).log.is_doubtful() {
+            self.rewrite(purpose)?;
+        }
+        let stored = self.stored_mut(purpose);
+        let written = stored.log.write(changes);
+        written.map_err(|error| ProfileError::io("write", stored.log.path(), error))?;
         self.rewrite_if_due(purpose, ERASE);
         Ok(())
     }
@@ -400,7 +441,10 @@ impl Stored {
 
     fn commit(&mut self, changes: Vec<Entry>) -> Result<(), ProfileError> {
         let done = self.log.commit(changes);
-        done.map_err(|error| ProfileError::io("write", self.log.path(), error))
+        done.map_err(|error| match error {
+            LogError::Io(error) => ProfileError::io("write", self.log.path(), error),
+            other => told(self.log.path(), other),
+        })
     }
 
     fn error(&self, error: LogError) -> ProfileError {
