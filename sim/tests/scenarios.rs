@@ -156,3 +156,19 @@ fn the_command_prints_a_row_a_seed_and_says_what_is_wrong_with_its_flags() {
     assert_eq!(code, Some(2));
     assert!(error.contains("give a unit"), "{error}");
 }
+
+/// Beyond some sixty members most are not linked with any custodian of an epoch, and get their boxes over others.
+#[test]
+fn eighty_members_who_enter_within_a_second_get_into_one_epoch() {
+    let scenario = Scenario {
+        members: 80,
+        seed: 25,
+        talk: Duration::from_secs(3),
+        rate: 10.0,
+        ..Scenario::default()
+    };
+    let outcome = scenario.run();
+    assert!(outcome.failures.is_empty(), "{scenario:?}: {outcome:?}");
+    // What they need, not what the limit allows: those who can't get their box begin anew every eight seconds.
+    assert!(outcome.joined_ms.is_some_and(|ms| ms < 8_000), "{outcome:?}");
+}

@@ -42,6 +42,9 @@ pub(super) enum Question {
         epoch: EpochId,
         to: PeerKey,
     },
+    BoxForOther {
+        epoch: EpochId,
+    },
     Boxes {
         epoch: EpochId,
     },
@@ -311,12 +314,7 @@ impl Room {
                 self.on_receipt(from, &marks, now);
                 DirectReply::Noted
             }
-            DirectRequest::Box { epoch, leaf } => DirectReply::Box(
-                self.epochs
-                    .known(&epoch)
-                    .and_then(|known| known.boxes.get(&leaf))
-                    .cloned(),
-            ),
+            DirectRequest::Box { epoch, leaf } => DirectReply::Box(self.answer_box(epoch, leaf, from, now)),
             DirectRequest::Boxes { epoch, skip } => DirectReply::Boxes(self.answer_boxes(&epoch, skip)),
             DirectRequest::Object { operation, leaf } => {
                 // Who lacks one that ours builds on, gets ours: it brings the log.
@@ -524,6 +522,9 @@ impl Room {
                 self.on_statements(to, statements, now);
             }
             (Question::Statements { to }, _) => self.asked_of(&to, false),
+            (Question::BoxForOther { epoch }, Some(DirectReply::Box(Some(sealed)))) => {
+                self.keep_box(epoch, &sealed);
+            }
             (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes, now),
             _ => {}
         }

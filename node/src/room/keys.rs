@@ -1,5 +1,5 @@
-//! Getting to an epoch that holds everybody: judging announcements, issuing when it is our turn, fetching our box, custody of others'
-//! (docs/PROTOCOL.md, "Epochs").
+//! Getting to an epoch that holds everybody: judging announcements, issuing when it is our turn, fetching our box (docs/PROTOCOL.md,
+//! "Epochs"). Others' boxes are in `custody`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,10 +20,7 @@ use super::delivery::FrameKey;
 use super::epochs::View;
 use super::exchange::Question;
 use super::issue::Situation;
-use super::timing::{
-    BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, CUSTODIANS_WANTED, CUSTODY_RETRY, CUSTODY_RETRY_MAX, KEPT_AGE,
-    PRUNE_INTERVAL, STUCK_AFTER,
-};
+use super::timing::{BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, STUCK_AFTER};
 use super::{Now, Phase, Room, RoomEvent, Warning, day};
 
 /// The search for our box in the best epoch.
@@ -36,26 +33,6 @@ pub(super) struct Recovery {
     next_ask: Option<Duration>,
     /// Peers that had none, for the epoch looked for.
     refused: BTreeSet<PeerKey>,
-}
-
-/// Our copying of an epoch's boxes for others.
-#[derive(Default)]
-pub(super) struct Custody {
-    epoch: Option<EpochId>,
-    next: Duration,
-    wait: Duration,
-    /// Boxes that the source of this turn has given.
-    skip: u32,
-    /// Which of the sources is asked.
-    turn: usize,
-}
-
-impl Custody {
-    pub(super) fn next_wake(&self, elapsed: Duration) -> Option<Duration> {
-        self.epoch
-            .map(|_| self.next)
-            .filter(|next| *next > elapsed && *next < Duration::MAX)
-    }
 }
 
 impl Recovery {
@@ -372,78 +349,6 @@ impl Room {
                 }
             }
             Err(BoxError::ServerFault | BoxError::NotForUs) => refused(self),
-        }
-    }
-
-    /// Copies all boxes of the best epoch where we are a custodian, or where too few custodians are here.
-    fn take_custody(&mut self, best: Option<EpochId>, now: Now) {
-        let (Some(id), Some(mine)) = (best, self.own.leaf_id()) else {
-            return;
-        };
-        if self.custody.epoch != Some(id) {
-            self.custody = Custody {
-                epoch: Some(id),
-                next: now.elapsed,
-                wait: CUSTODY_RETRY,
-                skip: 0,
-                turn: 0,
-            };
-        }
-        if now.elapsed < self.custody.next || !self.epochs.holds(&id) || self.questions.asking_boxes(&id) {
-            return;
-        }
-        let Some(known) = self.epochs.known(&id) else { return };
-        let header = known.announcement.header();
-        if known.boxes.len() >= known.announcement.members().len() {
-            self.custody.next = Duration::MAX;
-            return;
-        }
-        let seen = (header.custodians.iter())
-            .filter_map(|leaf| self.members.leaf(leaf))
-            .filter(|leaf| leaf.id() != mine && self.members.present(leaf, now.elapsed))
-            .count();
-        let needed = header.custodians.contains(&mine) || seen < CUSTODIANS_WANTED;
-        let sources: Vec<PeerKey> = std::iter::once(&header.issuer)
-            .chain(header.custodians.iter().filter(|leaf| **leaf != header.issuer))
-            .filter_map(|leaf| Some(self.members.leaf(leaf)?.peer()))
-            .filter(|peer| self.members.linked(peer))
-            .collect();
-        self.custody.next = now.elapsed + self.custody.wait;
-        self.custody.wait = (self.custody.wait * 2).min(CUSTODY_RETRY_MAX);
-        if let (true, Some(to)) = (needed, sources.get(self.custody.turn % sources.len().max(1))) {
-            let request = DirectRequest::Boxes {
-                epoch: id,
-                skip: self.custody.skip,
-            };
-            self.ask(*to, request, Question::Boxes { epoch: id });
-        }
-    }
-
-    /// Boxes for our custody; each is checked against the root that the issuer signed. As long as new ones come we go on at once; else
-    /// the next source is asked, from the beginning, after a growing wait.
-    pub(super) fn on_boxes(&mut self, id: EpochId, boxes: Vec<SealedBox>, now: Now) {
-        let Some(known) = self.epochs.known_mut(&id) else {
-            return;
-        };
-        let (count, before) = (boxes.len(), known.boxes.len());
-        for sealed in boxes {
-            if !known.boxes.contains_key(&sealed.leaf) && sealed.is_of(&known.announcement) {
-                known.boxes.insert(sealed.leaf, sealed);
-            }
-        }
-        let progress = known.boxes.len() > before;
-        if self.custody.epoch == Some(id) {
-            if progress {
-                self.custody.skip = self
-                    .custody
-                    .skip
-                    .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-                self.custody.wait = CUSTODY_RETRY;
-                self.custody.next = now.elapsed;
-            } else {
-                self.custody.skip = 0;
-                self.custody.turn += 1;
-            }
         }
     }
 

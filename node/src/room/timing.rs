@@ -53,6 +53,12 @@ pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
 pub(super) const CAUSAL_HOLD: Duration = Duration::from_secs(3);
 /// How long a gap in somebody's messages stays before the user is told of it: pulls fill most within seconds.
 pub(super) const GAP_TOLD: Duration = Duration::from_secs(10);
+/// Boxes looked for at once because others asked us for them.
+pub(super) const MAX_SEARCHES: usize = 64;
+/// Links asked for each of them, one after the other, [`BOX_RETRY`] apart.
+pub(super) const SEARCH_TRIES: usize = 12;
+/// A box that none of them had is not looked for again before this is over.
+pub(super) const SEARCH_REST: Duration = Duration::from_secs(30);
 /// Between two questions for the statements of frames that others name and that are not here; doubled up to [`AUDIT_ASK_MAX`].
 pub(super) const AUDIT_ASK: Duration = Duration::from_secs(2);
 /// See [`AUDIT_ASK`].
