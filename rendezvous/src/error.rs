@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::relay::RelayError;
 use crate::store::OpenError;
 
 /// Why a server does not start.
@@ -85,6 +86,9 @@ pub enum StartError {
         /// What the system says.
         reason: std::io::Error,
     },
+    /// The relay can't be had.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// Something that can't happen did.
     #[error("the server could not start: {0}")]
     Internal(&'static str),

@@ -8,6 +8,7 @@
 //! http    sockets, time-outs, caps           knows no room
 //! app     requests to answers, limits        knows no store's inside
 //! store   one trait: redb, MongoDB           knows no request
+//! relay   bytes between members              knows neither rooms nor requests
 //! ```
 
 mod app;
@@ -23,14 +24,17 @@ mod key_file;
 mod keys;
 mod random;
 mod registration;
+mod relay;
 mod server;
 mod store;
 
 pub use clock::Clock;
 pub use config::{
-    Acme, Config, Limits, Log, Registration, StoreSpec, StoreSpecError, TlsFiles, default_data_dir, settings,
+    Acme, Config, Limits, Log, Registration, RelayConfig, StoreSpec, StoreSpecError, TlsFiles, default_data_dir,
+    settings,
 };
 pub use error::StartError;
+pub use relay::{External, RelayError, RelayLimits, RelayListen};
 pub use server::{Reload, Server};
 
 /// What the crate's own tests and benchmarks need of its inside; no part of its interface.

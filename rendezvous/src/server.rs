@@ -16,6 +16,7 @@ use crate::error::StartError;
 use crate::http::{Counters, Front, Tls, Upkeep};
 use crate::key_file;
 use crate::keys::ServerKeys;
+use crate::relay::{Relay, RelayListen};
 use crate::store::{self, Store, Timed, Tombstone, Word};
 
 /// Between two sweeps of what has expired.
@@ -40,6 +41,7 @@ pub struct Server {
     admin: Option<(Front, SocketAddr)>,
     upkeep: Option<Upkeep>,
     control: Option<(ControlSocket, Control)>,
+    relay: Option<Relay>,
     reload: Reload,
     idle_first: Duration,
 }
@@ -90,7 +92,18 @@ impl Server {
         let store = store::open(&spec, &keys.checks()).await?.into();
         let store: Arc<dyn Store> = Arc::new(Timed::new(store, Arc::clone(&metrics) as _));
         let clock = config.clock.clone();
-        let app = Arc::new(App::new(keys, Arc::clone(&store), metrics, clock, live.clone()));
+        let relay = match Relay::bind(&config, local_addr, &config.data_dir) {
+            // Nobody asked for it in particular, so rooms are served without.
+            Err(error) if config.relay.listen == RelayListen::IfPublic => {
+                tracing::warn!(%error, "there is no relay: members who can't reach each other can't meet");
+                None
+            }
+            bound => bound?,
+        };
+        let told = relay.as_ref().map(Relay::told).unwrap_or_default();
+        let relayed = relay.as_ref().map(Relay::counters);
+        let app = App::new(keys, Arc::clone(&store), metrics, told, clock, live.clone());
+        let app = Arc::new(app);
         // After the store, which only one server can have: the socket that is there is nobody's.
         let control = config.control.then(|| ControlSocket::bind(&config.control_socket()));
         let control = match control {
@@ -112,7 +125,7 @@ impl Server {
         let admin = admin.map(|(listener, address)| {
             let front = Front {
                 listener,
-                router: app::health(Arc::clone(&app), counters),
+                router: app::health(Arc::clone(&app), counters, relayed.clone()),
                 tls: None,
                 live: live.clone(),
                 counters: Arc::new(Counters::default()),
@@ -126,6 +139,7 @@ impl Server {
                 admin_listen: admin.as_ref().map(|(_, address)| *address),
                 store: spec.redacted(),
                 counters: Arc::clone(&front.counters),
+                relay: relay.as_ref().map(|relay| (relay.told(), relay.counters())),
             };
             (socket, control)
         });
@@ -137,6 +151,7 @@ impl Server {
             admin,
             upkeep,
             control,
+            relay,
             reload: Reload { live, tls },
             idle_first: config.idle_first,
         })
@@ -171,6 +186,7 @@ impl Server {
             admin,
             upkeep,
             control,
+            relay,
             reload: _,
             idle_first,
         } = self;
@@ -185,6 +201,9 @@ impl Server {
         }
         if let Some((socket, control)) = control {
             tasks.spawn(control.serve(socket, stop.clone()));
+        }
+        if let Some(relay) = relay {
+            tasks.spawn(relay.run(stop.clone()));
         }
         tasks.spawn(sweep(Arc::clone(&app), stop.clone()));
         tasks.spawn(remove_idle(Arc::clone(&app), idle_first, stop.clone()));

@@ -27,6 +27,10 @@ pub const MAX_ADMIN_CAPSULE: usize = 16 * 1024;
 pub const MAX_PRESENCE: usize = 1024;
 /// Introductions handed out at once.
 pub const MAX_INTRODUCTIONS: usize = 32;
+/// Addresses of relays handed out at once: TCP and QUIC, of IPv4 and IPv6, at two places.
+pub const MAX_RELAYS: usize = 8;
+/// One of them: the longest multiaddr that we make has 110 characters.
+pub const MAX_RELAY_ADDRESS: usize = 256;
 /// A tombstone: handle (32), genesis hash (32), signature (64).
 pub const TOMBSTONE_LEN: usize = 128;
 /// An Ed25519 public key.

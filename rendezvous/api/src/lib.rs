@@ -16,6 +16,7 @@ mod paths;
 mod presence;
 mod problem;
 mod register;
+mod relay;
 mod room;
 mod token;
 
@@ -34,5 +35,6 @@ pub use paths::{
 pub use presence::{Introductions, PresenceRecord, PutPresence};
 pub use problem::{Problem, ProblemType};
 pub use register::{CredentialUpload, RegisterFinish, RegisterStart, RegisterStarted, Registered, RegistrationAnswer};
+pub use relay::{RelayAddress, RelayAddressError};
 pub use room::{Credential, DeleteRoom, Policy};
 pub use token::{Token, TokenError};

@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::{ByteString, Exact, ProblemType, TOKEN_LEN, Token};
+use crate::{ByteString, Exact, MAX_RELAY_ADDRESS, ProblemType, RelayAddress, TOKEN_LEN, Token};
 
 impl<const MIN: usize, const MAX: usize> PartialSchema for ByteString<MIN, MAX> {
     fn schema() -> RefOr<Schema> {
@@ -45,6 +45,22 @@ impl PartialSchema for Token {
 }
 
 impl ToSchema for Token {}
+
+impl PartialSchema for RelayAddress {
+    fn schema() -> RefOr<Schema> {
+        let description = "A multiaddr that ends in the relay's peer id. One that begins with /tcp or /udp is on the host under which the \
+             client reached this server.";
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^/[!-~]*$"))
+            .min_length(Some(1))
+            .max_length(Some(MAX_RELAY_ADDRESS))
+            .description(Some(description))
+            .into()
+    }
+}
+
+impl ToSchema for RelayAddress {}
 
 impl PartialSchema for ProblemType {
     fn schema() -> RefOr<Schema> {

@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snug_rendezvous_api::{
     ByteString, Certified, ChangeRoom, Credential, CredentialUpload, DeleteRoom, Exact, Generation, Handle,
-    Introductions, LoginFinish, LoginStart, LoginStarted, MAX_GENERATION, MAX_INTRODUCTIONS, MAX_REQUEST_BODY,
-    MAX_RESPONSE_BODY, NewPassword, NewRoomKey, Policy, PresenceRecord, Problem, ProblemType, PutCapsule, PutPresence,
-    RegisterFinish, RegisterStart, RegisterStarted, Registered, Session, Superseded, Token,
+    Introductions, LoginFinish, LoginStart, LoginStarted, MAX_GENERATION, MAX_INTRODUCTIONS, MAX_RELAYS,
+    MAX_REQUEST_BODY, MAX_RESPONSE_BODY, NewPassword, NewRoomKey, Policy, PresenceRecord, Problem, ProblemType,
+    PutCapsule, PutPresence, RegisterFinish, RegisterStart, RegisterStarted, Registered, RelayAddress, Session,
+    Superseded, Token,
 };
 
 /// Whatever is read is written as it would be again.
@@ -54,6 +55,7 @@ fn api_json() -> impl Strategy<Value = String> {
         "admin_key",
         "policy",
         "introductions",
+        "relays",
         "record",
         "tombstone",
         "type",
@@ -128,14 +130,16 @@ proptest! {
         capsule in vec(any::<u8>(), 1..3000),
         policy in policy(),
         records in vec(vec(any::<u8>(), 1..1024), 0..=MAX_INTRODUCTIONS),
+        relays in vec("/[!-~]{0,255}", 0..=MAX_RELAYS),
     ) {
         let records = records.into_iter().map(|record| PresenceRecord::new(record).unwrap()).collect();
+        let relays = relays.into_iter().map(|text| RelayAddress::new(text).unwrap()).collect();
         let session = Session {
             token: Token::from_bytes(token),
             expires_in_s: 3600,
             capsule: ByteString::new(capsule).unwrap(),
             policy,
-            introductions: Introductions { introductions: records },
+            introductions: Introductions { introductions: records, relays },
         };
         let json = serde_json::to_vec(&session).unwrap();
         prop_assert_eq!(serde_json::from_slice::<Session>(&json).unwrap(), session);
@@ -192,6 +196,18 @@ fn bounds_are_kept_on_both_sides() {
     let records = |count: usize| format!("{{\"introductions\":[{}]}}", vec!["\"AA\""; count].join(","));
     assert!(serde_json::from_str::<Introductions>(&records(32)).is_ok());
     assert!(serde_json::from_str::<Introductions>(&records(33)).is_err());
+    let relays = |text: String, count: usize| {
+        serde_json::from_str::<Introductions>(&format!(
+            "{{\"introductions\":[],\"relays\":[{}]}}",
+            vec![format!("\"{text}\""); count].join(",")
+        ))
+    };
+    assert!(relays("/tcp/1".into(), MAX_RELAYS).is_ok_and(|read| read.relays.len() == MAX_RELAYS));
+    assert!(relays("/tcp/1".into(), MAX_RELAYS + 1).is_err());
+    assert!(relays(format!("/{}", "a".repeat(255)), 1).is_ok() && relays(format!("/{}", "a".repeat(256)), 1).is_err());
+    for wrong in ["", "tcp/1", "/tcp /1", "/tcp\\n", "/ä"] {
+        assert!(relays(wrong.into(), 1).is_err(), "{wrong}");
+    }
 }
 
 #[test]
@@ -262,6 +278,8 @@ fn the_largest_bodies_fit_their_bounds() {
         policy: finish.policy,
         introductions: Introductions {
             introductions: vec![PresenceRecord::new(vec![0xFF; 1024]).unwrap(); MAX_INTRODUCTIONS],
+            // Quotes and backslashes take two bytes each.
+            relays: vec![RelayAddress::new(format!("/{}", "\"".repeat(255))).unwrap(); MAX_RELAYS],
         },
     };
     assert!(serde_json::to_vec(&session).unwrap().len() <= MAX_RESPONSE_BODY);

@@ -15,6 +15,7 @@ use super::App;
 use super::answer::{Answer, Refusal};
 use super::metrics::OPEN_METRICS;
 use crate::http::Counters;
+use crate::relay::RelayCounters;
 
 #[derive(serde::Serialize)]
 struct Health {
@@ -22,7 +23,7 @@ struct Health {
 }
 
 /// The operators' API.
-pub(crate) fn health(app: Arc<App>, connections: Arc<Counters>) -> Router {
+pub(crate) fn health(app: Arc<App>, connections: Arc<Counters>, relay: Option<Arc<RelayCounters>>) -> Router {
     Router::new()
         .route(
             "/health/live",
@@ -31,7 +32,7 @@ pub(crate) fn health(app: Arc<App>, connections: Arc<Counters>) -> Router {
         .route("/health/ready", get(ready))
         .route(
             "/metrics",
-            get(async move |State(app): State<Arc<App>>| metrics(&app, &connections).await),
+            get(async move |State(app): State<Arc<App>>| metrics(&app, &connections, relay.as_deref()).await),
         )
         .fallback(async || Refusal::new(ProblemType::NotFound))
         .with_state(app)
@@ -45,8 +46,8 @@ async fn ready(State(app): State<Arc<App>>) -> impl IntoResponse {
 }
 
 /// Without the store's own numbers when it doesn't answer: the rest is wanted then most of all.
-async fn metrics(app: &App, connections: &Counters) -> impl IntoResponse + use<> {
+async fn metrics(app: &App, connections: &Counters, relay: Option<&RelayCounters>) -> impl IntoResponse + use<> {
     let counts = app.store.counts().await.ok();
-    let text = app.metrics.text(counts, connections);
+    let text = app.metrics.text(counts, connections, relay);
     ([(CONTENT_TYPE, OPEN_METRICS), (CACHE_CONTROL, "no-store")], text)
 }

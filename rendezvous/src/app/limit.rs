@@ -61,7 +61,7 @@ impl std::fmt::Display for Address {
 
 /// Some requests at once, and one more for each interval.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     interval: Duration,
     tolerance: Duration,
 }
@@ -78,7 +78,7 @@ impl Rate {
 }
 
 /// What each of many has left.
-pub(super) struct Limiter<K> {
+pub(crate) struct Limiter<K> {
     seen: Mutex<Seen<K>>,
 }
 

@@ -133,13 +133,13 @@ pub(super) async fn finish(
         Opened::Gone(tombstone) => return Err(Refusal::gone(&handle, &tombstone)),
         Opened::Refused => return Err(Refusal::new(ProblemType::LoginRefused)),
     };
-    let introductions = match kind {
+    let (introductions, relays) = match kind {
         Kind::Room => {
-            app.store
-                .introductions(room, hash, random_bytes(), MAX_INTRODUCTIONS, now_ms)
-                .await?
+            let seed = random_bytes();
+            let records = (app.store).introductions(room, hash, seed, MAX_INTRODUCTIONS, now_ms);
+            (records.await?, app.relay.get())
         }
-        Kind::Admin => Vec::new(),
+        Kind::Admin => (Vec::new(), Vec::new()),
     };
     let session = Session {
         token,
@@ -148,6 +148,7 @@ pub(super) async fn finish(
         policy,
         introductions: Introductions {
             introductions: to_records(introductions),
+            relays,
         },
     };
     Ok(Answer(StatusCode::OK, session))

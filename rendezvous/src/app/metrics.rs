@@ -16,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::http::Counters;
+use crate::relay::{self, RelayCounters};
 use crate::store::{Counts, Observer};
 
 /// The media type of OpenMetrics 1.0.
@@ -37,9 +38,31 @@ pub(crate) struct Metrics {
     rooms: Stored,
     sessions: Stored,
     presence: Stored,
+    relay: OfRelay,
 }
 
-/// A number of the store's, which is left out while the store doesn't say it.
+/// What the relay counts; left out where there is none.
+#[derive(Default)]
+struct OfRelay {
+    connections: Stored,
+    reservations: Stored,
+    circuits: Stored,
+    reservation_outcomes: Family<OfOutcome, Counter>,
+    circuit_outcomes: Family<OfOutcome, Counter>,
+    bytes: Family<OfDirection, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDirection {
+    direction: &'static str,
+}
+
+/// A number of the store's or the relay's, which is left out while that doesn't say it.
 type Stored = Family<Vec<(String, String)>, Gauge<u64, AtomicU64>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +128,7 @@ impl Default for Metrics {
             rooms: Stored::default(),
             sessions: Stored::default(),
             presence: Stored::default(),
+            relay: OfRelay::default(),
         };
         metrics.register();
         // All there from the start: what appears with its first count has not increased by it.
@@ -152,6 +176,7 @@ impl Metrics {
         );
         registry.register("sessions", "Live tokens in the store", self.sessions.clone());
         registry.register("presence", "Presence records in the store", self.presence.clone());
+        self.relay.register(&mut registry);
     }
 
     /// A request was answered.
@@ -186,7 +211,7 @@ impl Metrics {
     }
 
     /// The whole text. What the store holds stands in it if the store said so.
-    pub fn text(&self, counts: Option<Counts>, connections: &Counters) -> String {
+    pub fn text(&self, counts: Option<Counts>, connections: &Counters, relay: Option<&RelayCounters>) -> String {
         for (outcome, count) in [
             ("accepted", connections.accepted()),
             ("refused", connections.refused()),
@@ -197,6 +222,9 @@ impl Metrics {
             counter.inner().store(count, Ordering::Relaxed);
         }
         self.open.set(connections.open());
+        if let Some(relay) = relay {
+            self.relay.take(relay);
+        }
         let stored = [&self.rooms, &self.sessions, &self.presence];
         match counts {
             Some(counts) => {
@@ -214,6 +242,69 @@ impl Metrics {
             let _ = writeln!(written, "# EOF");
         }
         written
+    }
+}
+
+impl OfRelay {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "relay_connections",
+            "Connections to the relay now",
+            self.connections.clone(),
+        );
+        registry.register(
+            "relay_reservations_open",
+            "Members that can be called through the relay now",
+            self.reservations.clone(),
+        );
+        registry.register(
+            "relay_circuits_open",
+            "Pairs of members connected through the relay now",
+            self.circuits.clone(),
+        );
+        registry.register(
+            "relay_reservations",
+            "Reservations at the relay, by what became of them",
+            self.reservation_outcomes.clone(),
+        );
+        registry.register(
+            "relay_circuits",
+            "Circuits through the relay, by what became of them",
+            self.circuit_outcomes.clone(),
+        );
+        registry.register_with_unit(
+            "relay",
+            "Bytes on the relay's streams: circuits, and some hundred for each reservation",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+    }
+
+    /// Takes over what the relay has counted.
+    fn take(&self, relay: &RelayCounters) {
+        let gauges = [&self.connections, &self.reservations, &self.circuits];
+        let open = [
+            relay.connections_open(),
+            relay.reservations_open(),
+            relay.circuits_open(),
+        ];
+        for (gauge, count) in gauges.into_iter().zip(open) {
+            gauge.get_or_create(&Vec::new()).set(count);
+        }
+        let store = |family: &Family<OfOutcome, Counter>, outcome, count| {
+            let counter = family.get_or_create(&OfOutcome { outcome });
+            counter.inner().store(count, Ordering::Relaxed);
+        };
+        for (outcome, count) in relay::RESERVATIONS.into_iter().zip(relay.reservations()) {
+            store(&self.reservation_outcomes, outcome, count);
+        }
+        for (outcome, count) in relay::CIRCUITS.into_iter().zip(relay.circuits()) {
+            store(&self.circuit_outcomes, outcome, count);
+        }
+        for (direction, count) in ["in", "out"].into_iter().zip(relay.bytes()) {
+            let counter = self.bytes.get_or_create(&OfDirection { direction });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
     }
 }
 
@@ -244,7 +335,7 @@ mod tests {
             sessions: 2,
             presence: 3,
         };
-        let text = metrics.text(Some(counts), &Counters::default());
+        let text = metrics.text(Some(counts), &Counters::default(), Some(&RelayCounters::default()));
         for line in [
             r#"snug_rendezvous_requests_total{method="GET",route="/v1/rooms",status="200"} 1"#,
             r#"snug_rendezvous_requests_total{method="other",route="other",status="404"} 1"#,
@@ -255,12 +346,16 @@ mod tests {
             "snug_rendezvous_rooms{} 1",
             "snug_rendezvous_sessions{} 2",
             "snug_rendezvous_presence{} 3",
+            "snug_rendezvous_relay_circuits_open{} 0",
+            r#"snug_rendezvous_relay_circuits_total{outcome="opened"} 0"#,
+            r#"snug_rendezvous_relay_reservations_total{outcome="too_many"} 0"#,
+            r#"snug_rendezvous_relay_bytes_total{direction="out"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
         // A store that doesn't answer has no numbers, and none of its former ones.
-        let text = metrics.text(None, &Counters::default());
+        let text = metrics.text(None, &Counters::default(), None);
         assert!(!text.contains("snug_rendezvous_rooms{}"), "{text}");
         // What has not happened yet is there, so that its first time shows as an increase.
         let never = r#"snug_rendezvous_logins_total{outcome="superseded"} 0"#;

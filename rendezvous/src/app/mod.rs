@@ -32,18 +32,18 @@ use snug_rendezvous_api::{Handle, ProblemType};
 use tokio::time::Instant;
 
 pub(crate) use self::health::health;
-pub(crate) use self::limit::Address;
+pub(crate) use self::limit::{Address, Limiter, Rate};
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::permission::Transport;
 
 use self::answer::Refusal;
-use self::limit::{Limiter, Rate};
 use self::request::LargeBodies;
 use self::starts::Starts;
 use crate::clock::Clock;
 use crate::config::{Live, LiveConfig};
 use crate::keys::ServerKeys;
 use crate::random::rng;
+use crate::relay::Told;
 use crate::store::{Store, StoreError};
 
 /// What every request needs.
@@ -59,6 +59,8 @@ pub(crate) struct App {
     rooms: Limiter<[u8; 32]>,
     starts: Starts,
     pub metrics: Arc<Metrics>,
+    /// Where the relay is, if there is one.
+    relay: Told,
     large_bodies: LargeBodies,
 }
 
@@ -68,7 +70,14 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl App {
-    pub fn new(keys: ServerKeys, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock, live: LiveConfig) -> Self {
+    pub fn new(
+        keys: ServerKeys,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        relay: Told,
+        clock: Clock,
+        live: LiveConfig,
+    ) -> Self {
         Self {
             requests: Limiter::default(),
             logins: Limiter::default(),
@@ -78,6 +87,7 @@ impl App {
             large_bodies: LargeBodies::default(),
             starts: Starts::default(),
             metrics,
+            relay,
             keys,
             store,
             clock,

@@ -63,6 +63,7 @@ async fn introduce(app: &App, authorized: &Authorized) -> Result<Answer<Introduc
         StatusCode::OK,
         Introductions {
             introductions: to_records(records),
+            relays: app.relay.get(),
         },
     ))
 }

@@ -23,6 +23,7 @@ const CONFIG: &str = "config";
 const HEADING: &str = "Settings";
 /// `--verbose` is the older name of `--log-requests`.
 const VERBOSE: &str = "verbose";
+const NO_RELAY: &str = "no-relay";
 
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {
@@ -72,7 +73,13 @@ fn augment(command: Command) -> Command {
         .action(ArgAction::SetTrue)
         .help("Log each request: method, kind of path, status, time. The same as --log-requests")
         .help_heading(HEADING);
-    let command = command.arg(config).arg(verbose);
+    let no_relay = Arg::new(NO_RELAY)
+        .long(NO_RELAY)
+        .action(ArgAction::SetTrue)
+        .conflicts_with("relay.listen")
+        .help("No relay. The same as --relay-listen none")
+        .help_heading(HEADING);
+    let command = command.arg(config).arg(verbose).arg(no_relay);
     let settings = Setting::all().iter().zip(FLAGS.iter());
     settings.fold(command, |command, (setting, name)| command.arg(flag(setting, name)))
 }
@@ -116,6 +123,8 @@ impl FromArgMatches for Settings {
                 given.flags.push((at, value));
             } else if setting.key == "log.requests" && matches.get_flag(VERBOSE) {
                 given.flags.push((at, "true".into()));
+            } else if setting.key == "relay.listen" && matches.get_flag(NO_RELAY) {
+                given.flags.push((at, "none".into()));
             }
         }
         Ok(Self(given))

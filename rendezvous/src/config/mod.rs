@@ -13,6 +13,7 @@ use ipnet::IpNet;
 pub(crate) use self::live::{Live, LiveConfig, MayRegister};
 pub use self::store::{StoreSpec, StoreSpecError};
 use crate::clock::Clock;
+use crate::relay::{External, RelayLimits, RelayListen};
 
 /// Everything a server needs.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Config {
     /// How long after its start the server first removes such rooms; then it does once a day. An hour, in which somebody may see that
     /// the clock is wrong.
     pub idle_first: Duration,
+    /// Where members meet who can't reach each other.
+    pub relay: RelayConfig,
     /// What a client may cost.
     pub limits: Limits,
     /// What is logged, and how.
@@ -53,7 +56,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Defaults: loopback, any free port, redb in `data_dir`, no admin port.
+    /// Defaults: loopback, any free port, redb in `data_dir`, no admin port, no relay.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             idle_room_days: 0,
             idle_first: Duration::from_secs(3600),
+            relay: RelayConfig::default(),
             limits: Limits::default(),
             log: Log::default(),
             control: false,
@@ -101,6 +105,17 @@ impl Config {
     pub fn serves_tls(&self) -> bool {
         self.tls.is_some() || self.acme.is_some()
     }
+}
+
+/// The relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayConfig {
+    /// Where it listens, if anywhere.
+    pub listen: RelayListen,
+    /// Where the world reaches it, if that is somewhere else than members would think.
+    pub external: Vec<External>,
+    /// What it may cost.
+    pub limits: RelayLimits,
 }
 
 /// A certificate chain and its key, PEM.

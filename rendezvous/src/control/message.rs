@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::http::Counters;
+use crate::relay::{RelayCounters, Told};
 use crate::store::{RoomDetails, RoomSummary, Word};
 
 /// Longest line, in bytes: a page of rooms fits.
@@ -58,6 +59,9 @@ pub(crate) struct Status {
     /// Why its store does not answer, if it doesn't.
     pub store_failure: Option<String>,
     pub connections: Connections,
+    /// None if it has no relay.
+    #[serde(default)]
+    pub relay: Option<Box<Relaying>>,
 }
 
 /// Connections to the API.
@@ -78,6 +82,30 @@ impl From<&Counters> for Connections {
             refused: counters.refused(),
             evicted: counters.evicted(),
             handshakes_failed: counters.handshakes_failed(),
+        }
+    }
+}
+
+/// The relay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Relaying {
+    /// What members are told of where it is.
+    pub addresses: Vec<String>,
+    pub connections: u64,
+    pub reservations: u64,
+    pub circuits: u64,
+    /// Received and sent.
+    pub bytes: [u64; 2],
+}
+
+impl Relaying {
+    pub fn of(told: &Told, counters: &RelayCounters) -> Self {
+        Self {
+            addresses: told.get().into_iter().map(String::from).collect(),
+            connections: counters.connections_open(),
+            reservations: counters.reservations_open(),
+            circuits: counters.circuits_open(),
+            bytes: counters.bytes(),
         }
     }
 }

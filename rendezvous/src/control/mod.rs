@@ -20,12 +20,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::message::Room;
-pub(crate) use self::message::{Answer, MAX_LINE, PAGE, Request, Status};
+pub(crate) use self::message::{Answer, MAX_LINE, PAGE, Relaying, Request, Status};
 pub(crate) use self::socket::ControlSocket;
 
 use crate::app::App;
 use crate::backup;
 use crate::http::Counters;
+use crate::relay::{RelayCounters, Told};
 use crate::store::{HostStore, Store, StoreError};
 
 /// Requests at once.
@@ -42,6 +43,7 @@ pub(crate) struct Control {
     pub admin_listen: Option<SocketAddr>,
     pub store: String,
     pub counters: Arc<Counters>,
+    pub relay: Option<(Told, Arc<RelayCounters>)>,
 }
 
 impl Control {
@@ -100,6 +102,10 @@ impl Control {
             admin_listen: self.admin_listen,
             store: self.store.clone(),
             connections: self.counters.as_ref().into(),
+            relay: self
+                .relay
+                .as_ref()
+                .map(|(told, counters)| Box::new(Relaying::of(told, counters))),
         }
     }
 

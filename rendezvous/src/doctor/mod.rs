@@ -3,6 +3,7 @@
 
 mod files;
 mod network;
+mod relay;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -119,6 +120,9 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         findings.extend(store(config, running.as_ref()).await);
     }
     findings.extend(network::ports(config, running.as_ref()).await);
+    if !is_blind {
+        findings.extend(relay::relay(config, running.as_ref()).await);
+    }
     findings.extend(network::tls(config));
     findings.extend(files::space(config));
     findings.push(network::open_files(config));

@@ -20,6 +20,11 @@ const SECTIONS: &[(&str, &str)] = &[
               reach this server on port 443.",
     ),
     (
+        "relay",
+        "Members who can't reach each other meet at the relay. It carries what it can't read, and sees peer ids, addresses, volume and \
+              times. Whoever finds it may use it, within these limits.",
+    ),
+    (
         "limits",
         "What a client may cost. Addresses are counted in memory, in each instance alone; an IPv6 address with its /64.",
     ),

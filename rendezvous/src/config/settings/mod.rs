@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::example::example;
 use super::{Acme, Config, TlsFiles, default_data_dir};
+use crate::relay::RelayListen;
 
 /// One setting.
 pub struct Setting {
@@ -78,11 +79,13 @@ impl Setting {
     #[must_use]
     pub fn default_value(&self) -> Option<String> {
         let shown = (self.show)(&Draft::default());
-        (self.kind == Kind::List || !shown.is_empty()).then(|| self.written(&shown))
+        let is_empty_list = self.kind == Kind::List && self.default.is_empty();
+        (is_empty_list || !shown.is_empty()).then(|| self.written(&shown))
     }
 
     fn written(&self, values: &[String]) -> String {
         match (self.kind, values) {
+            (Kind::List, []) if !self.default.is_empty() => String::new(),
             (Kind::List, values) => format!(
                 "[{}]",
                 values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")
@@ -380,6 +383,7 @@ fn program_defaults() -> Config {
     let mut config = Config::new("");
     config.listen.set_port(DEFAULT_PORT);
     config.control = true;
+    config.relay.listen = RelayListen::IfPublic;
     config
 }
 

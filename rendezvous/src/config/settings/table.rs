@@ -5,6 +5,7 @@ use std::path::Path;
 use super::values::{address, duration, network, number, one, path, switch, written};
 use super::{AdminListen, Kind, RegistrationMode, Setting};
 use crate::config::{Acme, StoreSpec};
+use crate::relay::{RelayListen, parse_listen};
 
 /// Shared by entries that say nothing else.
 const PLAIN: Setting = Setting {
@@ -52,6 +53,24 @@ macro_rules! time {
                 Ok(())
             },
             show: |draft| vec![draft.peek(|config| written(config.limits.$field))],
+            ..PLAIN
+        }
+    };
+}
+
+/// A number of `RelayLimits`.
+macro_rules! relay_limit {
+    ($field:ident, $least:literal ..= $most:literal, $help:literal) => {
+        Setting {
+            key: concat!("relay.", stringify!($field)),
+            kind: Kind::Number,
+            value_name: "N",
+            help: $help,
+            set: |draft, values, _| {
+                draft.config().relay.limits.$field = number(one(values)?, $least, $most)?;
+                Ok(())
+            },
+            show: |draft| vec![draft.peek(|config| config.relay.limits.$field.to_string())],
             ..PLAIN
         }
     };
@@ -349,6 +368,82 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |draft| shown(draft.acme.as_ref().and_then(|acme| acme.cache_dir.as_deref())),
+        ..PLAIN
+    },
+    Setting {
+        key: "relay.listen",
+        kind: Kind::List,
+        value_name: "MULTIADDRS",
+        help: "Where the relay listens: [::]:7072 for TCP and QUIC, or multiaddrs like /ip4/0.0.0.0/udp/7072/quic-v1; \"none\" for \
+               no relay.",
+        default: "port 7072 of the address that `listen` names, unless that is loopback or the port is taken",
+        example: "[\"[::]:7072\"]",
+        set: |draft, values, _| {
+            draft.config().relay.listen = match values {
+                [none] if none == "none" => RelayListen::Nowhere,
+                values => {
+                    let parsed: Result<Vec<_>, _> = values.iter().map(|text| parse_listen(text)).collect();
+                    let addresses: Vec<_> = parsed?.into_iter().flatten().collect();
+                    if addresses.is_empty() || addresses.len() > 8 {
+                        return Err("one to eight addresses belong here, or none".to_owned());
+                    }
+                    RelayListen::At(addresses)
+                }
+            };
+            Ok(())
+        },
+        show: |draft| {
+            draft.peek(|config| match &config.relay.listen {
+                RelayListen::IfPublic => Vec::new(),
+                RelayListen::Nowhere => vec!["none".to_owned()],
+                RelayListen::At(addresses) => addresses.iter().map(ToString::to_string).collect(),
+            })
+        },
+        ..PLAIN
+    },
+    Setting {
+        key: "relay.external",
+        kind: Kind::List,
+        value_name: "ADDRESSES",
+        help: "Where the world reaches the relay, if that is not the host that members reach this server at: IP addresses, for all its \
+               ports, or multiaddrs. Each instance behind a balancer needs its own.",
+        set: |draft, values, _| {
+            draft.config().relay.external = values.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |draft| draft.peek(|config| config.relay.external.iter().map(ToString::to_string).collect()),
+        ..PLAIN
+    },
+    relay_limit!(
+        reservations,
+        1..=1_000_000,
+        "Members that may be called through it at once; each is a connection that stays."
+    ),
+    relay_limit!(
+        connections_per_address,
+        1..=1_000_000,
+        "Connections at once from one address."
+    ),
+    relay_limit!(
+        circuits,
+        1..=1_000_000,
+        "Pairs of members that may be connected through it at once."
+    ),
+    relay_limit!(circuits_per_member, 1..=1_000, "Of those, with one member at an end."),
+    relay_limit!(
+        circuit_bytes,
+        65_536..=1_000_000_000_000,
+        "Bytes that one circuit may carry; then its members make another."
+    ),
+    Setting {
+        key: "relay.circuit_duration",
+        value_name: "TIME",
+        help: "How long one circuit may last; then its members make another.",
+        set: |draft, values, _| {
+            draft.config().relay.limits.circuit_duration = duration(one(values)?)?;
+            Ok(())
+        },
+        show: |draft| vec![draft.peek(|config| written(config.relay.limits.circuit_duration))],
         ..PLAIN
     },
     limit!(
