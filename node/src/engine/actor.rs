@@ -20,6 +20,7 @@ use super::heartbeat::{BeatKeys, Heartbeat, REPORTS, Report, SharedSession};
 use super::introductions::Introductions;
 use super::journal::{Committed, Journal};
 use super::registrar::Registered;
+use super::relays::Relaying;
 use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
 use crate::lan::{self, Looking};
 use crate::net::Net;
@@ -108,6 +109,8 @@ pub(super) struct Actor {
     /// The rendezvous is being told that the room is deleted.
     pub(super) deletion: Option<JoinHandle<()>>,
     pub(super) insecure_registration: bool,
+    /// What is known of the rendezvous' relay.
+    pub(super) relaying: Relaying,
     /// Whether the room was told how many peers are being dialled.
     pub(super) is_introduced: bool,
     pub(super) events: broadcast::Sender<Event>,
@@ -201,6 +204,7 @@ impl Actor {
             registrations,
             deletion: None,
             insecure_registration: parts.insecure_registration,
+            relaying: Relaying::default(),
             is_introduced: false,
             events,
             addresses,

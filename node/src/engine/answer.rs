@@ -83,6 +83,7 @@ impl Actor {
             epoch: self.room.facts(self.clock.now()).epoch,
             links: self.links.iter().copied().collect(),
             addresses: self.net.addresses(),
+            relay: self.net.relay(),
             reach: self.reach(),
             rendezvous: self.rendezvous,
             net: self.net.stats(),

@@ -29,6 +29,8 @@ pub(super) struct Arrival {
     pub admin: Option<AdminKey>,
     /// Sealed presence records that came with the login.
     pub introductions: Vec<Vec<u8>>,
+    /// What the rendezvous says of its relay.
+    pub relays: Vec<String>,
     pub session: Option<Session>,
     /// Why there is no session, if there should be one.
     pub away: Option<ServerError>,
@@ -54,6 +56,7 @@ pub(super) async fn arrive(
             capsule: Capsule::clone(capsule),
             room_key,
             introductions: Vec::new(),
+            relays: Vec::new(),
             session: None,
             away: None,
             objects: Vec::new(),
@@ -77,6 +80,7 @@ async fn at_rendezvous(
                     room_key,
                     admin,
                     introductions: login.introductions,
+                    relays: login.relays,
                     session: Some(login.session),
                     away: None,
                     objects,
@@ -109,6 +113,7 @@ async fn at_rendezvous(
                     room_key,
                     admin,
                     introductions: Vec::new(),
+                    relays: Vec::new(),
                     session: None,
                     away: Some(error),
                     objects,

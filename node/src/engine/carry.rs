@@ -38,7 +38,7 @@ impl Actor {
         match event {
             NetEvent::Listening(_) | NetEvent::NotListening(_) => {
                 let presentable = self.net.presentable();
-                let addresses: Vec<String> = presentable.iter().map(Multiaddr::to_string).collect();
+                let addresses: Vec<String> = self.net.dialable().iter().map(Multiaddr::to_string).collect();
                 if let Some(looking) = &self.looking {
                     looking.send_if_modified(|looking| {
                         let is_news = looking.addresses != presentable;
@@ -75,6 +75,7 @@ impl Actor {
             NetEvent::Door { from, bytes } => self.feed(Input::Door { from, bytes }),
             NetEvent::DialFailed { peer } => {
                 self.introductions.settled(&peer);
+                self.on_unreachable();
                 self.feed(Input::Unreachable);
             }
             NetEvent::CallFailed => self.feed(Input::Unreachable),
@@ -170,6 +171,7 @@ impl Actor {
     pub(super) fn on_report(&mut self, report: Report) {
         match report {
             Report::Introductions(records) => self.on_introductions(&records),
+            Report::Relays(located) => self.on_relays(located),
             Report::Away(error) => self.on_away(&error),
             Report::Superseded(object) => self.feed(Input::Object { bytes: object }),
             Report::Gone(tombstone) => self.on_gone(tombstone),

@@ -54,6 +54,8 @@ pub struct EnterOptions {
     pub addresses: Vec<Multiaddr>,
     /// Looks for members on private networks, and is found there (multicast DNS).
     pub lan: bool,
+    /// Uses relays: to be called through, and to call others.
+    pub relays: bool,
     /// Registers a new Room Key even over plain http to another host (`--insecure-registration`).
     pub insecure_registration: bool,
     /// Whether others are told what the user has read.
@@ -103,6 +105,7 @@ pub(super) async fn enter_with_heartbeat(
         expected_genesis,
         addresses,
         lan,
+        relays: uses_relays,
         insecure_registration,
         read_receipts,
     } = options;
@@ -111,6 +114,7 @@ pub(super) async fn enter_with_heartbeat(
         room_key,
         admin,
         introductions,
+        relays,
         session,
         away,
         objects,
@@ -171,6 +175,7 @@ pub(super) async fn enter_with_heartbeat(
         },
         any_port,
         max_participants: policy.max_participants,
+        relays: uses_relays,
         limits: NetLimits::default(),
     })?;
     if client.is_none() {
@@ -223,6 +228,7 @@ pub(super) async fn enter_with_heartbeat(
         keys: keys_of_beats,
         genesis_hash,
         peer,
+        relays,
         interval,
     });
     Ok(Actor::start(Parts {

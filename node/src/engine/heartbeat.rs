@@ -20,7 +20,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::unix_ms;
-use crate::rendezvous::{Client, LoginError, PresenceError, ServerError, Session};
+use super::relays::{self, Located};
+use crate::rendezvous::{Client, Introduced, LoginError, PresenceError, ServerError, Session};
 
 /// Reports that wait for the actor; the next heartbeat waits then.
 pub(super) const REPORTS: usize = 8;
@@ -53,6 +54,8 @@ pub(super) struct Heartbeat {
     pub keys: watch::Receiver<BeatKeys>,
     pub genesis_hash: GenesisHash,
     pub peer: PeerKey,
+    /// What the login said of the relay.
+    pub relays: Vec<String>,
     /// [`INTERVAL`], but for tests in a hurry.
     pub interval: Duration,
 }
@@ -88,6 +91,8 @@ pub(super) struct BeatKeys {
 pub(super) enum Report {
     /// The server took our record, and introduces these.
     Introductions(Vec<Vec<u8>>),
+    /// Where members meet who can't reach each other.
+    Relays(Located),
     /// Several heartbeats in a row failed, or one that is tried again only after our record has long lapsed.
     Away(ServerError),
     /// The Room Key was changed while we were away: the object that its makers left for us.
@@ -106,7 +111,7 @@ const OVERSIZE: &str = "our presence record is over its bound";
 const REMOVED: &str = "its host removed the room from it (the room's admin did not delete it)";
 
 enum Beat {
-    Introduced(Vec<Vec<u8>>),
+    Introduced(Introduced),
     Failed(ServerError),
     /// The Room Key was changed, and this was left for us.
     PassedBy(Vec<u8>),
@@ -140,6 +145,10 @@ impl Heartbeat {
         reports: &mpsc::Sender<Report>,
         may_be_known: &mut bool,
     ) {
+        let told = std::mem::take(&mut self.relays);
+        if !told.is_empty() && !self.report_relays(&told, reports).await {
+            return;
+        }
         if addresses.wait_for(|addresses| !addresses.is_empty()).await.is_err() {
             return;
         }
@@ -152,8 +161,11 @@ impl Heartbeat {
             *may_be_known = true;
             self.keys.mark_unchanged();
             let (report, wait) = match self.beat(current).await {
-                Beat::Introduced(records) => {
+                Beat::Introduced(Introduced { records, relays }) => {
                     failures = 0;
+                    if !self.report_relays(&relays, reports).await {
+                        return;
+                    }
                     (Some(Report::Introductions(records)), jittered(self.interval))
                 }
                 Beat::Failed(error) => {
@@ -190,6 +202,12 @@ impl Heartbeat {
                 }
             }
         }
+    }
+
+    /// The names in it may mean other places by now, so they are looked up each time. `false` if nobody listens.
+    async fn report_relays(&self, told: &[String], reports: &mpsc::Sender<Report>) -> bool {
+        let located = relays::locate(self.client.server(), told).await;
+        reports.send(Report::Relays(located)).await.is_ok()
     }
 
     async fn beat(&mut self, addresses: Vec<String>) -> Beat {
@@ -283,7 +301,7 @@ impl Heartbeat {
 /// One heartbeat; `None` if the token isn't taken any more.
 async fn put(session: &Session, record: Vec<u8>) -> Option<Beat> {
     Some(match session.heartbeat(record).await {
-        Ok(records) => Beat::Introduced(records),
+        Ok(introduced) => Beat::Introduced(introduced),
         Err(PresenceError::TokenRefused) => return None,
         Err(PresenceError::Gone { tombstone }) => Beat::Final(Report::Gone(tombstone)),
         Err(PresenceError::Removed) => Beat::Final(Report::ShutOut(REMOVED)),

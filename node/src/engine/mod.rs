@@ -27,6 +27,7 @@ mod introductions;
 mod journal;
 mod moving;
 mod registrar;
+mod relays;
 mod remember;
 mod status;
 

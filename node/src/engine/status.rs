@@ -5,7 +5,7 @@ use snug_crypto::genesis::Policy;
 use snug_crypto::ids::{EpochId, Fingerprint, GenesisHash, PeerKey};
 use snug_crypto::names::RoomId;
 
-use crate::net::NetStats;
+use crate::net::{NetStats, RelayState};
 use crate::rendezvous::ServerUrl;
 use crate::text::Untrusted;
 
@@ -24,6 +24,8 @@ pub struct Status {
     pub addresses: Vec<Multiaddr>,
     /// Where the room can be reached, for an invite: at our own addresses and at those of members, linked ones first; at most 16.
     pub reach: Vec<Multiaddr>,
+    /// Whether we can be called through a relay.
+    pub relay: RelayState,
     /// The rendezvous, as last heard of.
     pub rendezvous: RendezvousState,
     /// What the mesh has counted.

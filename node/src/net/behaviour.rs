@@ -2,21 +2,31 @@
 //!
 //! ```text
 //! Node ─ limits, memory            see every connection
+//!      ├ Outside ─ AtRelay         see only connections to relays
 //!      └ Gate ─ Mesh ─ gossip      see only connections whose peer has proven to be of the room
 //!                    ├ direct
 //!                    ├ exchange
-//!                    └ identify
+//!                    ├ identify
+//!                    └ punch
 //! ```
 
 use libp2p::{
     connection_limits::{self, ConnectionLimits},
-    identify,
+    dcutr, identify,
     identity::PublicKey,
     memory_connection_limits,
     swarm::NetworkBehaviour,
 };
 
-use super::{config::NetLimits, direct::Direct, exchange::Exchange, gate::Gate, gossip::Gossip, watch::Watch};
+use super::{
+    config::NetLimits,
+    direct::Direct,
+    exchange::Exchange,
+    gate::Gate,
+    gossip::Gossip,
+    outside::{AtRelay, Outside},
+    watch::Watch,
+};
 
 /// Everything that a peer of the room may speak with us.
 #[derive(NetworkBehaviour)]
@@ -25,6 +35,8 @@ pub(crate) struct Mesh {
     pub(crate) direct: Direct,
     pub(crate) exchange: Exchange,
     pub(crate) identify: identify::Behaviour,
+    /// Makes links through relays direct, where routers allow it (DCUtR).
+    pub(crate) punch: dcutr::Behaviour,
 }
 
 /// The whole node.
@@ -32,11 +44,12 @@ pub(crate) struct Mesh {
 pub(crate) struct Node {
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
+    pub(crate) outside: Outside<AtRelay>,
     pub(crate) gate: Gate<Mesh>,
 }
 
 impl Node {
-    pub(crate) fn new(gate: Gate<Mesh>, limits: &NetLimits) -> Self {
+    pub(crate) fn new(gate: Gate<Mesh>, outside: Outside<AtRelay>, limits: &NetLimits) -> Self {
         let connections = ConnectionLimits::default()
             .with_max_pending_incoming(Some(limits.handshakes))
             .with_max_established(Some(limits.connections))
@@ -44,6 +57,7 @@ impl Node {
         Self {
             limits: connection_limits::Behaviour::new(connections),
             memory: memory_connection_limits::Behaviour::with_max_bytes(limits.memory_bytes),
+            outside,
             gate,
         }
     }

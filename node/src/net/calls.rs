@@ -10,10 +10,17 @@ use libp2p::{
 use snug_crypto::PeerKey;
 
 use super::{
-    Net, NetEvent,
+    Net, NetEvent, RelayState, dialer,
     exchange::{self, MAX_PEERS},
     listen, peer,
 };
+
+/// How many circuits to a peer are told of, beside how many addresses of its own.
+const MAX_CIRCUITS: usize = 2;
+const MAX_BESIDE_CIRCUITS: usize = 6;
+
+/// Addresses of ours that a relay has reached us at.
+const MAX_EXTERNAL: usize = 4;
 
 /// When nothing more was said for this long of what an unspecified address stands for, that was all.
 const INTERFACES: Duration = Duration::from_millis(50);
@@ -45,10 +52,101 @@ impl Net {
         known.collect()
     }
 
+    /// The same with the relays through which they can be called, for those who meet them in this run.
+    fn linked_anyhow(&self) -> Vec<(PeerKey, Vec<Multiaddr>)> {
+        let known = self.links.peers().into_iter().filter_map(|peer| {
+            let known = self.dialer.addresses(&peer);
+            let circuits = known.iter().filter(|address| dialer::is_circuit(address));
+            let mut addresses = listen::presentable(known);
+            addresses.truncate(MAX_BESIDE_CIRCUITS);
+            addresses.extend(circuits.take(MAX_CIRCUITS).cloned());
+            Some((peer::key_of(&peer)?, addresses)).filter(|(_, addresses)| !addresses.is_empty())
+        });
+        known.collect()
+    }
+
     /// What others should be told of where we are: see [`Net::addresses`].
     #[must_use]
     pub fn presentable(&self) -> Vec<Multiaddr> {
         listen::presentable(&self.addresses())
+    }
+
+    /// The same for those who are to dial us in this run: with the relay through which we can be called, if there is one. Where not all of
+    /// it fits, that must not be what is missing.
+    #[must_use]
+    pub fn dialable(&self) -> Vec<Multiaddr> {
+        let mut addresses = self.presentable();
+        let is_local = addresses.iter().all(listen::is_loopback);
+        // A relay on this very host is of use to others on it, and to nobody else.
+        let circuit = self
+            .relays
+            .circuit()
+            .filter(|circuit| is_local || !listen::is_loopback(circuit));
+        let at = addresses.len().min(MAX_BESIDE_CIRCUITS);
+        addresses.splice(at..at, circuit.cloned());
+        addresses
+    }
+
+    /// These relays are named now, as `/ip…/…/p2p/RELAY`, the best first: we shall be called through one of them.
+    pub fn set_relays(&mut self, addresses: Vec<Multiaddr>) {
+        self.relays.set(addresses, Instant::now());
+    }
+
+    /// Whether we can be called through a relay.
+    #[must_use]
+    pub fn relay(&self) -> RelayState {
+        self.relays.state()
+    }
+
+    pub(super) fn ask_relays(&mut self) {
+        let now = Instant::now();
+        if let Some(listener) = self.relays.overdue(now) {
+            // Its end is told as an event.
+            self.swarm.remove_listener(listener);
+            self.relays.closed(listener, now);
+        }
+        while let Some(address) = self.relays.next(now) {
+            match self.swarm.listen_on(address) {
+                Ok(listener) => self.relays.asked(listener, now),
+                Err(error) => {
+                    tracing::debug!(%error, "a relay can't be asked");
+                    self.relays.failed(now);
+                }
+            }
+        }
+    }
+
+    /// A relay has confirmed that we can be reached: through it, or where it sees us.
+    pub(super) fn on_reachable(&mut self, address: Multiaddr) {
+        let is_news = if dialer::is_circuit(&address) {
+            self.relays.reserved(address.clone())
+        } else if self.external.len() < MAX_EXTERNAL && !self.external.contains(&address) {
+            self.external.push(address.clone());
+            true
+        } else {
+            false
+        };
+        if is_news {
+            self.ready.push_back(NetEvent::Listening(address));
+        }
+    }
+
+    pub(super) fn on_unreachable(&mut self, address: Multiaddr) {
+        self.external.retain(|other| *other != address);
+        self.ready.push_back(NetEvent::NotListening(address));
+    }
+
+    /// Connections through relays whose peer is linked directly by now, and had the time to say there what it was saying.
+    pub(super) fn retire_relayed(&mut self) {
+        let now = Instant::now();
+        let due: Vec<PeerId> = (self.retiring.iter())
+            .filter(|(_, at)| **at <= now)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in due {
+            self.retiring.remove(&peer);
+            self.swarm.behaviour_mut().gate.close_relayed(peer);
+        }
     }
 
     /// Waits until the system has said of every address to listen on what that is, at most so long. What happens meanwhile is kept.
@@ -150,7 +248,7 @@ impl Net {
         match message {
             // Whoever isn't linked by our own measure is told nothing; it asks again.
             Message::Request { channel, .. } if self.links.is_up(&peer) => {
-                let mut known = self.linked_addresses();
+                let mut known = self.linked_anyhow();
                 known.retain(|(key, _)| peer::key_of(&peer) != Some(*key));
                 self.curiosity.shuffle(&mut known);
                 let answer = exchange::encode(&known);
@@ -175,7 +273,8 @@ impl Net {
             let id = peer::id_of(&key).filter(|_| key != self.local)?;
             (!self.links.is_up(&id)).then_some((id, addresses))
         });
-        for (id, addresses) in strangers.take(room).collect::<Vec<_>>() {
+        for (id, mut addresses) in strangers.take(room).collect::<Vec<_>>() {
+            addresses.retain(|address| self.may_dial(address));
             let is_connected = self.swarm.is_connected(&id);
             if !is_connected {
                 let at = self.curiosity.dial_at(now);

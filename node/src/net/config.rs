@@ -27,6 +27,8 @@ pub struct NetConfig {
     pub any_port: bool,
     /// The room's policy: it decides how gossip spreads, so all members must go by the same number.
     pub max_participants: u16,
+    /// Whether relays are used: to be called through, and to call others.
+    pub relays: bool,
     /// Everything that is bounded.
     pub limits: NetLimits,
 }
@@ -62,7 +64,7 @@ impl NetConfig {
 pub struct NetLimits {
     /// Connections at once, in both directions.
     pub connections: u32,
-    /// Connections to one peer: two when both dial at once, and as many again while an old one is dying.
+    /// Connections to one peer: two when both dial at once, and as many again while an old one is dying, or through a relay.
     pub connections_per_peer: u32,
     /// Inbound connections in the transport's handshake at once.
     pub handshakes: u32,

@@ -1,6 +1,7 @@
 //! Whom to dial, where and when: no I/O, no clock of its own.
 //!
-//! A peer that somebody named is dialed at once, at all its addresses; a peer whose link was lost, or that could not be
+//! A peer that somebody named is dialed at once, at all its own addresses, and a moment later, if those don't answer, through the relays at
+//! which it can be called: a link that needs no relay is the better one, and who can be reached only so shouldn't wait for time-outs. A peer whose link was lost, or that could not be
 //! reached, again after a pause that doubles and is jittered, so that a room doesn't dial in step after a broken
 //! network. Everything is bounded: peers, addresses of each, dials at once, tries.
 
@@ -20,6 +21,12 @@ const MAX_ADDRESSES: usize = 16;
 
 /// The pause before the first of the tries…
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a peer's own addresses are tried alone: handshakes within a country take a fifth of this.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// How much longer, at most, until a relay has told us how it sees us: without that no hole is punched later.
+const UNOBSERVED: Duration = Duration::from_secs(2);
 
 /// Before everybody is dialed again because the room has a new generation: the others take a moment to get there, too.
 const AGAIN: Duration = Duration::from_millis(60);
@@ -55,8 +62,16 @@ struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Due(Instant),
-    Dialing,
+    Dialing(Dials),
     Connected,
+}
+
+/// What is under way to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dials {
+    under_way: u8,
+    /// When its relays are tried, unless they are already.
+    relays_at: Option<Instant>,
 }
 
 impl Dialer {
@@ -146,6 +161,17 @@ impl Dialer {
         let Some(target) = self.peers.get_mut(peer) else {
             return false;
         };
+        if let State::Dialing(dials) = &mut target.state {
+            dials.under_way = dials.under_way.saturating_sub(1);
+            if dials.under_way > 0 {
+                return false;
+            }
+            if let Some(at) = &mut dials.relays_at {
+                // Its own addresses don't answer: there is nothing to wait for.
+                *at = now;
+                return false;
+            }
+        }
         let awaited = std::mem::take(&mut target.awaited);
         target.tries += 1;
         if target.tries > MAX_TRIES {
@@ -174,15 +200,50 @@ impl Dialer {
 
     /// The next dial that is due, if another one may begin; it counts as begun.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(PeerId, Vec<Multiaddr>)> {
-        if self.dialing() >= self.max_dials {
-            return None;
+        loop {
+            if self.dialing() >= self.max_dials {
+                return None;
+            }
+            let due = |target: &Target| matches!(target.state, State::Due(due) if due <= now);
+            // Those that failed before wait for those that may well be there: a dead peer holds a place for seconds.
+            let due = self.peers.iter_mut().filter(|(_, target)| due(target));
+            let (peer, target) = due.min_by_key(|(_, target)| target.tries)?;
+            let (through_relays, own): (Vec<_>, Vec<_>) = target.addresses.iter().cloned().partition(is_circuit);
+            let head_start = if own.is_empty() { Duration::ZERO } else { HEAD_START };
+            target.state = State::Dialing(Dials {
+                under_way: u8::from(!own.is_empty()),
+                relays_at: (!through_relays.is_empty()).then_some(now + head_start),
+            });
+            if !own.is_empty() {
+                return Some((*peer, own));
+            }
         }
-        let due = |target: &Target| matches!(target.state, State::Due(due) if due <= now);
-        // Those that failed before wait for those that may well be there: a dead peer holds a place for seconds.
-        let due = self.peers.iter_mut().filter(|(_, target)| due(target));
-        let (peer, target) = due.min_by_key(|(_, target)| target.tries)?;
-        target.state = State::Dialing;
-        Some((*peer, target.addresses.clone()))
+    }
+
+    /// The next peer that is being dialed and is to be dialed through its relays, too; it counts as begun. `is_observed`: whether a relay
+    /// has told us how it sees us.
+    pub(crate) fn next_through_relays(&mut self, is_observed: bool, now: Instant) -> Option<(PeerId, Vec<Multiaddr>)> {
+        self.peers.iter_mut().find_map(|(peer, target)| {
+            let State::Dialing(dials) = &mut target.state else {
+                return None;
+            };
+            if dials.relays_at.is_none_or(|at| relays_due(at, is_observed) > now) {
+                return None;
+            }
+            *dials = Dials {
+                under_way: dials.under_way + 1,
+                relays_at: None,
+            };
+            Some((
+                *peer,
+                target
+                    .addresses
+                    .iter()
+                    .filter(|address| is_circuit(address))
+                    .cloned()
+                    .collect(),
+            ))
+        })
     }
 
     /// Where a peer can be reached, as far as is known: the newest first.
@@ -202,13 +263,12 @@ impl Dialer {
     }
 
     /// When to call [`Dialer::next`] again, if nothing happens before.
-    pub(crate) fn wake(&self) -> Option<Instant> {
-        if self.dialing() >= self.max_dials {
-            return None;
-        }
+    pub(crate) fn wake(&self, is_observed: bool) -> Option<Instant> {
+        let has_room = self.dialing() < self.max_dials;
         let due = self.peers.values().filter_map(|target| match target.state {
-            State::Due(due) => Some(due),
-            State::Dialing | State::Connected => None,
+            State::Due(due) => has_room.then_some(due),
+            State::Dialing(dials) => Some(relays_due(dials.relays_at?, is_observed)),
+            State::Connected => None,
         });
         due.min()
     }
@@ -216,17 +276,46 @@ impl Dialer {
     fn dialing(&self) -> usize {
         self.peers
             .values()
-            .filter(|target| target.state == State::Dialing)
+            .filter(|target| matches!(target.state, State::Dialing(_)))
             .count()
     }
 }
 
-/// The address without the peer's id, or nothing if it names another peer or no transport of ours.
+fn relays_due(at: Instant, is_observed: bool) -> Instant {
+    if is_observed { at } else { at + UNOBSERVED }
+}
+
+/// Whether an address leads through a relay.
+pub(crate) fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// The address without the peer's id, or nothing if it names another peer or no transport of ours. One that leads through a relay names both.
 fn dialable(address: Multiaddr, peer: PeerId) -> Option<Multiaddr> {
+    if is_circuit(&address) {
+        return circuit(address, peer);
+    }
     match address.iter().last() {
         Some(Protocol::P2p(named)) if named != peer => None,
         _ => plain(address),
     }
+}
+
+/// `/ip…/…/p2p/RELAY/p2p-circuit/p2p/PEER`; the last part may be missing.
+fn circuit(mut address: Multiaddr, peer: PeerId) -> Option<Multiaddr> {
+    let mut last = address.pop()?;
+    if last == Protocol::P2p(peer) {
+        last = address.pop()?;
+    }
+    let Some(Protocol::P2p(relay)) = (last == Protocol::P2pCircuit).then(|| address.pop()).flatten() else {
+        return None;
+    };
+    let host = plain(address.clone()).filter(|host| *host == address && relay != peer)?;
+    Some(
+        host.with(Protocol::P2p(relay))
+            .with(Protocol::P2pCircuit)
+            .with(Protocol::P2p(peer)),
+    )
 }
 
 /// The address without whoever's id, or nothing if it is of no transport of ours.
@@ -269,7 +358,7 @@ mod tests {
         assert_eq!((dialed, addresses), (peer, vec![address(3), address(1), address(2)]));
         assert!(dialer.want(peer, vec![address(3)], false, now));
         assert_eq!(dialer.next(now), None);
-        assert_eq!(dialer.wake(), None);
+        assert_eq!(dialer.wake(true), None);
     }
 
     #[test]
@@ -292,7 +381,7 @@ mod tests {
         assert!(dialer.next(now).is_some());
         assert!(dialer.lost(&peer, now), "who named it is told");
         let mut tries = 0;
-        while let Some(wake) = dialer.wake() {
+        while let Some(wake) = dialer.wake(true) {
             assert!(wake - now >= FIRST_PAUSE / 2 && wake - now <= LAST_PAUSE);
             now = wake;
             assert!(dialer.next(now).is_some());
@@ -313,7 +402,7 @@ mod tests {
         assert_eq!(dialer.addresses(&peer), [address(1), address(2)]);
         dialer.lost(&peer, now);
         assert!(!dialer.is_connected_at(&address(2)));
-        while let Some(wake) = dialer.wake() {
+        while let Some(wake) = dialer.wake(true) {
             now = wake;
             dialer.next(now).unwrap();
             dialer.lost(&peer, now);
@@ -329,7 +418,7 @@ mod tests {
         dialer.want(dead, vec![address(1)], false, now);
         dialer.next(now).unwrap();
         dialer.lost(&dead, now);
-        let later = dialer.wake().unwrap();
+        let later = dialer.wake(true).unwrap();
         dialer.want(fresh, vec![address(2)], false, later);
         assert_eq!(dialer.next(later).unwrap().0, fresh);
     }
@@ -338,11 +427,73 @@ mod tests {
     fn a_link_that_is_lost_is_dialed_again() {
         let (mut dialer, peer, now) = (dialer(1), PeerId::random(), Instant::now());
         dialer.learn_connected(peer, vec![address(1)], now);
-        assert_eq!(dialer.wake(), None);
+        assert_eq!(dialer.wake(true), None);
         assert!(!dialer.lost(&peer, now));
-        assert!(dialer.wake().is_some());
+        assert!(dialer.wake(true).is_some());
         dialer.forget(&peer);
-        assert_eq!(dialer.wake(), None);
+        assert_eq!(dialer.wake(true), None);
+    }
+
+    fn through(relay: PeerId, peer: PeerId) -> Multiaddr {
+        let text = format!("/ip4/192.0.2.9/udp/7072/quic-v1/p2p/{relay}/p2p-circuit/p2p/{peer}");
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn relays_are_tried_a_moment_after_a_peers_own_addresses() {
+        let (mut dialer, peer, now) = (dialer(1), PeerId::random(), Instant::now());
+        let relayed = through(PeerId::random(), peer);
+        dialer.want(peer, vec![relayed.clone(), address(1)], false, now);
+        assert_eq!(dialer.next(now), Some((peer, vec![address(1)])));
+        assert_eq!(dialer.next_through_relays(true, now), None);
+        let later = dialer.wake(true).unwrap();
+        assert_eq!(later - now, HEAD_START);
+        assert_eq!(
+            dialer.next_through_relays(false, later),
+            None,
+            "nobody has told us how he sees us"
+        );
+        assert_eq!(dialer.wake(false), Some(later + UNOBSERVED));
+        assert_eq!(dialer.next_through_relays(true, later), Some((peer, vec![relayed])));
+        assert_eq!(
+            (dialer.next_through_relays(true, later), dialer.wake(true)),
+            (None, None)
+        );
+        assert!(!dialer.lost(&peer, later), "the other dial is under way");
+        assert_eq!(dialer.wake(true), None);
+        assert!(dialer.lost(&peer, later));
+        assert!(dialer.wake(true).is_some());
+    }
+
+    #[test]
+    fn relays_are_tried_at_once_where_nothing_else_answers() {
+        let (mut dialer, peer, now) = (dialer(1), PeerId::random(), Instant::now());
+        let relayed = through(PeerId::random(), peer);
+        dialer.want(peer, vec![relayed.clone(), address(1)], false, now);
+        dialer.next(now).unwrap();
+        assert!(!dialer.lost(&peer, now));
+        assert_eq!(
+            dialer.next_through_relays(true, now),
+            Some((peer, vec![relayed.clone()]))
+        );
+        assert!(dialer.lost(&peer, now));
+        // Who has nothing but relays is dialed there.
+        let other = PeerId::random();
+        let relayed = through(PeerId::random(), other);
+        dialer.want(other, vec![relayed.clone()], false, now);
+        assert_eq!(dialer.next(now), None);
+        assert_eq!(dialer.next_through_relays(false, now), None);
+        assert_eq!(dialer.next_through_relays(true, now), Some((other, vec![relayed])));
+        assert!(dialer.lost(&other, now));
+    }
+
+    #[test]
+    fn who_is_linked_meanwhile_is_dialed_through_no_relay() {
+        let (mut dialer, peer, now) = (dialer(1), PeerId::random(), Instant::now());
+        dialer.want(peer, vec![through(PeerId::random(), peer), address(1)], false, now);
+        dialer.next(now).unwrap();
+        dialer.connected(&peer);
+        assert_eq!(dialer.next_through_relays(true, now + HEAD_START), None);
     }
 
     #[test]
@@ -351,9 +502,16 @@ mod tests {
         let kept = |text: String| dialable(text.parse().unwrap(), peer).is_some();
         assert!(kept("/ip6/::1/udp/9/quic-v1".into()));
         assert!(kept(format!("/ip4/192.0.2.1/tcp/9/p2p/{peer}")));
+        assert!(kept(format!("/ip4/192.0.2.1/tcp/9/p2p/{other}/p2p-circuit/p2p/{peer}")));
+        assert!(kept(format!("/ip6/::1/udp/9/quic-v1/p2p/{other}/p2p-circuit")));
         for text in [
             format!("/ip4/192.0.2.1/tcp/9/p2p/{other}"),
-            format!("/ip4/192.0.2.1/tcp/9/p2p/{other}/p2p-circuit/p2p/{peer}"),
+            format!("/ip4/192.0.2.1/tcp/9/p2p/{other}/p2p-circuit/p2p/{other}"),
+            format!("/ip4/192.0.2.1/tcp/9/p2p/{peer}/p2p-circuit"),
+            format!("/ip4/192.0.2.1/tcp/9/p2p/{other}/p2p-circuit/p2p-circuit"),
+            format!("/ip4/192.0.2.1/tcp/9/p2p-circuit/p2p/{peer}"),
+            format!("/dns4/example.org/tcp/9/p2p/{other}/p2p-circuit"),
+            "/p2p-circuit".into(),
             "/ip4/0.0.0.0/tcp/9".into(),
             "/ip4/192.0.2.1/tcp/0".into(),
             "/ip4/192.0.2.1/udp/9".into(),

@@ -119,6 +119,8 @@ pub enum PublishError {
 pub struct NetStats {
     /// Links that are up right now.
     pub links: usize,
+    /// Those of them that lead through a relay.
+    pub relayed: usize,
     /// Inbound connections that are unproven right now.
     pub unproven: usize,
     /// Frames of ours that were published.

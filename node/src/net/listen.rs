@@ -58,7 +58,7 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
 }
 
 /// The addresses of a peer that are worth telling others, the likeliest first: loopback only where there is nothing else (a node elsewhere
-/// would dial itself), nothing link-local (it needs a scope), TCP after QUIC.
+/// would dial itself), nothing link-local (it needs a scope), nothing through a relay (that holds for this run alone), TCP after QUIC.
 pub(crate) fn presentable(addresses: &[Multiaddr]) -> Vec<Multiaddr> {
     let reach = |address: &Multiaddr| match host(address) {
         Some(ip) if ip.is_loopback() => 2,
@@ -69,7 +69,8 @@ pub(crate) fn presentable(addresses: &[Multiaddr]) -> Vec<Multiaddr> {
         _ => 1,
     };
     let is_tcp = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
-    let mut sorted: Vec<&Multiaddr> = addresses.iter().filter(|address| reach(address) < 3).collect();
+    let own = addresses.iter().filter(|address| !super::dialer::is_circuit(address));
+    let mut sorted: Vec<&Multiaddr> = own.filter(|address| reach(address) < 3).collect();
     sorted.sort_by_key(|address| (reach(address), is_tcp(address)));
     if sorted.first().is_some_and(|best| reach(best) < 2) {
         sorted.retain(|address| reach(address) < 2);

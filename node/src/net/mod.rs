@@ -9,6 +9,7 @@
 //! - `direct`: one request, one reply.
 //! - `dialer`, `caller`: whom to dial, and when again; where to call whoever lives there.
 //! - `exchange`: who else is there.
+//! - `outside`, `relays`: how we are called by those who can't reach us.
 
 mod behaviour;
 mod caller;
@@ -22,8 +23,10 @@ mod gate;
 mod gossip;
 mod links;
 mod listen;
+mod outside;
 mod peer;
 mod pump;
+mod relays;
 mod scoring;
 mod swarm;
 mod watch;
@@ -60,6 +63,7 @@ use self::{
     exchange::Curiosity,
     gossip::{CurrentTopic, Gossip},
     links::Links,
+    relays::Relays,
 };
 use crate::room::{GossipId, QueryId, RequestId, Verdict};
 
@@ -67,6 +71,7 @@ pub(crate) use self::listen::by_host;
 pub use self::{
     config::{NetConfig, NetLimits},
     event::{NetError, NetEvent, NetStats, PublishError},
+    relays::RelayState,
 };
 
 /// Frames that wait for their verdict at once; the oldest goes without. A frame is at most 32 KiB, but kept by gossipsub
@@ -75,6 +80,9 @@ const MAX_UNJUDGED: usize = 4096;
 
 /// Questions at the door that wait for their answer; the oldest goes without.
 const MAX_KNOCKS: usize = 64;
+
+/// A connection through a relay ends this long after a direct one stands beside it: what is under way on it is worth more than the bytes.
+const RETIRE: Duration = Duration::from_secs(3);
 
 /// What is still on its way to peers when [`Net::shutdown`] is called gets this long to leave.
 const LINGER: Duration = Duration::from_millis(150);
@@ -99,6 +107,12 @@ pub struct Net {
     dialer: Dialer,
     caller: Caller,
     curiosity: Curiosity,
+    relays: Relays,
+    /// Where a relay has reached us, besides where we listen.
+    external: Vec<Multiaddr>,
+    /// When connections through relays end whose peers are linked directly.
+    retiring: HashMap<PeerId, Instant>,
+    uses_relays: bool,
     /// What one event of the swarm turned into: a handful at most, handed out before the swarm is asked for more.
     ready: VecDeque<NetEvent>,
     unjudged: BTreeMap<GossipId, (MessageId, PeerId)>,
@@ -157,6 +171,10 @@ impl Net {
             dialer: Dialer::new(config.limits.dials, seed),
             caller: Caller::new(seed),
             curiosity: Curiosity::new(seed),
+            relays: Relays::new(!config.relays, seed),
+            external: Vec::new(),
+            retiring: HashMap::new(),
+            uses_relays: config.relays,
             limits: config.limits,
             listeners,
             links: Links::default(),
@@ -182,13 +200,17 @@ impl Net {
             self.start_dials();
             self.start_calls();
             self.ask_around();
+            self.ask_relays();
+            self.retire_relayed();
             self.close_mute_links();
             if !self.ready.is_empty() {
                 continue;
             }
             let moved_by = self.next_topic.as_ref().map(|(_, by)| *by);
             let wake = [
-                self.dialer.wake(),
+                self.dialer.wake(self.is_observed()),
+                self.relays.wake(),
+                self.retiring.values().min().copied(),
                 self.caller.wake(),
                 self.curiosity.wake(),
                 self.links.wake(self.limits.patience),
@@ -280,11 +302,23 @@ impl Net {
         let gate = &mut self.swarm.behaviour_mut().gate;
         gate.rekey(mesh, doors);
         self.next_topic = Some((gossip::topic(topic), Instant::now() + FAREWELL));
-        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
-        for peer in peers {
+        for peer in self.connected() {
             // An error means that it isn't connected, which is what was wanted.
             let _ = self.swarm.disconnect_peer_id(peer);
         }
+    }
+
+    /// Everybody who is connected, but for relays.
+    fn connected(&self) -> Vec<PeerId> {
+        let outside = &self.swarm.behaviour().outside;
+        let peers = self.swarm.connected_peers();
+        peers.filter(|peer| !outside.is_relay(peer)).copied().collect()
+    }
+
+    /// Whether there is no relay that could still tell us how it sees us.
+    fn is_observed(&self) -> bool {
+        matches!(self.relays.state(), RelayState::Off | RelayState::None)
+            || self.swarm.behaviour().outside.is_observed()
     }
 
     /// What to ask peers that are in another generation: see `room::Knock`.
@@ -336,13 +370,15 @@ impl Net {
         }
     }
 
-    /// Wants a link to a peer, at any of these addresses (`/ip…/tcp/…` or `/ip…/udp/…/quic-v1`, with or without its id).
+    /// Wants a link to a peer, at any of these addresses (`/ip…/tcp/…` or `/ip…/udp/…/quic-v1`, or through a relay
+    /// `…/p2p/RELAY/p2p-circuit`, with or without its id).
     /// Ourselves, and peers that are linked already, are passed over. [`NetEvent::DialFailed`] follows if the first try
     /// fails; there are some more after it, and after a lost link.
-    pub fn dial(&mut self, to: PeerKey, addresses: Vec<Multiaddr>) {
+    pub fn dial(&mut self, to: PeerKey, mut addresses: Vec<Multiaddr>) {
         if to == self.local {
             return;
         }
+        addresses.retain(|address| self.may_dial(address));
         let now = Instant::now();
         let wanted = match peer::id_of(&to) {
             Some(peer) if self.links.is_up(&peer) => {
@@ -360,6 +396,11 @@ impl Net {
         }
     }
 
+    /// Whether an address is one that we use at all.
+    fn may_dial(&self, address: &Multiaddr) -> bool {
+        self.uses_relays || !dialer::is_circuit(address)
+    }
+
     /// Closes all connections to a peer and dials it no more.
     pub fn disconnect(&mut self, from: PeerKey) {
         if let Some(peer) = peer::id_of(&from) {
@@ -367,10 +408,11 @@ impl Net {
         }
     }
 
-    /// Where this peer listens, without its id: loopback last.
+    /// Where this peer listens, and where a relay has reached it, without its id: loopback last.
     #[must_use]
     pub fn addresses(&self) -> Vec<Multiaddr> {
-        let mut addresses: Vec<_> = self.listeners.values().flatten().cloned().collect();
+        let own = self.listeners.values().flatten();
+        let mut addresses: Vec<_> = own.chain(&self.external).cloned().collect();
         addresses.sort_by_key(|address| (listen::is_loopback(address), address.clone()));
         addresses.dedup();
         addresses
@@ -382,13 +424,14 @@ impl Net {
         let gate = &self.swarm.behaviour().gate;
         NetStats {
             links: self.links.up(),
+            relayed: gate.relayed(),
             unproven: gate.unproven(),
             wedged: gate.inner().gossip.closed(),
             ..self.stats
         }
     }
 
-    /// Lets what was just published leave, says goodbye to all peers, and ends: after 0.8 seconds at the latest.
+    /// Lets what was just published leave, says goodbye to all peers, and ends: after a second at the latest.
     pub async fn shutdown(mut self) {
         let linger = self
             .last_publish
@@ -400,19 +443,25 @@ impl Net {
         // Peers that hear that we take no more gossip close the link, and dial us no more.
         let topic = self.topic.clone();
         self.gossip().unsubscribe(&topic);
-        let is_alone = |swarm: &Swarm<Node>| swarm.connected_peers().next().is_none();
+        // Some of them hear it through a relay.
+        let is_alone = |net: &Self| net.connected().is_empty();
         if tokio::time::timeout(FAREWELL, self.drain(is_alone)).await.is_err() {
-            let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
-            for peer in peers {
+            for peer in self.connected() {
                 self.drop_peer(&peer);
             }
             drop(tokio::time::timeout(LINGER, self.drain(is_alone)).await);
         }
+        for relay in self.swarm.behaviour().outside.relays() {
+            // An error means that it isn't connected, which is what was wanted.
+            let _ = self.swarm.disconnect_peer_id(relay);
+        }
+        let is_over = |net: &Self| net.swarm.connected_peers().next().is_none();
+        drop(tokio::time::timeout(LINGER, self.drain(is_over)).await);
     }
 
     /// Moves the swarm on and throws away what happens.
-    async fn drain(&mut self, done: impl Fn(&Swarm<Node>) -> bool) {
-        while !done(&self.swarm) {
+    async fn drain(&mut self, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
             let event = self.swarm.select_next_some().await;
             self.on_swarm_event(event);
             self.ready.clear();
@@ -446,6 +495,17 @@ impl Net {
             self.stats.dials += 1;
             let dial = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build();
+            if self.swarm.dial(dial).is_err() && !self.swarm.is_connected(&peer) {
+                self.dial_failed(&peer);
+            }
+        }
+        let is_observed = self.is_observed();
+        while let Some((peer, addresses)) = self.dialer.next_through_relays(is_observed, Instant::now()) {
+            self.stats.dials += 1;
+            let dial = DialOpts::peer_id(peer)
+                .condition(PeerCondition::Disconnected)
                 .addresses(addresses)
                 .build();
             if self.swarm.dial(dial).is_err() && !self.swarm.is_connected(&peer) {

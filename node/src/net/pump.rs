@@ -3,16 +3,19 @@
 use std::time::Instant;
 
 use libp2p::{
-    PeerId, gossipsub, identify,
+    Multiaddr, PeerId, dcutr, gossipsub, identify, ping,
     request_response::{self, Message},
     swarm::SwarmEvent,
 };
 use snug_crypto::bounds::MAX_GOSSIP_BYTES;
 
 use super::{
-    MAX_KNOCKS, MAX_UNJUDGED, Net, NetEvent,
+    MAX_KNOCKS, MAX_UNJUDGED, Net, NetEvent, RETIRE,
     behaviour::{MeshEvent, NodeEvent},
+    dialer::is_circuit,
     gate::{self, Failure},
+    listen,
+    outside::AtRelayEvent,
     peer, scoring,
 };
 use crate::room::{GossipId, RequestId, Verdict};
@@ -21,6 +24,10 @@ impl Net {
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<NodeEvent>) {
         match event {
             SwarmEvent::Behaviour(NodeEvent::Gate(event)) => self.on_gate_event(event),
+            // What a relay says of where it is counts for nothing: we are called where we called it.
+            SwarmEvent::NewListenAddr { listener_id, .. } | SwarmEvent::ExpiredListenAddr { listener_id, .. }
+                if self.relays.is_ours(listener_id) => {}
+            SwarmEvent::NewListenAddr { address, .. } if is_circuit(&address) => {}
             SwarmEvent::NewListenAddr { listener_id, address } => {
                 self.listeners.entry(listener_id).or_default().push(address.clone());
                 self.ready.push_back(NetEvent::Listening(address));
@@ -31,19 +38,41 @@ impl Net {
                 }
                 self.ready.push_back(NetEvent::NotListening(address));
             }
+            SwarmEvent::ListenerClosed {
+                listener_id, reason, ..
+            } if self.relays.is_ours(listener_id) => {
+                tracing::debug!(?reason, "no relay any more, or none yet");
+                if let Some(circuit) = self.relays.closed(listener_id, Instant::now()) {
+                    self.swarm.remove_external_address(&circuit);
+                    self.ready.push_back(NetEvent::NotListening(circuit));
+                }
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_reachable(address),
+            SwarmEvent::ExternalAddrExpired { address } => self.on_unreachable(address),
+            SwarmEvent::Behaviour(NodeEvent::Outside(AtRelayEvent::Ping(ping::Event {
+                connection,
+                result: Err(error),
+                ..
+            }))) => {
+                tracing::debug!(%error, "the relay fell silent");
+                self.swarm.close_connection(connection);
+            }
             SwarmEvent::ListenerClosed { listener_id, .. } => {
                 let addresses = self.listeners.remove(&listener_id).unwrap_or_default();
                 self.ready.extend(addresses.into_iter().map(NetEvent::NotListening));
             }
             SwarmEvent::ConnectionEstablished {
                 peer_id, connection_id, ..
-            } => self.on_connected(connection_id, peer_id),
+            } if !self.swarm.behaviour().outside.to_relays().contains(connection_id) => {
+                self.on_connected(connection_id, peer_id);
+            }
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 num_established: 0,
                 cause,
                 ..
             } => {
+                self.retiring.remove(&peer_id);
                 tracing::debug!(peer = %peer_id, ?cause, "disconnected");
                 self.dial_failed(&peer_id);
                 self.on_called_lost(&peer_id, false);
@@ -98,6 +127,9 @@ impl Net {
                     self.ready.push_back(NetEvent::LinkDown { peer: key });
                 }
             }
+            gate::Event::Doubled { peer } => {
+                self.retiring.insert(peer, Instant::now() + RETIRE);
+            }
             gate::Event::Failed {
                 peer,
                 failure,
@@ -126,8 +158,18 @@ impl Net {
             gate::Event::Inner(MeshEvent::Direct(event)) => self.on_direct(event),
             gate::Event::Inner(MeshEvent::Exchange(event)) => self.on_exchange(event),
             gate::Event::Inner(MeshEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
-                self.dialer.learn_connected(peer_id, info.listen_addrs, Instant::now());
+                // A relay's own idea of where it is comes among them; the one that counts is in what the peer has confirmed.
+                let useful = |address: &Multiaddr| !is_circuit(address) || !listen::is_loopback(address);
+                let known = info.listen_addrs.into_iter().filter(useful);
+                let known = known.filter(|address| self.may_dial(address)).collect();
+                self.dialer.learn_connected(peer_id, known, Instant::now());
             }
+            gate::Event::Inner(MeshEvent::Punch(dcutr::Event { remote_peer_id, result })) => match result {
+                Ok(_) => {
+                    tracing::debug!(peer = %remote_peer_id, "a direct connection, where there was one through a relay")
+                }
+                Err(error) => tracing::debug!(peer = %remote_peer_id, %error, "no direct connection can be made"),
+            },
             gate::Event::Inner(MeshEvent::Identify(_)) => {}
         }
     }

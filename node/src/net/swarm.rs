@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libp2p::{PeerId, Swarm, SwarmBuilder, identity::Keypair, noise, tcp, yamux};
+use libp2p::{PeerId, Swarm, SwarmBuilder, dcutr, identity::Keypair, noise, relay, tcp, yamux};
 use snug_crypto::PeerKey;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     exchange::exchange,
     gate::{Gate, GateConfig},
     gossip::{self, CurrentTopic},
+    outside::{AtRelay, Outside},
     peer,
     watch::Watch,
 };
@@ -37,7 +38,7 @@ const QUIC_CONNECTION_BYTES: u32 = 4 << 20;
 pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic, PeerKey), NetError> {
     let keypair = peer::keypair(&config.transport).ok_or(NetError::Key)?;
     let local = peer::key_of(&PeerId::from(keypair.public())).ok_or(NetError::Key)?;
-    let (node, topic) = node(config, &keypair, local)?;
+    let mut topic = None;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux)
@@ -50,7 +51,17 @@ pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic
             quic.max_concurrent_stream_limit = MAX_STREAMS as u32;
             quic
         })
-        .with_behaviour(|_| node)
+        .with_relay_client(noise::Config::new, yamux)
+        .map_err(|error| NetError::Setup {
+            reason: error.to_string(),
+        })?
+        .with_behaviour(
+            |keypair, relay| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+                let (node, of) = node(config, keypair, local, relay)?;
+                topic = Some(of);
+                Ok(node)
+            },
+        )
         .map_err(|error| NetError::Setup {
             reason: error.to_string(),
         })?
@@ -61,10 +72,18 @@ pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic
         })
         .with_connection_timeout(HANDSHAKE)
         .build();
+    let topic = topic.ok_or_else(|| NetError::Setup {
+        reason: "there is no topic".to_owned(),
+    })?;
     Ok((swarm, topic, local))
 }
 
-fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<(Node, CurrentTopic), NetError> {
+fn node(
+    config: &NetConfig,
+    keypair: &Keypair,
+    local: PeerKey,
+    relay: relay::client::Behaviour,
+) -> Result<(Node, CurrentTopic), NetError> {
     let limits = &config.limits;
     let (gossip, topic) = gossip::gossip(&gossip::topic(&config.topic), config.max_participants)?;
     let mesh = Mesh {
@@ -72,7 +91,9 @@ fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<(Node, 
         direct: direct(limits),
         exchange: exchange(limits.direct_timeout),
         identify: identify(keypair.public()),
+        punch: dcutr::Behaviour::new(keypair.public().into()),
     };
+    let outside = Outside::new(AtRelay::new(relay, keypair.public()));
     let gate = GateConfig {
         patience: limits.patience,
         beat: limits.beat,
@@ -80,7 +101,8 @@ fn node(config: &NetConfig, keypair: &Keypair, local: PeerKey) -> Result<(Node, 
         max_unproven: limits.unproven,
         max_handshakes_per_host: limits.handshakes_per_host,
     };
-    let node = Node::new(Gate::new(mesh, config.mesh.clone(), local, gate), limits);
+    let gate = Gate::new(mesh, config.mesh.clone(), local, gate, outside.to_relays());
+    let node = Node::new(gate, outside, limits);
     Ok((node, topic))
 }
 

@@ -3,13 +3,19 @@
 //! gossipsub opens one stream each way and replaces it when it fails, five times; then it disables itself on that
 //! connection, which goes on looking open. It also does so, at once, when the peer refuses its protocol. Neither is
 //! reported. This wrapper counts the same events, one step ahead, and has the connection closed; then it is dialed anew.
+//!
+//! All connections to a peer share one queue, and a handler without a stream doesn't hear that something was put there. The first one has its
+//! stream at once, for the subscriptions; a second one, which is to take over when the first goes, has none. So it is made to look.
 
 use std::{
     collections::VecDeque,
-    task::{Context, Poll, ready},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use either::Either;
+use futures::FutureExt;
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
@@ -19,9 +25,13 @@ use libp2p::{
         handler::{ConnectionEvent, DialUpgradeError},
     },
 };
+use tokio::time::{Sleep, sleep};
 
 /// Streams that gossipsub may use up in one direction of a connection; it gives up at five.
 const MAX_STREAMS: u32 = 4;
+
+/// How often a handler looks for something to send that has no stream yet.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A behaviour whose handlers are watched.
 pub(crate) struct Watch<B: NetworkBehaviour> {
@@ -112,6 +122,7 @@ pub(crate) struct Watched<H> {
     outbound: u32,
     refused: bool,
     reported: bool,
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 impl<H> Watched<H> {
@@ -122,6 +133,7 @@ impl<H> Watched<H> {
             outbound: 0,
             refused: false,
             reported: false,
+            look: None,
         }
     }
 }
@@ -154,7 +166,20 @@ impl<H: ConnectionHandler> ConnectionHandler for Watched<H> {
             self.reported = true;
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Either::Right(Wedged)));
         }
-        Poll::Ready(ready!(self.inner.poll(cx)).map_custom(Either::Left))
+        loop {
+            if let Poll::Ready(event) = self.inner.poll(cx) {
+                return Poll::Ready(event.map_custom(Either::Left));
+            }
+            if self.outbound > 0 {
+                self.look = None;
+                return Poll::Pending;
+            }
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+            if look.poll_unpin(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.look = None;
+        }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::http::{Http, Refusal};
 use super::opaque::{self, Proves, Secret};
-use super::session::records;
-use super::{CapsuleKey, CreateError, DeleteError, LoginError, ServerError, ServerUrl, Session, change};
+use super::session::introduced;
+use super::{CapsuleKey, CreateError, DeleteError, Introduced, LoginError, ServerError, ServerUrl, Session, change};
 use crate::engine::clock::unix_ms;
 
 /// A client of one rendezvous; clones share its connections.
@@ -53,6 +53,8 @@ pub struct MemberLogin {
     pub capsule: Capsule,
     /// Sealed presence records of those who are there.
     pub introductions: Vec<Vec<u8>>,
+    /// What the server says of its relay, as in [`Introduced`].
+    pub relays: Vec<String>,
     /// For presence.
     pub session: Session,
     /// Seals later capsules of this Room Key.
@@ -217,9 +219,11 @@ impl Client {
             what: "its capsule can't be opened",
         })?;
         check_room(&capsule.genesis, room_id)?;
+        let Introduced { records, relays } = introduced(answer.introductions);
         Ok(MemberLogin {
             capsule,
-            introductions: records(answer.introductions),
+            introductions: records,
+            relays,
             session: Session::new(self.http.clone(), &handle, answer.token),
             capsule_key: CapsuleKey(export_key),
         })

@@ -21,5 +21,5 @@ pub use change::{Authority, CapsuleKey, KeyChange, Superseded};
 pub use client::{AdminLogin, Client, CreateOptions, Created, MemberLogin};
 pub use directory::{Directory, ListedRoom};
 pub use error::{ChangeError, CreateError, DeleteError, LoginError, PresenceError, ServerError};
-pub use session::Session;
+pub use session::{Introduced, Session};
 pub use url::{ServerUrl, ServerUrlError};

@@ -26,18 +26,18 @@ impl Session {
         }
     }
 
-    /// Puts our sealed presence record (at most 1 KiB) in place for 90 s; up to 32 records of others come back.
+    /// Puts our sealed presence record (at most 1 KiB) in place for 90 s.
     ///
     /// # Errors
     /// [`PresenceError`]
-    pub async fn heartbeat(&self, record: Vec<u8>) -> Result<Vec<Vec<u8>>, PresenceError> {
+    pub async fn heartbeat(&self, record: Vec<u8>) -> Result<Introduced, PresenceError> {
         let record = api::PresenceRecord::new(record).map_err(|_| PresenceError::RecordLength)?;
         let path = api::presence(&self.handle);
         let answer = self
             .http
             .call(Method::PUT, &path, Some(&self.token), Some(&PutPresence { record }))
             .await;
-        Ok(records(answer.map_err(|refusal| self.refusal(refusal))?))
+        Ok(introduced(answer.map_err(|refusal| self.refusal(refusal))?))
     }
 
     /// Takes our presence record away: nobody is introduced to us any more.
@@ -97,7 +97,19 @@ impl Session {
     }
 }
 
-pub(super) fn records(introductions: Introductions) -> Vec<Vec<u8>> {
-    let records = introductions.introductions.into_iter();
-    records.map(api::PresenceRecord::into_vec).collect()
+/// Who is there, and where members meet who can't reach each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Introduced {
+    /// Sealed presence records of others: at most 32 of at most 1 KiB.
+    pub records: Vec<Vec<u8>>,
+    /// What the server says of its relay: at most 8 texts of at most 256 bytes, which may say anything.
+    pub relays: Vec<String>,
+}
+
+pub(super) fn introduced(introductions: Introductions) -> Introduced {
+    let Introductions { introductions, relays } = introductions;
+    Introduced {
+        records: introductions.into_iter().map(api::PresenceRecord::into_vec).collect(),
+        relays: relays.into_iter().map(String::from).collect(),
+    }
 }

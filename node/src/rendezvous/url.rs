@@ -76,6 +76,16 @@ impl ServerUrl {
         format!("{}{path}", self.as_str())
     }
 
+    /// The host, a name or an address without brackets, and the port.
+    pub(crate) fn host_and_port(&self) -> Option<(String, u16)> {
+        let host = match self.0.host()? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
+        };
+        Some((host, self.0.port_or_known_default()?))
+    }
+
     fn is_loopback(&self) -> bool {
         match self.0.host() {
             Some(Host::Ipv4(ip)) => ip.is_loopback(),

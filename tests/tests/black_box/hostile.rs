@@ -33,6 +33,7 @@ impl Hostile {
             expected_genesis: None,
             addresses: Vec::new(),
             lan: false,
+            relays: true,
             insecure_registration: false,
             read_receipts: false,
         };

@@ -263,6 +263,7 @@ fn net(keys: &GenerationKeys) -> Net {
         listen: vec![plain::LOOPBACK[1].parse().expect("an address")],
         any_port: false,
         max_participants: 256,
+        relays: true,
         limits: NetLimits::default(),
     };
     Net::new(config).expect("a mesh on loopback")

@@ -142,6 +142,10 @@ pub struct EnterArgs {
     #[arg(long)]
     pub no_mdns: bool,
 
+    /// Use no relay: only members who can reach each other directly meet
+    #[arg(long)]
+    pub no_relay: bool,
+
     /// Lines in and out, for pipes and screen readers, instead of the full screen
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,

@@ -23,6 +23,7 @@ pub struct Config {
     #[serde(default)]
     listen: Vec<String>,
     mdns: Option<bool>,
+    relay: Option<bool>,
     color: Option<Color>,
     read_receipts: Option<bool>,
 }
@@ -53,7 +54,7 @@ impl Config {
         })?;
         Self::parse(&text).map_err(|error| {
             Failure::usage(format_args!("the configuration file {shown} is wrong: {error}"))
-                .help("it may set server, name, profile, data-dir, listen, mdns, color and read-receipts")
+                .help("it may set server, name, profile, data-dir, listen, mdns, relay, color and read-receipts")
         })
     }
 
@@ -99,6 +100,11 @@ impl Config {
     /// Whether to look for members on the local network.
     pub fn mdns(&self, args: &EnterArgs) -> bool {
         !args.no_mdns && self.mdns.unwrap_or(true)
+    }
+
+    /// Whether relays are used.
+    pub fn relay(&self, args: &EnterArgs) -> bool {
+        !args.no_relay && self.relay.unwrap_or(true)
     }
 
     /// Name of the profile.

@@ -121,6 +121,7 @@ impl Den {
             expected_genesis: None,
             addresses: Vec::new(),
             lan: false,
+            relays: true,
             insecure_registration: false,
             read_receipts: true,
         }

@@ -10,8 +10,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
     swarm::{
-        ConnectionDenied, ConnectionHandlerSelect, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
-        THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour::AddressChange,
+        ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, FromSwarm, NetworkBehaviour,
+        NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour::AddressChange,
     },
 };
 use snug_crypto::link::LinkRole;
@@ -85,12 +85,15 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
         role: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        if self.to_relays.contains(id) {
+            return Ok(LinkHandler::none().select(Withheld::new()));
+        }
         // When both dial at once through a NAT, one of the two plays the listener.
         let role = if role.is_dialer() {
             LinkRole::Dialer

@@ -88,6 +88,16 @@ impl LinkHandler {
         }
     }
 
+    /// For a connection on which there is nothing to prove.
+    pub(crate) fn none() -> Self {
+        Self {
+            state: State::Over,
+            role: LinkRole::Listener,
+            patience: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            beat: Duration::ZERO,
+        }
+    }
+
     fn on_stream(&mut self, stream: Stream) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(proof) => self.state = State::Proving(proof.run(stream).boxed()),

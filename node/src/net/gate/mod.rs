@@ -29,7 +29,7 @@ use std::{
 use either::Either;
 use libp2p::{
     PeerId,
-    core::ConnectedPoint,
+    core::{ConnectedPoint, Endpoint},
     swarm::{
         CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
         THandler, THandlerInEvent, ToSwarm,
@@ -45,7 +45,7 @@ use self::{
     waiting::{Host, Waiting},
     withheld::{Order, Withheld},
 };
-use super::peer;
+use super::{outside::ToRelays, peer};
 
 pub(crate) use self::protocol::Failure;
 
@@ -78,6 +78,8 @@ pub(crate) enum Event<E> {
     Up { peer: PeerId },
     /// The last open connection to this peer is gone.
     Down { peer: PeerId },
+    /// There is a direct connection to this peer beside one through a relay: see [`Gate::close_relayed`].
+    Doubled { peer: PeerId },
     /// A connection is being closed for this.
     Failed {
         peer: PeerId,
@@ -115,6 +117,8 @@ pub(crate) struct Gate<B: NetworkBehaviour> {
     attempts: HashMap<PeerId, usize>,
     /// Answers given at the door since then.
     answered: (Option<Instant>, usize),
+    /// Connections that are none of ours to judge.
+    to_relays: ToRelays,
     /// While the net moves between generations nobody is admitted.
     moving: bool,
     events: VecDeque<ToSwarm<Event<B::ToSwarm>, THandlerInEvent<Self>>>,
@@ -154,7 +158,7 @@ enum Denied {
 }
 
 impl<B: NetworkBehaviour> Gate<B> {
-    pub(crate) fn new(inner: B, mesh: MeshKey, local: PeerKey, config: GateConfig) -> Self {
+    pub(crate) fn new(inner: B, mesh: MeshKey, local: PeerKey, config: GateConfig, to_relays: ToRelays) -> Self {
         Self {
             inner,
             credentials: Arc::new(Credentials {
@@ -172,6 +176,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             bans: Bans::default(),
             attempts: HashMap::new(),
             answered: (None, 0),
+            to_relays,
             moving: false,
             events: VecDeque::new(),
         }
@@ -190,9 +195,41 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.connections.iter().any(|(id, connection)| {
             *id != but
                 && connection.peer == *peer
-                && connection.endpoint.is_dialer()
+                && is_dialer(&connection.endpoint)
                 && connection.stage != Stage::Refused
         })
+    }
+
+    /// Peers that are linked through relays only.
+    pub(crate) fn relayed(&self) -> usize {
+        let peers = self.admitted.keys();
+        let is_relayed = |peer: &&PeerId| {
+            let mut open = self.open_connections(peer).peekable();
+            open.peek().is_some() && open.all(|(connection, _)| connection.endpoint.is_relayed())
+        };
+        peers.filter(is_relayed).count()
+    }
+
+    /// Closes a peer's connections through relays, if there is a direct one.
+    pub(crate) fn close_relayed(&mut self, peer: PeerId) {
+        if !self
+            .open_connections(&peer)
+            .any(|(other, _)| !other.endpoint.is_relayed())
+        {
+            return;
+        }
+        let ids = self.admitted.get(&peer).into_iter().flatten();
+        let is_relayed = |id: &&ConnectionId| {
+            let connection = self.connections.get(id);
+            connection.is_some_and(|connection| connection.endpoint.is_relayed())
+        };
+        let relayed: Vec<ConnectionId> = ids.filter(is_relayed).copied().collect();
+        for id in relayed {
+            self.events.push_back(ToSwarm::CloseConnection {
+                peer_id: peer,
+                connection: CloseConnection::One(id),
+            });
+        }
     }
 
     /// Inbound connections that are unproven right now.
@@ -283,6 +320,9 @@ impl<B: NetworkBehaviour> Gate<B> {
     fn on_established(&mut self, established: ConnectionEstablished<'_>) {
         let id = established.connection_id;
         self.handshakes.remove(id);
+        if self.to_relays.contains(id) {
+            return;
+        }
         if let ConnectedPoint::Listener { send_back_addr, .. } = established.endpoint {
             self.unproven.push(id, Host::of(send_back_addr));
         }
@@ -339,7 +379,8 @@ impl<B: NetworkBehaviour> Gate<B> {
         })
     }
 
-    /// Whether both peers dialed at once and this connection is the one to give up.
+    /// Whether this connection is one to give up: it leads through a relay, and a direct one is there; or both peers dialed at once, in the
+    /// same way.
     ///
     /// That is the one which the peer with the higher key dialed, so both ends agree. It is given up only while the other
     /// one is young, or it might be what a peer dialed because the other one is dead; and only before what is inside has
@@ -349,11 +390,14 @@ impl<B: NetworkBehaviour> Gate<B> {
             return false;
         };
         let is_ours_lower = self.credentials.local < remote;
-        let is_lowers = |endpoint: &ConnectedPoint| endpoint.is_dialer() == is_ours_lower;
-        !is_lowers(&connection.endpoint)
-            && self
-                .open_connections(&connection.peer)
-                .any(|(other, since)| is_lowers(&other.endpoint) && since.elapsed() < AT_ONCE)
+        let is_lowers = |endpoint: &ConnectedPoint| is_dialer(endpoint) == is_ours_lower;
+        let is_relayed = connection.endpoint.is_relayed();
+        self.open_connections(&connection.peer).any(|(other, since)| {
+            if other.endpoint.is_relayed() != is_relayed {
+                return is_relayed;
+            }
+            !is_lowers(&connection.endpoint) && is_lowers(&other.endpoint) && since.elapsed() < AT_ONCE
+        })
     }
 
     /// The peer is proven: makes what is inside meet the connection.
@@ -421,6 +465,13 @@ impl<B: NetworkBehaviour> Gate<B> {
         if first {
             self.events.push_back(ToSwarm::GenerateEvent(Event::Up { peer }));
         }
+        let relayed = self
+            .open_connections(&peer)
+            .filter(|(other, _)| other.endpoint.is_relayed());
+        let relayed = relayed.count();
+        if relayed > 0 && relayed < self.open_connections(&peer).count() {
+            self.events.push_back(ToSwarm::GenerateEvent(Event::Doubled { peer }));
+        }
     }
 
     fn refuse(&mut self, id: ConnectionId, failure: Failure) {
@@ -430,7 +481,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         };
         let peer = connection.peer;
         let proven = connection.stage.is_proven();
-        let dialed = connection.endpoint.is_dialer();
+        let dialed = is_dialer(&connection.endpoint);
         if !proven {
             connection.stage = Stage::Refused;
         }
@@ -462,4 +513,15 @@ impl<B: NetworkBehaviour> Gate<B> {
             event,
         });
     }
+}
+
+/// Whether we play the dialer's part. When a hole is punched both ends dial, and one of them plays the listener's.
+fn is_dialer(endpoint: &ConnectedPoint) -> bool {
+    matches!(
+        endpoint,
+        ConnectedPoint::Dialer {
+            role_override: Endpoint::Dialer,
+            ..
+        }
+    )
 }

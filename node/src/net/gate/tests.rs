@@ -45,7 +45,13 @@ impl Rig {
                     max_unproven: 2,
                     max_handshakes_per_host: 2,
                 };
-                let gate = Gate::new(dummy::Behaviour, MeshKey::from_bytes([1; 32]), local, config);
+                let gate = Gate::new(
+                    dummy::Behaviour,
+                    MeshKey::from_bytes([1; 32]),
+                    local,
+                    config,
+                    crate::net::outside::ToRelays::default(),
+                );
                 return Self {
                     gate,
                     remote: theirs,

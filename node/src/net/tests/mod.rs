@@ -9,6 +9,7 @@ mod faults;
 mod gossip;
 mod links;
 mod rekey;
+mod relay;
 mod rogue;
 
 use std::{collections::HashSet, time::Duration};
@@ -61,6 +62,7 @@ fn config(listen: &[&str]) -> NetConfig {
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         any_port: false,
         max_participants: 20,
+        relays: true,
         limits: patient(),
     }
 }

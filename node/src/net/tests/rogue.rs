@@ -370,7 +370,13 @@ fn member(mesh: MeshKey) -> Swarm<Gate<stream::Behaviour>> {
             max_unproven: 1,
             max_handshakes_per_host: 1,
         };
-        Gate::new(stream::Behaviour::new(), mesh, local, config)
+        Gate::new(
+            stream::Behaviour::new(),
+            mesh,
+            local,
+            config,
+            crate::net::outside::ToRelays::default(),
+        )
     })
 }
 

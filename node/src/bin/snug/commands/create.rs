@@ -69,6 +69,8 @@ pub struct Who {
     pub read_receipts: bool,
     /// Whether to look for members on the local network.
     pub lan: bool,
+    /// Uses relays.
+    pub relays: bool,
 }
 
 /// Who enters, as given.
@@ -83,6 +85,7 @@ pub fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> R
         listen,
         read_receipts: app.config.read_receipts(&args.enter),
         lan: app.config.mdns(&args.enter),
+        relays: app.config.relay(&args.enter),
     })
 }
 
@@ -185,6 +188,7 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         expected_genesis: Some(genesis),
         addresses: Vec::new(),
         lan: who.lan,
+        relays: who.relays,
         insecure_registration,
         read_receipts: who.read_receipts,
     })

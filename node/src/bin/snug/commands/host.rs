@@ -8,7 +8,7 @@ use snug::rendezvous::ServerUrl;
 use snug::text::Untrusted;
 use snug_crypto::identity::Identity;
 use snug_crypto::ids::Fingerprint;
-use snug_rendezvous::{Config as ServerConfig, Server, StartError};
+use snug_rendezvous::{Config as ServerConfig, RelayListen, Server, StartError};
 use tokio::sync::oneshot;
 
 use super::create::{self, Who};
@@ -40,6 +40,9 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
     };
     let mut config = ServerConfig::new(&folder.path);
     config.listen = listen_http;
+    if app.config.relay(&args.enter) {
+        config.relay.listen = RelayListen::IfPublic;
+    }
     let server = Server::bind(config)
         .await
         .map_err(|error| not_started(error, &args.listen_http))?;
@@ -64,6 +67,7 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
             listen,
             read_receipts: app.config.read_receipts(&args.enter),
             lan: app.config.mdns(&args.enter),
+            relays: app.config.relay(&args.enter),
         };
         create::enter(app, front, client, made, who).await
     }

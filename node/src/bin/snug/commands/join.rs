@@ -101,6 +101,7 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         expected_genesis: target.genesis,
         addresses: target.addresses,
         lan: app.config.mdns(&args.enter),
+        relays: app.config.relay(&args.enter),
         insecure_registration: args.insecure_registration,
         read_receipts: app.config.read_receipts(&args.enter),
     })

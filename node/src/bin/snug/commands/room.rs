@@ -102,6 +102,7 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
         expected_genesis: None,
         addresses: Vec::new(),
         lan: false,
+        relays: true,
         insecure_registration: args.insecure_registration,
         read_receipts: false,
     })

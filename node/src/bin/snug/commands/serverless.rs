@@ -32,6 +32,7 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
         listen,
         read_receipts,
         lan,
+        relays,
     } = create::who(app, &args, prompter, front)?;
 
     let rng = &mut given::rng();
@@ -55,6 +56,7 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
         listen,
         expected_genesis: Some(capsule.genesis.hash()),
         addresses: Vec::new(),
+        relays,
         lan,
         insecure_registration: false,
         read_receipts,

@@ -205,6 +205,8 @@ async fn answer(handle: &Handle, call: Call, unheard: &Unheard) -> Result<Value,
                 "ready": status.epoch.is_some(),
                 "epoch": status.epoch.map(|epoch| epoch.to_string()),
                 "links": status.links.len(),
+                "relayed": status.net.relayed,
+                "relay": status.relay.as_str(),
                 "addresses": status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "rendezvous": status.rendezvous.as_str(),
             }))

@@ -278,7 +278,14 @@ pub fn about(info: &snug::engine::RoomInfo, status: &Status) -> Vec<String> {
         Some(server) => format!("Rendezvous {server} ({})", status.rendezvous.as_str()),
         None => "No rendezvous".to_owned(),
     });
-    lines.push(format!("Linked directly with {}", members_in_words(status.links.len())));
+    let (links, relayed) = (status.links.len(), status.net.relayed.min(status.links.len()));
+    lines.push(match relayed {
+        0 => format!("Linked directly with {}", members_in_words(links)),
+        relayed => format!(
+            "Linked with {}, {relayed} of them through a relay",
+            members_in_words(links)
+        ),
+    });
     lines.push(format!("Your fingerprint {}", status.member));
     lines
 }
