@@ -18,6 +18,7 @@ pub mod binaries;
 pub mod canary;
 pub mod capture;
 pub mod home;
+pub mod internet;
 pub mod member;
 pub mod mongod;
 pub mod netns;

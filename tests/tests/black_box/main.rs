@@ -16,6 +16,7 @@ mod hostile;
 mod hosting;
 mod injection;
 mod local_network;
+mod nat;
 mod no_server;
 mod receipts;
 mod refusals;
