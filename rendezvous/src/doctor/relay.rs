@@ -1,6 +1,6 @@
 //! The relay: whether it runs, and whether it can be reached as far as that shows from here.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
@@ -25,7 +25,7 @@ pub(super) async fn relay(config: &Config, running: Option<&Status>) -> Vec<Find
         )],
         (RelayListen::IfPublic, None) if wanted.is_empty() => vec![none_on_loopback()],
         (_, Some(status)) => match &status.relay {
-            Some(relaying) => answering(relaying).await,
+            Some(relaying) => answering(relaying, status.listen.ip()).await,
             None if wanted.is_empty() => vec![none_on_loopback()],
             None => vec![Finding::warning(
                 CHECK,
@@ -75,8 +75,8 @@ async fn free(wanted: &[Multiaddr]) -> Vec<Finding> {
     findings
 }
 
-/// What the server says of it, and whether its TCP ports answer where the world is told to find them.
-async fn answering(relaying: &Relaying) -> Vec<Finding> {
+/// What the server says of it, and whether its TCP ports answer where the world is told to find them; `api` is where the API listens.
+async fn answering(relaying: &Relaying, api: IpAddr) -> Vec<Finding> {
     let places = relaying.addresses.join(", ");
     let [received, sent] = relaying.bytes;
     let mut findings = vec![if relaying.addresses.is_empty() {
@@ -98,21 +98,21 @@ async fn answering(relaying: &Relaying) -> Vec<Finding> {
         let Ok(address) = text.parse::<Multiaddr>() else {
             continue;
         };
-        let (host, is_named) = match socket(&address) {
-            Some((host, true)) => (host, true),
-            // On the host that members reach the server at, which only they know; it should answer here, too.
-            None => match address.iter().next() {
-                Some(Protocol::Tcp(port)) => (SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port), false),
-                _ => continue,
-            },
-            Some((_, false)) => continue,
+        let host = match (socket(&address), address.iter().next()) {
+            (Some((host, true)), _) => host,
+            // On the host that members reach the server at: on this one, it is where the API is, or everywhere.
+            (None, Some(Protocol::Tcp(port))) => {
+                let here = if api.is_unspecified() {
+                    Ipv4Addr::LOCALHOST.into()
+                } else {
+                    api
+                };
+                SocketAddr::new(here, port)
+            }
+            _ => continue,
         };
         let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(host)).await;
-        if matches!(connected, Ok(Ok(_))) {
-            continue;
-        }
-        // A relay that listens on one address only doesn't answer on loopback, and needn't.
-        if is_named {
+        if !matches!(connected, Ok(Ok(_))) {
             findings.push(Finding::warning(
                 CHECK,
                 format!("{host} can't be reached from here"),

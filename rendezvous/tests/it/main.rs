@@ -19,6 +19,7 @@ mod presence;
 mod pressure;
 mod process;
 mod proxy;
+mod relay;
 mod replica;
 mod store;
 mod support;

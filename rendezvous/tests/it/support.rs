@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use snug_crypto::credential::client::{Login, Registration};
 use snug_crypto::credential::{DangerNoStretching, Kind, Tombstone};
 use snug_crypto::{AdminKey, GenesisHash, RoomHandle};
-use snug_rendezvous::{Clock, Config, Limits, Server, StoreSpec};
+use snug_rendezvous::{Clock, Config, Limits, RelayListen, Server, StoreSpec};
 use snug_rendezvous_api::{
     ByteString, Credential, CredentialUpload, DeleteRoom, Exact, Former, Handle, Introductions, LoginFinish,
     LoginStart, LoginStarted, Policy, Problem, ProblemType, PutPresence, RegisterFinish, RegisterStart,
@@ -89,6 +89,14 @@ impl Running {
         config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let clock = Arc::new(AtomicU64::new(real_now_ms()));
         Self::run_config(config, clock, Some(temporary)).await
+    }
+
+    /// One with a relay on free ports of loopback, with its data in this folder.
+    pub async fn with_relay(folder: &Path) -> Self {
+        let mut config = Config::new(folder);
+        config.relay.listen = RelayListen::At(RelayListen::on(SocketAddr::from(([127, 0, 0, 1], 0))));
+        let clock = Arc::new(AtomicU64::new(real_now_ms()));
+        Self::run_config(config, clock, None).await
     }
 
     /// A client of the operators' port.
