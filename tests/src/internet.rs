@@ -1,6 +1,7 @@
 //! An internet in small, of network namespaces: a public network, and homes behind routers that translate addresses, each in its own way.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use crate::netns::{self, Namespace};
 use crate::process;
@@ -36,19 +37,55 @@ pub fn permitted() -> bool {
         return false;
     }
     let probe = Namespace::new();
-    let mut command = Command::new("nft");
-    command.args(["add", "table", "ip", "probe"]);
-    let output = probe.command(&with_environment(command)).output();
-    let permitted = output.is_ok_and(|output| output.status.success());
+    // All that a router is made of: some kernels know tables and no translation.
+    let permitted = [Nat::Cone, Nat::Symmetric].iter().all(|nat| {
+        let command = program("nft", &["-f", "-"]);
+        let mut child = match probe
+            .command(&command)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+        {
+            Ok(child) => child,
+            Err(_) => return false,
+        };
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let written = stdin.write_all(rules(*nat).as_bytes());
+        drop(stdin);
+        child.wait().is_ok_and(|status| status.success()) && written.is_ok()
+    });
     if !permitted {
         eprintln!("skipped: addresses can't be translated here (that takes the program `nft`)");
     }
     permitted
 }
 
-fn with_environment(mut command: Command) -> Command {
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+fn program(name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
     command
+        .args(arguments)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// A router's rules. What comes unasked is dropped before it leaves a trace: a trace would take the port from who is about to answer it.
+fn rules(nat: Nat) -> String {
+    let how = match nat {
+        Nat::Cone => "masquerade",
+        Nat::Symmetric => "masquerade fully-random",
+    };
+    format!(
+        "add table ip home
+         delete table ip home
+         add table ip home
+         add chain ip home out {{ type nat hook postrouting priority 100; }}
+         add rule ip home out oifname \"wan\" {how}
+         add chain ip home mine {{ type filter hook input priority 0; }}
+         add rule ip home mine iifname \"wan\" ct state new drop
+         add chain ip home through {{ type filter hook forward priority 0; }}
+         add rule ip home through iifname \"wan\" ct state new drop
+        "
+    )
 }
 
 impl Internet {
@@ -82,22 +119,7 @@ impl Internet {
         host.ip(&["addr", "add", &format!("{net}.2/24"), "dev", "eth0"]);
         host.ip(&["route", "add", "default", "via", &format!("{net}.1")]);
         run(&router, "sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], "");
-        let how = match nat {
-            Nat::Cone => "masquerade",
-            Nat::Symmetric => "masquerade fully-random",
-        };
-        // What comes unasked is dropped before it leaves a trace: a trace would take the port from who is about to answer it.
-        let rules = format!(
-            "add table ip home
-             add chain ip home out {{ type nat hook postrouting priority 100; }}
-             add rule ip home out oifname \"wan\" {how}
-             add chain ip home mine {{ type filter hook input priority 0; }}
-             add rule ip home mine iifname \"wan\" ct state new drop
-             add chain ip home through {{ type filter hook forward priority 0; }}
-             add rule ip home through iifname \"wan\" ct state new drop
-            "
-        );
-        run(&router, "nft", &["-f", "-"], &rules);
+        run(&router, "nft", &["-f", "-"], &rules(nat));
         AtHome { host, _router: router }
     }
 
@@ -120,11 +142,9 @@ impl Default for Internet {
 }
 
 /// Runs a program on a machine, which has to succeed, and gives what it prints.
-pub fn run(machine: &Namespace, program: &str, arguments: &[&str], input: &str) -> String {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    let output = process::run(program, &mut machine.command(&with_environment(command)), input);
+pub fn run(machine: &Namespace, name: &str, arguments: &[&str], input: &str) -> String {
+    let output = process::run(name, &mut machine.command(&program(name, arguments)), input);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {error}");
+    assert!(output.status.success(), "{name} {arguments:?}: {error}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
