@@ -252,11 +252,15 @@ impl Terminal {
         self.shared.lock().parser.callbacks().requests.clone()
     }
 
-    /// Waits for the program's end, and gives its exit status.
+    /// Waits for the program's end, and for all that it drew, and gives its exit status.
     pub fn exit_code(&mut self) -> u32 {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                // What it drew last may still be on its way here.
+                while !self.shared.lock().ended && Instant::now() < end {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 return status.exit_code();
             }
             assert!(Instant::now() < end, "{}: still runs:\n{}", self.name, self.picture());
