@@ -4,7 +4,7 @@
 //! because the order is total: coverage of the roster, then round, then the lowest id.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use snug_crypto::bounds::MAX_ROUND_AHEAD_DAYS;
@@ -57,6 +57,12 @@ pub(super) struct Epochs {
     graves: VecDeque<EpochId>,
     /// Rises with every change, so that judgements can be kept until then.
     version: u64,
+}
+
+impl Standing {
+    pub(super) fn epoch(&self) -> EpochId {
+        self.id.0
+    }
 }
 
 impl Epochs {
@@ -202,11 +208,13 @@ impl Epochs {
         }
         let mut coverage = 0;
         for member in announcement.members() {
-            let identity = view.members.leaf(&member.leaf)?.identity();
-            let current = view.roster.get(&identity)?;
-            if current.id() == member.leaf {
+            if view.current.contains(&member.leaf) {
                 coverage += 1;
+                continue;
             }
+            // Superseded, which costs it nothing but rank, or not on the roster.
+            let identity = view.members.leaf(&member.leaf)?.identity();
+            view.roster.get(&identity)?;
         }
         Some(Standing {
             coverage,
@@ -215,31 +223,33 @@ impl Epochs {
         })
     }
 
-    /// The greatest announced candidate.
-    pub(super) fn best(&self, view: &View<'_>) -> Option<EpochId> {
-        self.known
-            .keys()
-            .filter_map(|id| Some((self.standing(id, view)?, *id)))
-            .max()
-            .map(|(_, id)| id)
-    }
-
-    /// The greatest candidate that we hold and that contains `leaf`: the one to send under.
-    pub(super) fn send(&self, view: &View<'_>, leaf: &LeafId) -> Option<EpochId> {
-        self.held
-            .keys()
-            .filter(|id| self.known.get(*id).is_some_and(|known| known.lists(leaf)))
-            .filter_map(|id| Some((self.standing(id, view)?, *id)))
-            .max()
-            .map(|(_, id)| id)
+    /// The greatest announced candidate, and the greatest that we hold and that contains `leaf`: the one to send under.
+    pub(super) fn rank(&self, view: &View<'_>, leaf: Option<&LeafId>) -> (Option<Standing>, Option<Standing>) {
+        let (mut best, mut send) = (None, None);
+        for (id, known) in &self.known {
+            let Some(standing) = self.standing(id, view) else {
+                continue;
+            };
+            best = best.max(Some(standing));
+            if self.held.contains_key(id) && leaf.is_some_and(|leaf| known.lists(leaf)) {
+                send = send.max(Some(standing));
+            }
+        }
+        (best, send)
     }
 
     /// Whether an epoch holds exactly the roster, every incarnation current, in today's round or a later one.
-    pub(super) fn exact(&self, id: &EpochId, view: &View<'_>) -> bool {
-        self.standing(id, view).is_some_and(|standing| {
-            let members = self.known.get(id).map_or(0, |known| known.announcement.members().len());
-            standing.coverage == view.roster.len() && members == standing.coverage && standing.round.day >= view.today
-        })
+    pub(super) fn exact(&self, standing: &Standing, view: &View<'_>) -> bool {
+        let members = self
+            .known
+            .get(&standing.id.0)
+            .map_or(0, |known| known.announcement.members().len());
+        standing.coverage == view.roster.len() && members == standing.coverage && standing.round.day >= view.today
+    }
+
+    /// Whether more is kept than should be.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.known.len() > MAX_ANNOUNCEMENTS || self.held.len() > MAX_HELD_EPOCHS
     }
 
     /// Keeps the store bounded: drops the worst-standing announcements, and epochs held beyond the retention.
@@ -287,10 +297,24 @@ impl Epochs {
     }
 }
 
+impl<'a> View<'a> {
+    pub(super) fn new(members: &'a Members, roster: &'a Roster<'a>, generation: Generation, today: u32) -> Self {
+        Self {
+            members,
+            roster,
+            current: roster.values().map(|leaf| leaf.id()).collect(),
+            generation,
+            today,
+        }
+    }
+}
+
 /// What a judgement of epochs depends on.
 pub(super) struct View<'a> {
     pub(super) members: &'a Members,
     pub(super) roster: &'a Roster<'a>,
+    /// The leaves on it: asked for each member of each epoch.
+    pub(super) current: HashSet<LeafId>,
     pub(super) generation: Generation,
     /// Days since 1970.
     pub(super) today: u32,

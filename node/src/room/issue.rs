@@ -1,12 +1,13 @@
 //! When to issue an epoch: by rank and timer, so that usually one member does, and any member can (docs/PROTOCOL.md, "Epochs", `issue`).
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use snug_crypto::ids::EpochId;
 
 use super::timing::{
     BUSY_WINDOW, ISSUE_WAIT_BUSY, ISSUE_WAIT_ISSUED, ISSUE_WAIT_PER_MEMBER, ISSUE_WAIT_QUIET, NEWCOMER_RANKS,
-    NO_CANDIDATE_WAIT_FORMER, NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, RANK_STEP,
+    NO_CANDIDATE_WAIT_FORMER, NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, PRESENCE_LOOK, RANK_STEP,
 };
 
 /// The need for a new epoch, and how long it has stood.
@@ -17,7 +18,12 @@ pub(super) struct Issuing {
     last_need: Option<Duration>,
     /// When we issued last, and the time before.
     issued: [Option<Duration>; 2],
+    /// When our turn comes, as found when and in which state of the room.
+    found: Cell<Option<(State, Duration, Option<Duration>)>>,
 }
+
+/// Versions of registers, epochs, links, log and generations.
+type State = (u64, u64, u64, u64, u64);
 
 struct Need {
     since: Duration,
@@ -52,6 +58,7 @@ impl Issuing {
         }
         if let Some(need) = &mut self.need {
             if need.best != best {
+                self.found.set(None);
                 need.best = best;
                 need.since = elapsed;
             }
@@ -67,6 +74,7 @@ impl Issuing {
         } else {
             ISSUE_WAIT_QUIET
         };
+        self.found.set(None);
         self.last_need = Some(elapsed);
         self.need = Some(Need {
             since: elapsed,
@@ -84,8 +92,33 @@ impl Issuing {
         }
     }
 
-    /// When our turn comes, if the need lasts; `None` when there is no need.
-    pub(super) fn due(&self, situation: &Situation) -> Option<Duration> {
+    /// Nobody's turn comes before this; `None` when there is no need.
+    pub(super) fn earliest(&self) -> Option<Duration> {
+        let need = self.need.as_ref()?;
+        // Without a candidate, and where the best one isn't held, other waits count: those are none of a storm.
+        Some(need.since + need.best.map_or(Duration::ZERO, |_| need.wait.min(NOT_HELD_ALONE_WAIT)))
+    }
+
+    /// When our turn comes, if the need lasts; `None` when there is no need, or it never does. Nothing but time can change it while the
+    /// room's state is the same, and that no more often than [`PRESENCE_LOOK`].
+    pub(super) fn due(
+        &self,
+        state: State,
+        elapsed: Duration,
+        situation: impl FnOnce() -> Option<Situation>,
+    ) -> Option<Duration> {
+        if let Some((then, at, due)) = self.found.get()
+            && then == state
+            && elapsed.saturating_sub(at) < PRESENCE_LOOK
+        {
+            return due;
+        }
+        let due = situation().and_then(|situation| self.turn(&situation));
+        self.found.set(Some((state, elapsed, due)));
+        due
+    }
+
+    fn turn(&self, situation: &Situation) -> Option<Duration> {
         let need = self.need.as_ref()?;
         let rank = if situation.in_best {
             situation.rank

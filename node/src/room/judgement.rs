@@ -3,7 +3,7 @@
 
 use snug_crypto::ids::EpochId;
 
-use super::epochs::View;
+use super::epochs::{Standing, View};
 use super::{Now, Room, day};
 
 /// A verdict on all epochs known, and what it rests on.
@@ -57,8 +57,9 @@ impl Room {
 
     fn judge_afresh(&self, now: Now) -> Judgement {
         self.with_view(now, |view| {
-            let best = self.epochs.best(view);
-            let send = self.own.leaf_id().and_then(|leaf| self.epochs.send(view, &leaf));
+            let (best, send) = self.epochs.rank(view, self.own.leaf_id().as_ref());
+            let exact =
+                |standing: Option<Standing>| standing.is_some_and(|standing| self.epochs.exact(&standing, view));
             Judgement {
                 members: self.members.version(),
                 epochs: self.epochs.version(),
@@ -66,10 +67,10 @@ impl Room {
                 generations: self.generations.version(),
                 today: view.today,
                 until_ms: self.members.next_expiry(now.unix_ms).unwrap_or(u64::MAX),
-                best,
-                exact: best.is_some_and(|id| self.epochs.exact(&id, view)),
-                send,
-                send_exact: send.is_some_and(|id| self.epochs.exact(&id, view)),
+                best: best.map(|standing| standing.epoch()),
+                exact: exact(best),
+                send: send.map(|standing| standing.epoch()),
+                send_exact: exact(send),
                 roster: view.roster.len(),
             }
         })
@@ -79,11 +80,11 @@ impl Room {
     pub(super) fn with_view<T>(&self, now: Now, ask: impl FnOnce(&View<'_>) -> T) -> T {
         let admission = self.admission();
         let roster = self.members.roster(&admission, now.unix_ms);
-        ask(&View {
-            members: &self.members,
-            roster: &roster,
-            generation: self.keys.generation(),
-            today: day(now.unix_ms),
-        })
+        ask(&View::new(
+            &self.members,
+            &roster,
+            self.keys.generation(),
+            day(now.unix_ms),
+        ))
     }
 }

@@ -20,7 +20,8 @@ use super::delivery::FrameKey;
 use super::epochs::View;
 use super::exchange::Question;
 use super::issue::Situation;
-use super::timing::{BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, STUCK_AFTER};
+use super::judgement::Judgement;
+use super::timing::{BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, PRUNE_PAUSE, STUCK_AFTER};
 use super::{Now, Phase, Room, RoomEvent, Warning, day};
 
 /// The search for our box in the best epoch.
@@ -102,7 +103,11 @@ impl Room {
         self.recover(best, now);
         self.catch_up(best, now);
         self.take_custody(best, now);
-        if changed || now.elapsed >= self.next_prune {
+        if changed {
+            self.next_prune = self.next_prune.min(self.last_prune + PRUNE_PAUSE);
+        }
+        if now.elapsed >= self.next_prune || self.epochs.is_crowded() {
+            self.last_prune = now.elapsed;
             self.next_prune = now.elapsed + PRUNE_INTERVAL;
             self.prune(now);
         }
@@ -119,36 +124,53 @@ impl Room {
         if judged.exact {
             return None;
         }
-        self.with_view(now, |view| {
-            // Only who is on its own roster may issue: an epoch without its issuer is no use to anybody.
-            if view.roster.get(&self.me).map(|leaf| leaf.id()) != Some(mine) {
-                return None;
-            }
-            let best = judged.best;
-            let known = best.and_then(|id| self.epochs.known(&id));
-            let in_best = |leaf: &Leaf| known.is_some_and(|known| known.lists(&leaf.id()));
-            let my_place = known.is_some_and(|known| known.lists(&mine));
-            let my_key = epoch::issue_rank(&self.me, best.as_ref());
-            let ahead = view
-                .roster
-                .values()
-                .filter(|leaf| leaf.identity() != self.me && self.members.present(leaf, now.elapsed))
-                .filter(|leaf| in_best(leaf) == my_place)
-                .filter(|leaf| epoch::issue_rank(&leaf.identity(), best.as_ref()) < my_key)
-                .count();
-            let situation = Situation {
-                best,
-                best_held: best.is_some_and(|id| self.epochs.holds(&id)),
-                best_present: view
-                    .roster
-                    .values()
-                    .any(|leaf| leaf.identity() != self.me && in_best(leaf) && self.members.present(leaf, now.elapsed)),
-                in_best: my_place,
-                former: !self.epochs.newest_held(1).is_empty(),
-                linked: self.members.links().next().is_some(),
-                rank: u32::try_from(ahead).unwrap_or(u32::MAX),
-            };
-            self.issuing.due(&situation)
+        // Who comes before us is asked only once it may be our turn: in a storm of joins it is another each time.
+        let earliest = self.issuing.earliest()?;
+        if earliest > now.elapsed {
+            return Some(earliest);
+        }
+        let state = (
+            self.members.version(),
+            self.epochs.version(),
+            self.members.link_version(),
+            self.authority.version(),
+            self.generations.version(),
+        );
+        self.issuing
+            .due(state, now.elapsed, || self.situation(&judged, mine, now))
+    }
+
+    /// What our turn to issue depends on; `None` if we may not.
+    fn situation(&self, judged: &Judgement, mine: LeafId, now: Now) -> Option<Situation> {
+        let admission = self.admission();
+        let roster = self.members.roster(&admission, now.unix_ms);
+        // Only who is on its own roster may issue: an epoch without its issuer is no use to anybody.
+        if roster.get(&self.me).map(|leaf| leaf.id()) != Some(mine) {
+            return None;
+        }
+        let best = judged.best;
+        let known = best.and_then(|id| self.epochs.known(&id));
+        let in_best = |leaf: &Leaf| known.is_some_and(|known| known.lists(&leaf.id()));
+        let my_place = known.is_some_and(|known| known.lists(&mine));
+        let my_key = epoch::issue_rank(&self.me, best.as_ref());
+        let present: Vec<(&Leaf, bool)> = roster
+            .values()
+            .filter(|leaf| leaf.identity() != self.me && self.members.present(leaf, now.elapsed))
+            .map(|leaf| (*leaf, in_best(leaf)))
+            .collect();
+        let ahead = present
+            .iter()
+            .filter(|(_, place)| *place == my_place)
+            .filter(|(leaf, _)| epoch::issue_rank(&leaf.identity(), best.as_ref()) < my_key)
+            .count();
+        Some(Situation {
+            best,
+            best_held: best.is_some_and(|id| self.epochs.holds(&id)),
+            best_present: present.iter().any(|(_, in_best)| *in_best),
+            in_best: my_place,
+            former: !self.epochs.newest_held(1).is_empty(),
+            linked: self.members.links().next().is_some(),
+            rank: u32::try_from(ahead).unwrap_or(u32::MAX),
         })
     }
 
@@ -370,12 +392,7 @@ impl Room {
             &self.members,
         );
         let roster = self.members.roster(&admission, now.unix_ms);
-        let view = View {
-            members: &self.members,
-            roster: &roster,
-            generation: self.keys.generation(),
-            today: day(now.unix_ms),
-        };
+        let view = View::new(&self.members, &roster, self.keys.generation(), day(now.unix_ms));
         let mut keep = vec![judged.best, judged.send];
         // What nobody else has is kept, and with it the keys that open it.
         keep.extend(self.outbox.unheld_epochs().map(Some));

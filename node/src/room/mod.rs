@@ -165,6 +165,7 @@ pub struct Room {
     contacts: Contacts,
     ledger: Ledger,
     judgement: Option<Judgement>,
+    last_prune: Duration,
     next_prune: Duration,
     /// What is to be done, until `handle` hands it over.
     out: VecDeque<Output>,
@@ -254,6 +255,7 @@ impl Room {
             contacts: Contacts::default(),
             ledger: Ledger::new(config.persist),
             judgement: None,
+            last_prune: now.elapsed,
             next_prune: now.elapsed,
             out: VecDeque::new(),
             rng,

@@ -108,6 +108,8 @@ pub(super) const MAX_GRAVES: usize = 4_096;
 pub(super) const PRESENCE_LOOK: Duration = Duration::from_millis(500);
 /// Between two clean-ups, when nothing changed.
 pub(super) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two clean-ups at least, unless there is too much: a room of a thousand that comes together can't afford one for each.
+pub(super) const PRUNE_PAUSE: Duration = Duration::from_millis(500);
 /// Epochs whose keys are held at most.
 pub(super) const MAX_HELD_EPOCHS: usize = 32;
 /// Epochs whose vectors are exchanged: the newest held.
