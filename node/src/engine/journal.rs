@@ -39,6 +39,8 @@ pub(super) enum Committed {
 enum Report {
     Written(Result<(), (ProfileError, Vec<Entry>)>),
     Synced(Result<(), ProfileError>),
+    /// The last sync, when everything was written.
+    Ended(Result<(), ProfileError>),
 }
 
 /// What an output waits for.
@@ -132,7 +134,7 @@ impl Journal {
             // The last word: what is written is synced too.
             let result = vault.sync(Purpose::State);
             drop(vault);
-            let _ = report.blocking_send(Report::Synced(result));
+            let _ = report.blocking_send(Report::Ended(result));
         });
         Self {
             prefix,
@@ -255,7 +257,8 @@ impl Journal {
                 self.lazy = Some(Instant::now());
                 self.failed(error)
             }
-            None => std::future::pending().await,
+            // It comes after the end alone.
+            Some(Report::Ended(_)) | None => std::future::pending().await,
         }
     }
 
@@ -319,9 +322,9 @@ impl Journal {
         while let Some(report) = self.from_disk.recv().await {
             match report {
                 Report::Written(result) => is_whole &= result.is_ok(),
-                // The last one covers all.
-                Report::Synced(Ok(())) => {}
-                Report::Synced(Err(_)) => is_whole = false,
+                // The last one covers all, and writes anew what an earlier one failed with.
+                Report::Synced(_) => {}
+                Report::Ended(result) => is_whole &= result.is_ok(),
             }
         }
         is_whole

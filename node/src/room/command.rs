@@ -55,7 +55,9 @@ pub enum Command {
 #[non_exhaustive]
 pub enum CommandRefused {
     /// Our role doesn't allow it.
-    #[error("only the room's admin may do that; enter with the Password (join --password-file) to be it")]
+    #[error(
+        "that needs the room's Password in this run; leave with /quit, and enter with: snug join --password-file FILE"
+    )]
     NotAdmin,
     /// Our role doesn't allow it.
     #[error("only the room's admin and its moderators may do that")]

@@ -90,7 +90,7 @@ pub struct Message {
     pub parents: Vec<[u8; 32]>,
     /// When its author says it was sent, milliseconds since 1970.
     pub sent_at_ms: u64,
-    /// Rises with each frame's messages: what [`super::Input::Told`] confirms.
+    /// Rises with each message that is handed on: what [`super::Input::Told`] confirms.
     pub serial: u64,
     /// It was on its way to the user when an earlier run was killed, who may have seen it then. Everything else is told once.
     pub again: bool,

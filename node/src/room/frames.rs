@@ -170,16 +170,19 @@ impl Room {
                 continue;
             };
             // Contents of kinds that this version does not know are skipped: later versions add some.
-            if !frame
+            let texts = frame
                 .contents
                 .iter()
-                .any(|content| matches!(content, Content::Text { .. }))
-            {
+                .filter(|content| matches!(content, Content::Text { .. }));
+            let count = texts.count() as u64;
+            if count == 0 {
                 self.note_shown(epoch, &frame, None, now);
                 continue;
             }
-            let serial = self.ledger.handed_on(epoch, &frame);
-            self.note_shown(epoch, &frame, Some(serial), now);
+            // The frame is shown when the last of its messages is.
+            let last = self.ledger.handed_on(epoch, &frame, count);
+            self.note_shown(epoch, &frame, Some(last), now);
+            let mut serial = last - count;
             let OpenedFrame {
                 parents,
                 hash,
@@ -195,6 +198,7 @@ impl Room {
                 else {
                     continue;
                 };
+                serial += 1;
                 let message = Message {
                     id: MessageId::of(&hash, u32::try_from(index).unwrap_or(u32::MAX)),
                     from: self.view_of(&leaf, now),

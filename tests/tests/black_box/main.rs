@@ -25,6 +25,7 @@ mod rogue_member;
 mod rpc_input;
 mod screen;
 mod secrets;
+mod slow_reader;
 mod stores;
 mod trust;
 mod tui;

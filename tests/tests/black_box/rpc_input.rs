@@ -111,5 +111,6 @@ fn plain_lines_of_any_bytes() {
         heard.iter().all(|text| text.len() < 40_000),
         "too long a line is no message"
     );
-    alice.hang_up();
+    alice.process().close_stdin();
+    assert_eq!(alice.process().exit_code(), 1, "a script hears that not all of it was sent");
 }

@@ -293,6 +293,10 @@ impl Log {
                 }
                 Ok(())
             }
+            // Of two that waited, only one may hear that it failed.
+            Ok(()) if Arc::ptr_eq(&self.file, &syncing.file) => {
+                Err(io::Error::other("an earlier write may not have reached the disk"))
+            }
             // Written anew meanwhile, and that was synced.
             Ok(()) => Ok(()),
             Err(error) => {

@@ -50,6 +50,7 @@ pub(in crate::room) struct Ledger {
 
 /// A frame whose contents were handed on.
 pub(super) struct Untold {
+    /// Of its last message.
     serial: u64,
     epoch: EpochId,
     frame: OpenedFrame,
@@ -68,9 +69,9 @@ impl Ledger {
         };
     }
 
-    /// A frame's contents are handed on; the number is what the front end confirms.
-    pub(in crate::room) fn handed_on(&mut self, epoch: EpochId, frame: &OpenedFrame) -> u64 {
-        self.next_serial += 1;
+    /// A frame's messages are handed on, so many; gives the number of the last one. The front end confirms numbers.
+    pub(in crate::room) fn handed_on(&mut self, epoch: EpochId, frame: &OpenedFrame, messages: u64) -> u64 {
+        self.next_serial += messages;
         if self.on {
             self.untold.push_back(Untold {
                 serial: self.next_serial,

@@ -96,6 +96,19 @@ impl Output {
         Ok(())
     }
 
+    /// Waits until all that was pushed is written, for two seconds at most; says whether it is.
+    pub async fn flush(&mut self) -> bool {
+        let written = async {
+            while !self.is_written() {
+                if self.pump().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(FLUSH, written).await.unwrap_or(false)
+    }
+
     /// Writes what is queued, within two seconds.
     pub async fn finish(mut self) {
         let flush = async move {

@@ -1,9 +1,14 @@
 //! The front end for lines: a message is a line, a notice starts with an asterisk, and nothing is ever drawn over.
 //! It suits screen readers, pipes and slow links.
 
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use snug::engine::{Event, EventKind, Handle, Status};
 use snug::room::{Message, Notice};
 use snug::text::Untrusted;
+use snug_crypto::bounds::MAX_TEXT_BYTES;
 
 use super::acts::{self, Act};
 use super::input::Line;
@@ -28,6 +33,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         here: None,
         sent: Sent::default(),
         unheard: Unheard::default(),
+        refused: Arc::default(),
     };
     session::run(dialect, room.handle, room.events, room.ephemeral).await
 }
@@ -41,11 +47,13 @@ struct Plain {
     /// What was said here last.
     sent: Sent,
     unheard: Unheard,
+    /// A line was not sent.
+    refused: Arc<AtomicBool>,
 }
 
 impl Dialect for Plain {
-    /// A line as long as the longest message.
-    const MAX_LINE: usize = 32 * 1024;
+    /// A line as long as the longest message, and the slash that makes one of what begins with a slash.
+    const MAX_LINE: usize = MAX_TEXT_BYTES + 1;
     /// Who answers has read what came before.
     const TYPING_IS_READING: bool = true;
 
@@ -95,14 +103,16 @@ impl Dialect for Plain {
 
     fn line(&mut self, line: Line) -> Reaction {
         let Line::Whole(bytes) = line else {
-            return Reaction::Show(vec![
-                "! The line is too long and was not sent: 32 KiB is the most.".into(),
-            ]);
+            self.refused.store(true, Ordering::Relaxed);
+            return Reaction::Show(vec![format!(
+                "! Not sent: the line is too long: at most {MAX_TEXT_BYTES} bytes fit; send it in parts."
+            )]);
         };
         match typed::parse(&String::from_utf8_lossy(&bytes)) {
             Typed::Nothing => Reaction::Show(Vec::new()),
             Typed::Say(text) => {
                 let (handle, unheard, sent) = (self.handle.clone(), self.unheard.clone(), self.sent.clone());
+                let refused = Arc::clone(&self.refused);
                 // Handed over now, so that lines keep their order.
                 let sending = self.handle.send(text.as_str(), None);
                 Reaction::Await(Box::pin(async move {
@@ -112,7 +122,10 @@ impl Dialect for Plain {
                             unheard.sent(&handle, id).await;
                             Vec::new()
                         }
-                        Err(error) => vec![format!("! Not sent: {error}")],
+                        Err(error) => {
+                            refused.store(true, Ordering::Relaxed);
+                            vec![format!("! Not sent: {error}")]
+                        }
                     }
                 }))
             }
@@ -173,6 +186,11 @@ impl Dialect for Plain {
 
     fn unheard(&self) -> &Unheard {
         &self.unheard
+    }
+
+    /// Who types sees what happened to a line.
+    fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed) && !std::io::stdin().is_terminal()
     }
 
     /// Standard output is for what was said.

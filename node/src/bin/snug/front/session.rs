@@ -21,8 +21,8 @@ const IN_FLIGHT: usize = 128;
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long replies are waited for once the room has closed; they only fail by then.
 const LAST_REPLIES: Duration = Duration::from_millis(500);
-/// How long leaving or going offline may take: the engine promises four seconds.
-const LEAVE: Duration = Duration::from_secs(5);
+/// How long leaving or going offline may take: the engine promises four seconds, and a reader that stalls is waited for before.
+const LEAVE: Duration = Duration::from_secs(8);
 
 /// What a line of input, or an event, leads to.
 pub enum Reaction {
@@ -60,6 +60,11 @@ pub trait Dialect {
 
     /// Messages that nobody was there to hear yet.
     fn unheard(&self) -> &Unheard;
+
+    /// Whether a program that gave us input has to hear that not all of it was sent.
+    fn was_refused(&self) -> bool {
+        false
+    }
 
     /// Says that input ended while so many messages were unheard; they are lost where nothing is kept, else they wait for the next run.
     fn nobody_heard(&mut self, unheard: usize, lost: bool) -> Vec<String>;
@@ -125,6 +130,7 @@ pub async fn run<D: Dialect>(
                     ephemeral
                 }
             };
+            lost |= dialect.was_refused();
             break None;
         }
         let reaction = tokio::select! {
@@ -138,7 +144,7 @@ pub async fn run<D: Dialect>(
             },
             line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
                 Some(line) => {
-                    if D::TYPING_IS_READING {
+                    if D::TYPING_IS_READING && output.is_written() {
                         events.read();
                     }
                     dialect.line(line)
@@ -227,7 +233,8 @@ enum Going {
     Away,
 }
 
-/// Goes, and shows what is still told until the engine says that it has ended. A second Ctrl-C stops the process.
+/// Goes, and shows what is still told until the engine says that it has ended. Only what was written is confirmed: what a reader that
+/// stalls, or is gone, did not take comes again in the next run. A second Ctrl-C stops the process.
 async fn depart(
     going: Going,
     handle: &Handle,
@@ -237,19 +244,30 @@ async fn depart(
     interrupts: &mut Interrupts,
 ) -> Result<End, Failure> {
     let left = async {
-        let told = async {
+        if output.flush().await {
             events.told();
-            while let Some(event) = events.recv().await {
-                if let EventKind::Closed(reason) = event.kind {
-                    return reason;
+        }
+        let told = async {
+            let mut has_reader = true;
+            loop {
+                tokio::select! {
+                    event = events.recv() => match event {
+                        Some(Event { kind: EventKind::Closed(reason), .. }) => return reason,
+                        Some(event) => {
+                            if let Reaction::Show(shown) = dialect.event(&event) {
+                                output.push(shown);
+                            }
+                        }
+                        None => return CloseReason::Failed,
+                    },
+                    pumped = output.pump(), if has_reader => {
+                        has_reader = pumped.is_ok();
+                        if has_reader && output.is_written() {
+                            events.told();
+                        }
+                    }
                 }
-                if let Reaction::Show(shown) = dialect.event(&event) {
-                    output.push(shown);
-                }
-                // The end writes what is queued.
-                events.told();
             }
-            CloseReason::Failed
         };
         let gone = async {
             match going {
