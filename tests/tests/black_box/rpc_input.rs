@@ -112,5 +112,9 @@ fn plain_lines_of_any_bytes() {
         "too long a line is no message"
     );
     alice.process().close_stdin();
-    assert_eq!(alice.process().exit_code(), 1, "a script hears that not all of it was sent");
+    assert_eq!(
+        alice.process().exit_code(),
+        1,
+        "a script hears that not all of it was sent"
+    );
 }
