@@ -42,6 +42,10 @@ export MONGOD SNUG_REQUIRE_MONGOD=1
 # Bins and tests in one call: cargo then resolves features once, and the test run below finds everything built.
 cargo build --workspace --locked --bins --tests
 
+# Many of the tests are processes that wait for each other: two for each core at once take two thirds of the time.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
+export RUST_TEST_THREADS
+
 log=$(mktemp) && trap 'rm -f "$log"' EXIT
 started=$SECONDS status=0
 cargo test --workspace --locked --no-fail-fast "$@" </dev/null 2>&1 | tee "$log" || status=$?
