@@ -290,7 +290,11 @@ fn the_admin_deletes_the_room_from_inside_at_once() {
     bob.ready();
     alice.sees(&["bob"]);
     let refused = bob.request("room.delete", json!({})).expect_err("refused");
-    assert!(refused.message.contains("needs the room's Password"), "{}", refused.message);
+    assert!(
+        refused.message.contains("needs the room's Password"),
+        "{}",
+        refused.message
+    );
     alice.request("room.delete", json!({})).expect("done");
     bob.notice("delete", "The room den has been deleted.");
     assert_eq!(bob.process().exit_code(), REMOVED);
