@@ -4,6 +4,8 @@
 //! one. What is written outlives the process, what is synced also the power. A log that a crash cut short ends with its last whole commit.
 //! Values that were replaced or forgotten take up room until the log is written anew, under a new key.
 
+mod chunks;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,16 +15,14 @@ use std::sync::Arc;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use snug_crypto::rest::RestBytes;
-use snug_crypto::rest::log::{Chunk, ChunkError, Entry, LENGTH, LogKey, MAX_CHUNK, Place};
+use snug_crypto::rest::log::{Chunk, ChunkError, Entry, LENGTH, LogKey, Place};
 
-/// Text that one chunk takes before the next one begins.
-const CHUNK: usize = 1024 * 1024;
+use self::chunks::{CHUNK, has_hole, read_chunk, split};
+
 /// What is read ahead.
 const BUFFER: usize = 64 * 1024;
 /// Bytes that may be written and not synced: then a write waits for the disk itself.
 const MAX_UNSYNCED: u64 = 1024 * 1024;
-/// So many zeros in a row stand in no sealed chunk; where a block never reached the disk, they do.
-const HOLE: usize = 16;
 
 /// An open log.
 pub(super) struct Log {
@@ -416,60 +416,6 @@ impl Log {
     pub fn is_doubtful(&self) -> bool {
         self.is_doubtful
     }
-}
-
-/// Whether a block of it never reached the disk.
-fn has_hole(sealed: &[u8]) -> bool {
-    let mut zeros = 0;
-    sealed.iter().any(|byte| {
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        zeros == HOLE
-    })
-}
-
-/// The next chunk behind its length; `None` if the bytes left can't hold it.
-fn read_chunk(reader: &mut impl Read, left: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut length = [0; LENGTH];
-    if left < LENGTH as u64 {
-        return Ok(None);
-    }
-    reader.read_exact(&mut length)?;
-    let length = u64::from(u32::from_be_bytes(length));
-    if length == 0 || length > left - LENGTH as u64 || length > (2 * MAX_CHUNK) as u64 {
-        return Ok(None);
-    }
-    let mut sealed = vec![0; usize::try_from(length).unwrap_or(0)];
-    reader.read_exact(&mut sealed)?;
-    Ok(Some(sealed))
-}
-
-/// Cuts a commit into chunks of which the last one says so.
-fn split(changes: Vec<Entry>) -> Vec<Chunk> {
-    let at_ms = crate::engine::clock::unix_ms();
-    let empty = || Chunk {
-        last: false,
-        at_ms,
-        entries: Vec::new(),
-    };
-    let mut chunks = vec![empty()];
-    let mut size = 0;
-    for change in changes {
-        size += change.size();
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.entries.push(change);
-        }
-        if size >= CHUNK {
-            chunks.push(empty());
-            size = 0;
-        }
-    }
-    if chunks.len() > 1 && size == 0 {
-        chunks.pop();
-    }
-    if let Some(chunk) = chunks.last_mut() {
-        chunk.last = true;
-    }
-    chunks
 }
 
 fn take(chunk: &mut Chunk, entry: usize) -> Option<RestBytes> {
