@@ -17,7 +17,7 @@ use super::exchange::Question;
 use super::timing::{
     BOX_RETRY, CUSTODIANS_WANTED, CUSTODY_RETRY, CUSTODY_RETRY_MAX, MAX_SEARCHES, SEARCH_REST, SEARCH_TRIES,
 };
-use super::{Now, Room};
+use super::{Now, Phase, Room};
 
 /// Our copying of an epoch's boxes for others, and the boxes that we look for because we were asked.
 #[derive(Default)]
@@ -154,7 +154,9 @@ impl Room {
         let found = known.boxes.get(&leaf).cloned();
         let is_ours = self.own.leaf_id() == Some(leaf);
         let wanted = (epoch, leaf);
-        if found.is_none() && !is_ours && known.lists(&leaf) && !self.custody.searches.contains_key(&wanted) {
+        let is_sought = !is_ours && known.lists(&leaf) && !self.custody.searches.contains_key(&wanted);
+        // Before we are in, nothing tends to it.
+        if found.is_none() && is_sought && self.phase == Phase::In {
             let sources = self.sources_of(&wanted, from);
             let next = if sources.is_empty() {
                 now.elapsed + SEARCH_REST

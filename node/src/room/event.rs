@@ -92,7 +92,7 @@ pub struct Message {
     pub sent_at_ms: u64,
     /// Rises with each message that is handed on: what [`super::Input::Told`] confirms.
     pub serial: u64,
-    /// It was on its way to the user when an earlier run was killed, who may have seen it then. Everything else is told once.
+    /// It was on its way to the user when an earlier run ended, who may have seen it then. Everything else is told once.
     pub again: bool,
 }
 

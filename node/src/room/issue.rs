@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use snug_crypto::ids::EpochId;
 
+use super::judgement::Versions;
 use super::timing::{
     BUSY_WINDOW, ISSUE_WAIT_BUSY, ISSUE_WAIT_ISSUED, ISSUE_WAIT_PER_MEMBER, ISSUE_WAIT_QUIET, NEWCOMER_RANKS,
     NO_CANDIDATE_WAIT_FORMER, NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, PRESENCE_LOOK, RANK_STEP,
@@ -18,12 +19,9 @@ pub(super) struct Issuing {
     last_need: Option<Duration>,
     /// When we issued last, and the time before.
     issued: [Option<Duration>; 2],
-    /// When our turn comes, as found when and in which state of the room.
-    found: Cell<Option<(State, Duration, Option<Duration>)>>,
+    /// When our turn comes, as found in which state of the room, and until when that holds.
+    found: Cell<Option<(Versions, Duration, Option<Duration>)>>,
 }
-
-/// Versions of registers, epochs, links, log and generations.
-type State = (u64, u64, u64, u64, u64);
 
 struct Need {
     since: Duration,
@@ -99,22 +97,25 @@ impl Issuing {
         Some(need.since + need.best.map_or(Duration::ZERO, |_| need.wait.min(NOT_HELD_ALONE_WAIT)))
     }
 
-    /// When our turn comes, if the need lasts; `None` when there is no need, or it never does. Nothing but time can change it while the
-    /// room's state is the same, and that no more often than [`PRESENCE_LOOK`].
+    /// When our turn comes, if the need lasts; `None` when there is no need, or it never does. While the room's state is the same only time
+    /// can change that: it is found anew when `holds_until` says so, and after [`PRESENCE_LOOK`].
     pub(super) fn due(
         &self,
-        state: State,
+        state: Versions,
         elapsed: Duration,
         situation: impl FnOnce() -> Option<Situation>,
+        holds_until: impl FnOnce() -> Option<Duration>,
     ) -> Option<Duration> {
-        if let Some((then, at, due)) = self.found.get()
+        if let Some((then, until, due)) = self.found.get()
             && then == state
-            && elapsed.saturating_sub(at) < PRESENCE_LOOK
+            && elapsed < until
         {
             return due;
         }
         let due = situation().and_then(|situation| self.turn(&situation));
-        self.found.set(Some((state, elapsed, due)));
+        let look = elapsed + PRESENCE_LOOK;
+        let until = holds_until().map_or(look, |at| at.min(look));
+        self.found.set(Some((state, until, due)));
         due
     }
 

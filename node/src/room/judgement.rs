@@ -6,6 +6,9 @@ use snug_crypto::ids::EpochId;
 use super::epochs::{Standing, View};
 use super::{Now, Room, day};
 
+/// What the room's state is told apart by: versions of registers, epochs, links, log and generations.
+pub(super) type Versions = (u64, u64, u64, u64, u64);
+
 /// A verdict on all epochs known, and what it rests on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judgement {
@@ -29,6 +32,17 @@ pub(super) struct Judgement {
 }
 
 impl Room {
+    /// Which state this is.
+    pub(super) fn versions(&self) -> Versions {
+        (
+            self.members.version(),
+            self.epochs.version(),
+            self.members.link_version(),
+            self.authority.version(),
+            self.generations.version(),
+        )
+    }
+
     /// The judgement as of now.
     pub(super) fn judge(&self, now: Now) -> Judgement {
         match self.judgement {

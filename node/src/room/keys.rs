@@ -129,15 +129,10 @@ impl Room {
         if earliest > now.elapsed {
             return Some(earliest);
         }
-        let state = (
-            self.members.version(),
-            self.epochs.version(),
-            self.members.link_version(),
-            self.authority.version(),
-            self.generations.version(),
-        );
-        self.issuing
-            .due(state, now.elapsed, || self.situation(&judged, mine, now))
+        // Who is present changes with time, too.
+        let holds_until = || self.members.next_presence_change(now.elapsed);
+        let situation = || self.situation(&judged, mine, now);
+        self.issuing.due(self.versions(), now.elapsed, situation, holds_until)
     }
 
     /// What our turn to issue depends on; `None` if we may not.

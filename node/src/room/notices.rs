@@ -9,6 +9,7 @@ use snug_crypto::leaf::Leaf;
 use snug_crypto::operation::SignedOperation;
 
 use super::admission::Admission;
+use super::judgement::Versions;
 use super::timing::PRESENCE_LOOK;
 use super::{MemberView, Notice, Now, Phase, Room, RoomEvent};
 use crate::text::Untrusted;
@@ -20,8 +21,8 @@ pub(super) struct Shown {
     members: BTreeMap<IdentityKey, (Leaf, bool)>,
     /// Whose names were looked up, and which.
     pub(super) met: BTreeMap<IdentityKey, String>,
-    /// What was looked at last: registers, epochs, links.
-    looked_at: Option<(u64, u64, u64, u64, u64)>,
+    /// What was looked at last.
+    looked_at: Option<Versions>,
     next_look: Duration,
 }
 
@@ -45,13 +46,7 @@ impl Room {
         if self.phase != Phase::In {
             return;
         }
-        let state = (
-            self.members.version(),
-            self.epochs.version(),
-            self.members.link_version(),
-            self.authority.version(),
-            self.generations.version(),
-        );
+        let state = self.versions();
         if self.shown.looked_at == Some(state) && now.elapsed < self.shown.next_look {
             return;
         }
