@@ -52,7 +52,7 @@ impl Default for RelayLimits {
             circuits: 1024,
             // Members keep to a few dozen links each.
             circuits_per_member: 32,
-            // A day's talk with pictures of words; files go directly or slowly.
+            // Many days' talk: a frame is a few hundred bytes.
             circuit_bytes: 256 << 20,
             // An evening. The ends meet again within a second, and fetch what they missed from each other.
             circuit_duration: Duration::from_secs(6 * 3600),

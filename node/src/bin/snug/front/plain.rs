@@ -178,10 +178,15 @@ impl Dialect for Plain {
         }
     }
 
-    fn ended_early(&self) -> Option<&'static str> {
-        Some(
-            "note: the input ended before the room was ready, so you are offline again; to stay, keep standard input open",
-        )
+    fn ended_early(&self, ephemeral: bool) -> Option<&'static str> {
+        Some(match ephemeral {
+            false => {
+                "note: the input ended before the room was ready, so you are offline again; to stay, keep standard input open"
+            }
+            true => {
+                "note: the input ended before the room was ready, so you left it again; to stay, keep standard input open"
+            }
+        })
     }
 
     fn unheard(&self) -> &Unheard {

@@ -53,8 +53,8 @@ pub trait Dialect {
     fn line(&mut self, line: Line) -> Reaction;
 
     /// Input ended before the room was ready, all of it was dealt with, and we are about to go offline: what to say of that on standard
-    /// error.
-    fn ended_early(&self) -> Option<&'static str> {
+    /// error; `ephemeral` if that is for good.
+    fn ended_early(&self, _ephemeral: bool) -> Option<&'static str> {
         None
     }
 
@@ -120,7 +120,7 @@ pub async fn run<D: Dialect>(
         if !open && waiting.is_empty() {
             // What the front end was told so far may lag behind.
             let entering = handle.status().await.is_ok_and(|status| status.epoch.is_none());
-            if let Some(words) = dialect.ended_early().filter(|_| entering) {
+            if let Some(words) = dialect.ended_early(ephemeral).filter(|_| entering) {
                 eprintln!("{words}");
             }
             lost = match dialect.unheard().count() {
