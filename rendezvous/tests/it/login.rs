@@ -1,5 +1,7 @@
 //! Registration and login over HTTP, on both stores.
 
+use std::time::{Duration, Instant};
+
 use snug_crypto::credential::client::ClientError;
 use snug_rendezvous::{Limits, StoreSpec};
 use snug_rendezvous_api::{ByteString, Credential, Exact, LoginFinish, ProblemType};
@@ -79,6 +81,26 @@ async fn an_unknown_room_and_a_wrong_key_look_the_same() {
         let known = probe(&client, "known", credential).await;
         assert_eq!(known, probe(&client, "unknown", credential).await);
         assert_eq!(known.1, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_start_is_answered_no_earlier_for_a_room_than_for_none() {
+    let server = Running::start().await;
+    let client = server.client();
+    client.register(&handle("known")).await;
+    for room in ["known", "unknown"] {
+        let asked = Instant::now();
+        client
+            .start(&handle(room), Credential::Room, b"a guess", None)
+            .await
+            .unwrap();
+        // Found or not, in a store that is faster than that.
+        assert!(
+            asked.elapsed() >= Duration::from_millis(10),
+            "{room}: {:?}",
+            asked.elapsed()
+        );
     }
 }
 
