@@ -7,7 +7,8 @@
 //! have to open the envelope and answer KE2, and on a machine of two cores that is a good part of the work: compare
 //! CPU per login, or give the clients a machine of their own.
 //!
-//! Options: `--seconds 5` a phase, `--in-flight 32`, `--rooms 200`, `--store redb|mongodb` for one of them. The last line is JSON.
+//! Options: `--seconds 5` a phase, `--in-flight 32`, `--rooms 200`, `--store redb|mongodb` for one of them, `--instances 2`: so many
+//! of the program on one MongoDB, each login and each member's heartbeats at the next one in turn. The last line is JSON.
 //!
 //! `--exists 100000` measures instead whether a login's start tells by its time, or by the size of its answer, if there is such a room:
 //! rooms that exist and handles of none in random order, one at a time, Welch's t after dudect, which has to stay below 4.5. On
@@ -43,6 +44,7 @@ struct Options {
     store: Option<String>,
     exists: Option<usize>,
     sessions: Option<usize>,
+    instances: usize,
 }
 
 fn main() {
@@ -58,18 +60,24 @@ fn main() {
         let started = start_to_ready();
         let server = Server::start(None);
         let idle = server.rss_mib();
-        let mut measured = runtime.block_on(measure(&server, None, &options));
+        let servers = [server];
+        let mut measured = runtime.block_on(measure(&servers, None, &options));
         measured["start_to_ready_ms"] = started;
         measured["idle_rss_mib"] = json!(idle);
-        measured["busy_rss_mib"] = json!(server.rss_mib());
+        measured["busy_rss_mib"] = json!(servers[0].rss_mib());
         results.insert("redb".to_owned(), measured);
     }
     if let Some(mongod) = wanted("mongodb").then(|| Mongod::start("logins")).flatten() {
-        let server = Server::start(Some(&mongod.uri("bench")));
-        let idle = server.rss_mib();
-        let mut measured = runtime.block_on(measure(&server, Some(mongod.pid()), &options));
+        let uri = mongod.uri("bench");
+        let mut servers = vec![Server::start(Some(&uri))];
+        let idle = servers[0].rss_mib();
+        while servers.len() < options.instances {
+            servers.push(servers[0].beside(&uri));
+        }
+        let mut measured = runtime.block_on(measure(&servers, Some(mongod.pid()), &options));
+        measured["instances"] = json!(servers.len());
         measured["idle_rss_mib"] = json!(idle);
-        measured["busy_rss_mib"] = json!(server.rss_mib());
+        measured["busy_rss_mib"] = json!(servers[0].rss_mib());
         results.insert("mongodb".to_owned(), measured);
     }
     for (store, figures) in &results {
@@ -86,6 +94,7 @@ fn options() -> Options {
         store: None,
         exists: None,
         sessions: None,
+        instances: 1,
     };
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(name) = arguments.next() {
@@ -96,10 +105,15 @@ fn options() -> Options {
             "--rooms" => options.rooms = value.parse().expect("a number"),
             "--store" => options.store = Some(value),
             "--exists" => options.exists = Some(value.parse().expect("a number")),
+            "--instances" => options.instances = value.parse().expect("a number"),
             "--sessions" => options.sessions = Some(value.parse().expect("a number")),
             _ => panic!("no such option: {name}"),
         }
     }
+    assert!(
+        options.instances <= 1 || options.store.as_deref() == Some("mongodb"),
+        "several instances share a MongoDB: --store mongodb"
+    );
     options
 }
 
@@ -120,24 +134,27 @@ fn start_to_ready() -> Value {
     json!({ "median": round(times[times.len() / 2]), "max": round(times[times.len() - 1]) })
 }
 
-async fn measure(server: &Server, mongod: Option<u32>, options: &Options) -> Value {
-    let address = server.address();
+async fn measure(servers: &[Server], mongod: Option<u32>, options: &Options) -> Value {
+    let address = servers[0].address();
     let rooms = client::register_rooms(address, options.rooms).await;
     if let Some(samples) = options.exists {
         return exists::measure(address, &rooms, samples).await;
     }
     if let Some(count) = options.sessions {
-        return sessions(server, mongod, &rooms, count, options.in_flight).await;
+        return sessions(&servers[0], mongod, &rooms, count, options.in_flight).await;
     }
     // Enough prepared logins that none has to be made while the clock runs.
     let prepared = client::prepare(&rooms, 2500 * usize::try_from(options.seconds).unwrap());
-    let logins = phase(server, mongod, options, prepared, move |prepared| async move {
-        Some(client::log_in(address, prepared).await)
+    let addresses: Vec<_> = servers.iter().map(Server::address).collect();
+    let turn = Arc::new(AtomicUsize::new(0));
+    let logins = phase(servers, mongod, options, prepared, move |prepared| {
+        let address = addresses[turn.fetch_add(1, Ordering::Relaxed) % addresses.len()];
+        async move { Some(client::log_in(address, prepared).await) }
     })
     .await;
     let members: Vec<Member> = logins.done;
     let one_each: Vec<Member> = members.into_iter().take(options.in_flight).collect();
-    let beats = heartbeats(server, mongod, options, one_each).await;
+    let beats = heartbeats(servers, mongod, options, one_each).await;
     json!({ "logins": logins.figures, "heartbeats": beats })
 }
 
@@ -169,7 +186,7 @@ struct Phase<T> {
 
 /// Runs the operation on the inputs, so many in flight, until the time is over.
 async fn phase<T, F>(
-    server: &Server,
+    servers: &[Server],
     mongod: Option<u32>,
     options: &Options,
     inputs: Vec<Prepared>,
@@ -180,7 +197,7 @@ where
     F: Future<Output = Option<T>> + Send,
 {
     let inputs = Arc::new(std::sync::Mutex::new(inputs.into_iter()));
-    let meter = Meter::start(server, mongod);
+    let meter = Meter::start(servers, mongod);
     let end = Instant::now() + Duration::from_secs(options.seconds);
     let tasks: Vec<_> = (0..options.in_flight)
         .map(|_| {
@@ -205,20 +222,21 @@ where
         times.extend(their_times);
     }
     Phase {
-        figures: meter.stop(server, mongod, times),
+        figures: meter.stop(servers, mongod, times),
         done,
     }
 }
 
 /// Each member puts its presence again and again over one connection.
-async fn heartbeats(server: &Server, mongod: Option<u32>, options: &Options, members: Vec<Member>) -> Value {
-    let address = server.address();
+async fn heartbeats(servers: &[Server], mongod: Option<u32>, options: &Options, members: Vec<Member>) -> Value {
     let count = Arc::new(AtomicUsize::new(0));
-    let meter = Meter::start(server, mongod);
+    let meter = Meter::start(servers, mongod);
     let end = Instant::now() + Duration::from_secs(options.seconds);
     let tasks: Vec<_> = members
         .into_iter()
-        .map(|member| {
+        .zip(servers.iter().cycle())
+        .map(|(member, server)| {
+            let address = server.address();
             let count = Arc::clone(&count);
             tokio::spawn(async move {
                 let mut connection = client::Connection::open(address).await;
@@ -237,7 +255,7 @@ async fn heartbeats(server: &Server, mongod: Option<u32>, options: &Options, mem
     for task in tasks {
         times.extend(task.await.unwrap());
     }
-    meter.stop(server, mongod, times)
+    meter.stop(servers, mongod, times)
 }
 
 /// Wall clock and CPU of the processes over a phase.
@@ -249,16 +267,16 @@ struct Meter {
 }
 
 impl Meter {
-    fn start(server: &Server, mongod: Option<u32>) -> Self {
+    fn start(servers: &[Server], mongod: Option<u32>) -> Self {
         Self {
             since: Instant::now(),
-            server: procfs::cpu(server.pid()),
+            server: all(servers),
             mongod: mongod.map_or(Duration::ZERO, procfs::cpu),
             clients: procfs::cpu(std::process::id()),
         }
     }
 
-    fn stop(self, server: &Server, mongod: Option<u32>, mut times: Vec<Duration>) -> Value {
+    fn stop(self, servers: &[Server], mongod: Option<u32>, mut times: Vec<Duration>) -> Value {
         let seconds = self.since.elapsed().as_secs_f64();
         times.sort();
         let count = times.len().max(1);
@@ -273,13 +291,18 @@ impl Meter {
         json!({
             "count": times.len(),
             "per_second": (number / seconds).round(),
-            "server_cpu_ms_each": each(procfs::cpu(server.pid()) - self.server),
+            "server_cpu_ms_each": each(all(servers) - self.server),
             "mongod_cpu_ms_each": mongod.map(|pid| each(procfs::cpu(pid) - self.mongod)),
             "clients_cpu_ms_each": each(procfs::cpu(std::process::id()) - self.clients),
             "p50_ms": percentile(50),
             "p99_ms": percentile(99),
         })
     }
+}
+
+/// The CPU that the server's instances have used together.
+fn all(servers: &[Server]) -> Duration {
+    servers.iter().map(|server| procfs::cpu(server.pid())).sum()
 }
 
 fn round(value: f64) -> f64 {

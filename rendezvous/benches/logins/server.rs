@@ -12,25 +12,35 @@ use crate::procfs;
 pub struct Server {
     child: Child,
     address: SocketAddr,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Server {
     /// On redb, or on the MongoDB database; waits a moment, so that it is idle.
     pub fn start(mongodb: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut server = Self::spawn(folder.path(), mongodb);
-        server._folder = Some(folder);
+        let key = folder.path().join("key");
+        let mut server = Self::spawn(folder.path(), &key, mongodb);
+        server.folder = Some(folder);
         std::thread::sleep(Duration::from_secs(2));
+        server
+    }
+
+    /// One more beside this one, on the same database and with the same server key.
+    pub fn beside(&self, mongodb: &str) -> Self {
+        let first = self.folder.as_ref().expect("it has a folder of its own");
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Self::spawn(folder.path(), &first.path().join("key"), Some(mongodb));
+        server.folder = Some(folder);
         server
     }
 
     /// On redb in the folder.
     pub fn start_in(folder: &Path) -> Self {
-        Self::spawn(folder, None)
+        Self::spawn(folder, &folder.join("key"), None)
     }
 
-    fn spawn(folder: &Path, mongodb: Option<&str>) -> Self {
+    fn spawn(folder: &Path, key: &Path, mongodb: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snug-rendezvous"));
         command
             .args([
@@ -41,7 +51,9 @@ impl Server {
                 "127.0.0.1:0",
                 "--data-dir",
             ])
-            .arg(folder);
+            .arg(folder)
+            .arg("--server-key-file")
+            .arg(key);
         if let Some(uri) = mongodb {
             command.args(["--store", uri]);
         }
@@ -64,7 +76,7 @@ impl Server {
         Self {
             child,
             address,
-            _folder: None,
+            folder: None,
         }
     }
 
