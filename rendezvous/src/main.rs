@@ -8,6 +8,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    keep_keys_out_of_core_dumps();
     match Cli::parse().command {
         Command::Serve(settings) => cli::serve::run(&settings),
         Command::Config(command) => cli::check::config(command),
@@ -22,5 +23,18 @@ fn main() -> ExitCode {
         Command::Key(command) => cli::hosting::key(command),
         Command::Completions { shell } => cli::completions(shell),
         Command::Man => cli::man(),
+    }
+}
+
+/// A crash must not write the server key to a disk. Where the limit can't be set, nothing else depends on it.
+fn keep_keys_out_of_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        let _ = setrlimit(Resource::Core, none);
     }
 }

@@ -1,7 +1,9 @@
 //! A program that runs, with all it printed and an end that is certain: it is killed, by its pid, when dropped.
 
 use crate::PATIENCE;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -92,6 +94,29 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// All memory that it could read itself: what a core dump of it would hold.
+    pub fn memory(&self) -> Vec<u8> {
+        let of = |file: &str| format!("/proc/{}/{file}", self.pid());
+        let maps = std::fs::read_to_string(of("maps")).expect("it runs");
+        let memory = File::open(of("mem")).expect("a process of ours");
+        let mut dump = Vec::new();
+        for line in maps.lines() {
+            let mut fields = line.split_whitespace();
+            let (range, mode) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+            let bounds = range.split_once('-').map(|(from, to)| (address(from), address(to)));
+            let (from, to) = bounds.unwrap_or_else(|| panic!("not a mapping: {line}"));
+            if !mode.starts_with('r') {
+                continue;
+            }
+            let mut bytes = vec![0; usize::try_from(to - from).expect("memory that fits into memory")];
+            // The kernel's own pages can't be read this way.
+            if memory.read_exact_at(&mut bytes, from).is_ok() {
+                dump.append(&mut bytes);
+            }
+        }
+        dump
     }
 
     /// How many lines it has printed.
@@ -312,4 +337,9 @@ fn read_errors(mut from: impl Read, shared: &Shared) {
         shared.change(|transcript| transcript.stderr.extend_from_slice(&buffer[..read]));
     }
     shared.change(|transcript| transcript.stderr_ended = true);
+}
+
+/// An address as the kernel prints it.
+fn address(hex: &str) -> u64 {
+    u64::from_str_radix(hex, 16).unwrap_or_else(|error| panic!("{hex}: {error}"))
 }

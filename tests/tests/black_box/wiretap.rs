@@ -36,7 +36,7 @@ struct Evidence {
 }
 
 /// A room's whole life through a proxy, with canaries in everything that is nobody's business.
-fn life(server: &Rendezvous, folders: &[&Path]) -> Evidence {
+fn life(server: &mut Rendezvous, folders: &[&Path]) -> Evidence {
     let mut places = Vec::new();
     let tap = Capture::before(server.address());
     let homes: Vec<Home> = NAMES.iter().map(|_| Home::new()).collect();
@@ -76,6 +76,7 @@ fn life(server: &Rendezvous, folders: &[&Path]) -> Evidence {
     assert_eq!(output.status.code(), Some(3));
     // While the room lives, and again when it is gone: what was deleted may have been written over.
     folders.iter().for_each(|folder| collect(folder, &mut places));
+    places.push(("the server's memory".into(), memory(server)));
     members.into_iter().for_each(Member::leave);
     let password = homes[0].secret("password", &card.password);
     let mut delete = homes[0].snug(["delete", "--server", &tap.url(), "--room", ROOM]);
@@ -121,6 +122,23 @@ fn life(server: &Rendezvous, folders: &[&Path]) -> Evidence {
         canaries,
         addresses,
     }
+}
+
+/// What a dump of the running server would hold. It does hold its key, which shows that this finds what is there; so a crash must not write one.
+fn memory(server: &mut Rendezvous) -> Vec<u8> {
+    let key = fs::read(server.home().data().join("server.key")).expect("the server's key file");
+    let process = server.process();
+    let memory = process.memory();
+    assert!(
+        canary::contains(&memory, &key[..32]),
+        "the key is in use: {} bytes",
+        memory.len()
+    );
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.pid())).expect("it runs");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let values: Vec<&str> = core.expect("a limit").split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"], "no core dumps");
+    memory
 }
 
 /// Where a member can be reached, as bytes of a multiaddr.
@@ -182,7 +200,7 @@ fn collect(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
 fn nothing_passes_or_rests_at_the_server_on_redb() {
     let mut server = Rendezvous::start();
     let folder = server.home().path().to_owned();
-    let mut evidence = life(&server, &[&folder]);
+    let mut evidence = life(&mut server, &[&folder]);
     let mut log = server.process().stdout();
     log.extend(server.process().stderr().into_bytes());
     evidence.add(log, &[&folder]);
@@ -194,7 +212,7 @@ fn nothing_rests_at_the_server_on_mongodb() {
     let Some(mut mongod) = Mongod::start() else { return };
     let mut server = Rendezvous::on(Store::Mongo(mongod.url("snug")));
     let database = mongod.folder().to_owned();
-    let mut evidence = life(&server, &[&database]);
+    let mut evidence = life(&mut server, &[&database]);
     let mut log = server.process().stdout();
     log.extend(server.process().stderr().into_bytes());
     log.extend(mongod.process().stdout());
