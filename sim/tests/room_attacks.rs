@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -59,7 +60,7 @@ fn leaves_of_one_number(world: &World, count: u32) -> Vec<Record> {
             };
             let secrets = LeafSecrets::generate(&mut rng);
             let genesis = world.genesis.hash();
-            Record::Leaf(Box::new(
+            Record::Leaf(Arc::new(
                 Leaf::create(params, &identity, &transport, &secrets, keys.join(), &genesis).unwrap(),
             ))
         })

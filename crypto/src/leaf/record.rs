@@ -1,6 +1,7 @@
 //! Records from others: what an identity says of itself, before and after it is verified.
 
 use core::fmt;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -34,8 +35,8 @@ pub struct Leave {
 /// `seq` prove misbehaviour.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
-    /// It is in the room, so.
-    Leaf(Box<Leaf>),
+    /// It is in the room, so. Shared, because it stands in several lists, and a room of a thousand has megabytes of them.
+    Leaf(Arc<Leaf>),
     /// It isn't any more.
     Leave(Leave),
 }
@@ -132,7 +133,7 @@ impl Leave {
 impl Record {
     /// Whose it is.
     #[must_use]
-    pub const fn identity(&self) -> IdentityKey {
+    pub fn identity(&self) -> IdentityKey {
         match self {
             Self::Leaf(leaf) => leaf.identity(),
             Self::Leave(leave) => leave.identity(),
@@ -141,7 +142,7 @@ impl Record {
 
     /// Orders the identity's records.
     #[must_use]
-    pub const fn seq(&self) -> u64 {
+    pub fn seq(&self) -> u64 {
         match self {
             Self::Leaf(leaf) => leaf.seq(),
             Self::Leave(leave) => leave.seq(),
@@ -150,7 +151,7 @@ impl Record {
 
     /// The incarnation it speaks of.
     #[must_use]
-    pub const fn incarnation(&self) -> u32 {
+    pub fn incarnation(&self) -> u32 {
         match self {
             Self::Leaf(leaf) => leaf.incarnation(),
             Self::Leave(leave) => leave.incarnation(),
@@ -238,7 +239,7 @@ impl UnverifiedRecord {
         match self.parsed {
             Parsed::Leaf(mut leaf) => {
                 leaf.id = leaf_id(genesis, &leaf.identity, &leaf.key, leaf.incarnation);
-                Record::Leaf(leaf)
+                Record::Leaf(leaf.into())
             }
             Parsed::Leave(leave) => Record::Leave(leave),
         }
@@ -291,7 +292,7 @@ impl UnverifiedRecord {
                     &leaf.peer_signature,
                 )
                 .map_err(|_| RecordError::BadSignature)?;
-                Ok(Record::Leaf(leaf))
+                Ok(Record::Leaf(leaf.into()))
             }
             Parsed::Leave(leave) => {
                 verify_record(genesis, &leave.identity, body, &leave.signature)?;

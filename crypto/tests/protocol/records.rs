@@ -1,5 +1,7 @@
 //! Leaves, leaves' ends, operations, and the control messages that carry them.
 
+use std::sync::Arc;
+
 use snug_crypto::{
     AdminKey, Generation, GenesisHash, JoinKey, OperationHash, Policy, bounds,
     control::{self, ControlError, ControlMessage},
@@ -22,7 +24,7 @@ fn a_leaf_is_believed_as_it_was_made() {
     let room = Room::new(1, 1);
     let leaf = &room.members[0].leaf;
     let record = verify(&room, &leaf.encode()).unwrap();
-    assert_eq!(record, Record::Leaf(Box::new(leaf.clone())));
+    assert_eq!(record, Record::Leaf(Arc::new(leaf.clone())));
     assert_eq!(
         record.to_unverified(),
         UnverifiedRecord::decode(&leaf.encode()).unwrap()

@@ -1,5 +1,6 @@
 //! Acts of authority: checked against our own role, signed, told (docs/PROTOCOL.md, "Authority").
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use snug_crypto::approval::Approval;
@@ -281,7 +282,7 @@ impl Room {
     }
 
     /// Leaves of this generation that lack a moderator's word.
-    fn waiting(&self) -> Vec<&Leaf> {
+    fn waiting(&self) -> Vec<&Arc<Leaf>> {
         if !self.authority.policy(&self.genesis).approval {
             return Vec::new();
         }

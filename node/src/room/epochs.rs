@@ -57,6 +57,8 @@ pub(super) struct Epochs {
     graves: VecDeque<EpochId>,
     /// Rises with every change, so that judgements can be kept until then.
     version: u64,
+    /// Rises when an epoch is held from now on, or is no longer known.
+    held_version: u64,
 }
 
 impl Standing {
@@ -92,10 +94,15 @@ impl Epochs {
         self.tags.insert(epoch.tag(), id);
         self.held.insert(id, Held { epoch, since: elapsed });
         self.version += 1;
+        self.held_version += 1;
     }
 
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    pub(super) fn held_version(&self) -> u64 {
+        self.held_version
     }
 
     /// A proven fault of the issuer: the epoch is no candidate for us, ever.
@@ -109,6 +116,7 @@ impl Epochs {
             self.tags.remove(&held.epoch.tag());
         }
         self.version += 1;
+        self.held_version += 1;
         if self.dead.insert(id) {
             self.graves.push_back(id);
         }

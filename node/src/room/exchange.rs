@@ -4,6 +4,7 @@
 //! with, and a gap is pulled when it shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -416,7 +417,7 @@ impl Room {
             // Without the leaves of those who went since, nobody can read the epoch who wasn't there.
             for member in wanted.announcement.members() {
                 if let Some(leaf) = superseded.remove(&member.leaf) {
-                    let record = Record::Leaf(Box::new(leaf.clone())).to_unverified();
+                    let record = Record::Leaf(Arc::clone(leaf)).to_unverified();
                     if !fits(record.encode().len()) {
                         return (bundle, true);
                     }

@@ -1,10 +1,13 @@
 //! What follows from registers and announcements: the best epoch, the one to send under, whether it is exact. Kept until one of them changes,
 //! because a room of a thousand members can't afford it for every frame.
 
+use std::time::Duration;
+
 use snug_crypto::ids::EpochId;
 
 use super::epochs::{Standing, View};
-use super::{Now, Room, day};
+use super::timing::look_pause;
+use super::{Now, Phase, Room, day};
 
 /// What the room's state is told apart by: versions of registers, epochs, links, log and generations.
 pub(super) type Versions = (u64, u64, u64, u64, u64);
@@ -14,8 +17,12 @@ pub(super) type Versions = (u64, u64, u64, u64, u64);
 pub(super) struct Judgement {
     members: u64,
     epochs: u64,
+    /// Of the epochs that we hold: what may be sent under.
+    held: u64,
     authority: u64,
     generations: u64,
+    /// Until when it is good enough, whoever comes and whatever is announced: see [`look_pause`].
+    until: Duration,
     today: u32,
     /// Wall-clock time at which a leaf expires and this no longer holds.
     until_ms: u64,
@@ -60,9 +67,17 @@ impl Room {
         true
     }
 
+    /// When the judgement that is kept has to be made anew; `None` while nothing changed.
+    pub(super) fn judge_due(&self) -> Option<Duration> {
+        let judgement = self.judgement.filter(|_| self.phase == Phase::In)?;
+        let is_latest = judgement.members == self.members.version() && judgement.epochs == self.epochs.version();
+        (!is_latest).then_some(judgement.until)
+    }
+
     fn stands(&self, judgement: &Judgement, now: Now) -> bool {
-        judgement.members == self.members.version()
-            && judgement.epochs == self.epochs.version()
+        let is_latest = judgement.members == self.members.version() && judgement.epochs == self.epochs.version();
+        (is_latest || now.elapsed < judgement.until)
+            && judgement.held == self.epochs.held_version()
             && judgement.authority == self.authority.version()
             && judgement.generations == self.generations.version()
             && judgement.today == day(now.unix_ms)
@@ -77,8 +92,10 @@ impl Room {
             Judgement {
                 members: self.members.version(),
                 epochs: self.epochs.version(),
+                held: self.epochs.held_version(),
                 authority: self.authority.version(),
                 generations: self.generations.version(),
+                until: now.elapsed + look_pause(view.roster.len()),
                 today: view.today,
                 until_ms: self.members.next_expiry(now.unix_ms).unwrap_or(u64::MAX),
                 best: best.map(|standing| standing.epoch()),

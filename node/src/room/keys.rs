@@ -2,6 +2,7 @@
 //! "Epochs"). Others' boxes are in `custody`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -71,7 +72,7 @@ impl Room {
         let leaf_key = |leaf| self.members.leaf(&leaf).map(|leaf| *leaf.key());
         match announcement.verify(&self.genesis_hash, leaf_key) {
             Ok(announcement) => {
-                if let Some(identity) = self.members.leaf(&issuer).map(Leaf::identity) {
+                if let Some(identity) = self.members.leaf(&issuer).map(|leaf| leaf.identity()) {
                     self.members.heard(&identity, now.elapsed);
                 }
                 self.epochs.add(announcement, now.elapsed);
@@ -148,7 +149,7 @@ impl Room {
         let in_best = |leaf: &Leaf| known.is_some_and(|known| known.lists(&leaf.id()));
         let my_place = known.is_some_and(|known| known.lists(&mine));
         let my_key = epoch::issue_rank(&self.me, best.as_ref());
-        let present: Vec<(&Leaf, bool)> = roster
+        let present: Vec<(&Arc<Leaf>, bool)> = roster
             .values()
             .filter(|leaf| leaf.identity() != self.me && self.members.present(leaf, now.elapsed))
             .map(|leaf| (*leaf, in_best(leaf)))

@@ -3,7 +3,9 @@
 //! Two registers merge by sequence number, so members that merged the same records agree, in whatever order these came
 //! (docs/PROTOCOL.md, "Members").
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use snug_crypto::ids::{IdentityKey, LeafId, PeerKey};
@@ -36,12 +38,16 @@ pub(super) struct Members {
     grace_ms: u64,
     registers: BTreeMap<IdentityKey, Register>,
     /// Leaves by id, superseded ones included: epochs name them, frames are checked with their keys.
-    leaves: BTreeMap<LeafId, Leaf>,
+    leaves: BTreeMap<LeafId, Arc<Leaf>>,
     links: BTreeSet<PeerKey>,
     /// Rises with every change of the registers, so that judgements can be kept until then.
     version: u64,
     /// Rises with every change of the links.
     link_version: u64,
+    /// The next expiry, as it was found in which version at which time.
+    expiry_found: Cell<Option<(u64, u64, Option<u64>)>>,
+    /// When presence changes next by the mere passing of time, as it was found; never too late.
+    presence_found: Cell<Option<Option<Duration>>>,
 }
 
 struct Register {
@@ -56,7 +62,7 @@ struct Register {
 }
 
 /// The members as of one moment: by identity, each one's current leaf.
-pub(super) type Roster<'a> = BTreeMap<IdentityKey, &'a Leaf>;
+pub(super) type Roster<'a> = BTreeMap<IdentityKey, &'a Arc<Leaf>>;
 
 impl Members {
     pub(super) fn new(grace_ms: u64) -> Self {
@@ -67,6 +73,8 @@ impl Members {
             links: BTreeSet::new(),
             version: 0,
             link_version: 0,
+            expiry_found: Cell::new(None),
+            presence_found: Cell::new(None),
         }
     }
 
@@ -103,7 +111,7 @@ impl Members {
             if self.expired(leaf, unix_ms) {
                 return Merged::Refused;
             }
-            self.leaves.insert(leaf.id(), (**leaf).clone());
+            self.leaves.insert(leaf.id(), Arc::clone(leaf));
         }
         let old = self.registers.get(&identity);
         let register = Register {
@@ -134,7 +142,7 @@ impl Members {
         if let Record::Leaf(leaf) = record
             && self.leaves.len() < MAX_SUPERSEDED
         {
-            self.leaves.entry(leaf.id()).or_insert(*leaf);
+            self.leaves.entry(leaf.id()).or_insert(leaf);
         }
     }
 
@@ -169,9 +177,7 @@ impl Members {
         self.registers
             .iter()
             .filter_map(|(identity, register)| match &register.record {
-                Record::Leaf(leaf) if admission.counts(leaf) && !self.expired(leaf, unix_ms) => {
-                    Some((*identity, &**leaf))
-                }
+                Record::Leaf(leaf) if admission.counts(leaf) && !self.expired(leaf, unix_ms) => Some((*identity, leaf)),
                 _ => None,
             })
             .collect()
@@ -179,13 +185,17 @@ impl Members {
 
     /// When the next leaf on the roster expires, in wall-clock milliseconds.
     pub(super) fn next_expiry(&self, unix_ms: u64) -> Option<u64> {
-        self.registers
-            .values()
-            .filter_map(|register| match &register.record {
-                Record::Leaf(leaf) => Some(self.expiry(leaf)).filter(|at| *at > unix_ms),
-                Record::Leave(_) => None,
-            })
-            .min()
+        if let Some((version, then, at)) = self.expiry_found.get()
+            && version == self.version
+            && then <= unix_ms
+            && at.is_none_or(|at| at > unix_ms)
+        {
+            return at;
+        }
+        let leaves = self.current_leaves().map(|leaf| self.expiry(leaf));
+        let next = leaves.filter(|at| *at > unix_ms).min();
+        self.expiry_found.set(Some((self.version, unix_ms, next)));
+        next
     }
 
     /// A leaf lives as long as it says, but never longer than the room's grace after it was made; and an hour more, so that a member
@@ -208,20 +218,20 @@ impl Members {
         self.link_version
     }
 
-    pub(super) fn leaf(&self, id: &LeafId) -> Option<&Leaf> {
+    pub(super) fn leaf(&self, id: &LeafId) -> Option<&Arc<Leaf>> {
         self.leaves.get(id)
     }
 
     /// Each identity's newest leaf, whether or not it counts.
-    pub(super) fn current_leaves(&self) -> impl Iterator<Item = &Leaf> {
+    pub(super) fn current_leaves(&self) -> impl Iterator<Item = &Arc<Leaf>> {
         self.registers.values().filter_map(|register| match &register.record {
-            Record::Leaf(leaf) => Some(&**leaf),
+            Record::Leaf(leaf) => Some(leaf),
             Record::Leave(_) => None,
         })
     }
 
     /// An identity's newest leaf.
-    pub(super) fn current_leaf(&self, identity: &IdentityKey) -> Option<&Leaf> {
+    pub(super) fn current_leaf(&self, identity: &IdentityKey) -> Option<&Arc<Leaf>> {
         match self.record(identity)? {
             Record::Leaf(leaf) => Some(leaf),
             Record::Leave(_) => None,
@@ -251,7 +261,7 @@ impl Members {
     }
 
     /// Leaves that are no longer their identity's newest record.
-    pub(super) fn superseded(&self) -> impl Iterator<Item = &Leaf> {
+    pub(super) fn superseded(&self) -> impl Iterator<Item = &Arc<Leaf>> {
         self.leaves.values().filter(
             |leaf| !matches!(self.record(&leaf.identity()), Some(Record::Leaf(newest)) if newest.id() == leaf.id()),
         )
@@ -267,7 +277,7 @@ impl Members {
         let identity = record.identity();
         let digest = kdf::hash(label::RECORD, &[&record.encode()]);
         if let Record::Leaf(leaf) = &record {
-            self.leaves.insert(leaf.id(), (**leaf).clone());
+            self.leaves.insert(leaf.id(), Arc::clone(leaf));
         }
         let register = Register {
             record,
@@ -282,7 +292,7 @@ impl Members {
     }
 
     /// Takes up a leaf that was superseded.
-    pub(super) fn restore_leaf(&mut self, leaf: Leaf) {
+    pub(super) fn restore_leaf(&mut self, leaf: Arc<Leaf>) {
         self.leaves.insert(leaf.id(), leaf);
     }
 
@@ -324,6 +334,7 @@ impl Members {
                 register.unlinked = Some(elapsed);
             }
         }
+        self.presence_found.set(None);
     }
 
     pub(super) fn links(&self) -> impl Iterator<Item = &PeerKey> {
@@ -337,6 +348,11 @@ impl Members {
     pub(super) fn heard(&mut self, identity: &IdentityKey, elapsed: Duration) {
         if let Some(register) = self.registers.get_mut(identity) {
             register.heard = Some(elapsed);
+            if let Some(found) = self.presence_found.get() {
+                let ends = elapsed + HEARD_HORIZON;
+                self.presence_found
+                    .set(Some(Some(found.map_or(ends, |at| at.min(ends)))));
+            }
         }
     }
 
@@ -361,7 +377,13 @@ impl Members {
 
     /// When somebody's presence may end by the mere passing of time.
     pub(super) fn next_presence_change(&self, elapsed: Duration) -> Option<Duration> {
-        self.registers
+        if let Some(found) = self.presence_found.get()
+            && found.is_none_or(|at| at > elapsed)
+        {
+            return found;
+        }
+        let next = self
+            .registers
             .values()
             .flat_map(|register| {
                 [
@@ -371,6 +393,8 @@ impl Members {
             })
             .flatten()
             .filter(|at| *at > elapsed)
-            .min()
+            .min();
+        self.presence_found.set(Some(next));
+        next
     }
 }

@@ -368,6 +368,8 @@ impl Room {
             self.join_removals_due(now),
             self.generations.next_ask(),
             self.members.next_presence_change(now.elapsed),
+            self.tell_due(),
+            self.judge_due(),
             self.members
                 .next_expiry(now.unix_ms)
                 .map(|at| now.elapsed + Duration::from_millis(at.saturating_sub(now.unix_ms).saturating_add(1))),

@@ -4,6 +4,7 @@
 //! Who is not done by then finds everything at the door: a link that proves an earlier mesh key, and is good for that question alone.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use snug_crypto::direct::{DirectReply, DirectRequest};
@@ -121,7 +122,7 @@ impl Room {
     /// Tells the net what to ask at a door, should it find itself at one.
     pub(super) fn prepare_knock(&mut self) {
         let Some(leaf) = self.own.leaf() else { return };
-        let leaf = snug_crypto::leaf::Record::Leaf(Box::new(leaf.clone())).to_unverified();
+        let leaf = snug_crypto::leaf::Record::Leaf(Arc::clone(leaf)).to_unverified();
         let generation = self.keys.generation();
         let ask = |object| DirectRequest::Door {
             leaf: leaf.clone(),

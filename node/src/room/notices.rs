@@ -1,6 +1,7 @@
 //! The room's bot: each member tells its own user who comes and goes, from what it can verify itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use snug_crypto::generation::Generation;
@@ -8,9 +9,8 @@ use snug_crypto::ids::{IdentityKey, OperationHash};
 use snug_crypto::leaf::Leaf;
 use snug_crypto::operation::SignedOperation;
 
-use super::admission::Admission;
 use super::judgement::Versions;
-use super::timing::PRESENCE_LOOK;
+use super::timing::{PRESENCE_LOOK, look_pause};
 use super::{MemberView, Notice, Now, Phase, Room, RoomEvent};
 use crate::text::Untrusted;
 
@@ -18,13 +18,19 @@ use crate::text::Untrusted;
 #[derive(Default)]
 pub(super) struct Shown {
     ready: bool,
-    members: BTreeMap<IdentityKey, (Leaf, bool)>,
+    members: BTreeMap<IdentityKey, (Arc<Leaf>, bool)>,
     /// Whose names were looked up, and which.
     pub(super) met: BTreeMap<IdentityKey, String>,
     /// What was looked at last.
     looked_at: Option<Versions>,
+    /// When time alone may have changed something.
     next_look: Duration,
+    /// Until when it has to wait, because the last look was long.
+    pause: Duration,
 }
+
+/// The roster, as it was looked at once.
+pub(super) type Seen = BTreeMap<IdentityKey, Arc<Leaf>>;
 
 impl Room {
     pub(super) fn view_of(&self, leaf: &Leaf, now: Now) -> MemberView {
@@ -47,53 +53,64 @@ impl Room {
             return;
         }
         let state = self.versions();
-        if self.shown.looked_at == Some(state) && now.elapsed < self.shown.next_look {
+        let is_due = self.shown.looked_at != Some(state) || now.elapsed >= self.shown.next_look;
+        if !is_due || now.elapsed < self.shown.pause {
             return;
         }
+        let judged = self.judge(now);
         self.shown.looked_at = Some(state);
         self.shown.next_look = now.elapsed + PRESENCE_LOOK;
-        let judged = self.judge(now);
         if !self.shown.ready {
             if let Some(epoch) = judged.send {
                 self.tell_ready(epoch, now);
             }
             return;
         }
-        for alarm in self.meet(false, now) {
+        self.shown.pause = now.elapsed + look_pause(judged.roster);
+        let seen = self.seen(now);
+        for alarm in self.meet(&seen, false, now) {
             self.event(RoomEvent::System(alarm));
         }
         if judged.send_exact {
-            self.tell_of_the_new(now);
+            self.tell_of_the_new(&seen, now);
         }
-        self.tell_of_the_gone(now);
-        self.tell_presence(now);
+        self.tell_of_the_gone(&seen, now);
+        self.tell_presence(&seen, now);
+    }
+
+    /// When what changed may be told; `None` when all of it is.
+    pub(super) fn tell_due(&self) -> Option<Duration> {
+        let is_due = self.phase == Phase::In && self.shown.ready && self.shown.looked_at != Some(self.versions());
+        is_due.then_some(self.shown.pause)
+    }
+
+    /// The roster as of now.
+    fn seen(&self, now: Now) -> Seen {
+        let admission = self.admission();
+        let roster = self.members.roster(&admission, now.unix_ms);
+        roster
+            .into_iter()
+            .map(|(identity, leaf)| (identity, Arc::clone(leaf)))
+            .collect()
     }
 
     fn tell_ready(&mut self, epoch: snug_crypto::ids::EpochId, now: Now) {
         self.shown.ready = true;
-        let alarms = self.meet(self.is_new_room(), now);
+        let seen = self.seen(now);
+        let alarms = self.meet(&seen, self.is_new_room(), now);
         // Only those whom this epoch holds are there for us yet; the others join when an exact one holds them.
         let listed = self
             .epochs
             .known(&epoch)
             .map(|known| known.announcement.members().to_vec())
             .unwrap_or_default();
-        let admission = Admission::new(
-            self.keys.generation(),
-            &self.generations,
-            &self.authority,
-            &self.genesis,
-            &self.members,
-        );
-        let roster = self.members.roster(&admission, now.unix_ms);
-        let members: Vec<Leaf> = roster
-            .values()
+        let members: Vec<Arc<Leaf>> = seen
+            .into_values()
             .filter(|leaf| listed.iter().any(|m| m.leaf == leaf.id()))
-            .map(|leaf| (*leaf).clone())
             .collect();
         for leaf in &members {
             let online = self.members.present(leaf, now.elapsed);
-            self.shown.members.insert(leaf.identity(), (leaf.clone(), online));
+            self.shown.members.insert(leaf.identity(), (Arc::clone(leaf), online));
         }
         let views = members.iter().map(|leaf| self.view_of(leaf, now)).collect();
         let room = self.genesis.room_id().as_str().to_owned();
@@ -109,20 +126,12 @@ impl Room {
             .for_each(|notice| self.event(RoomEvent::System(notice)));
     }
 
-    fn tell_of_the_new(&mut self, now: Now) {
+    fn tell_of_the_new(&mut self, seen: &Seen, now: Now) {
         let room = self.genesis.room_id().as_str().to_owned();
-        let admission = Admission::new(
-            self.keys.generation(),
-            &self.generations,
-            &self.authority,
-            &self.genesis,
-            &self.members,
-        );
-        let roster = self.members.roster(&admission, now.unix_ms);
-        let new: Vec<Leaf> = roster
+        let new: Vec<Arc<Leaf>> = seen
             .iter()
             .filter(|(identity, _)| **identity != self.me && !self.shown.members.contains_key(*identity))
-            .map(|(_, leaf)| (*leaf).clone())
+            .map(|(_, leaf)| Arc::clone(leaf))
             .collect();
         for leaf in new {
             let view = self.view_of(&leaf, now);
@@ -137,21 +146,13 @@ impl Room {
         }
     }
 
-    fn tell_of_the_gone(&mut self, now: Now) {
+    fn tell_of_the_gone(&mut self, seen: &Seen, now: Now) {
         let room = self.genesis.room_id().as_str().to_owned();
-        let admission = Admission::new(
-            self.keys.generation(),
-            &self.generations,
-            &self.authority,
-            &self.genesis,
-            &self.members,
-        );
-        let roster = self.members.roster(&admission, now.unix_ms);
         let gone: Vec<IdentityKey> = self
             .shown
             .members
             .keys()
-            .filter(|identity| **identity != self.me && !roster.contains_key(*identity))
+            .filter(|identity| **identity != self.me && !seen.contains_key(*identity))
             .copied()
             .collect();
         for identity in gone {
@@ -212,25 +213,19 @@ impl Room {
         self.event(RoomEvent::Removed);
     }
 
-    fn tell_presence(&mut self, now: Now) {
-        let admission = Admission::new(
-            self.keys.generation(),
-            &self.generations,
-            &self.authority,
-            &self.genesis,
-            &self.members,
-        );
-        let roster = self.members.roster(&admission, now.unix_ms);
+    fn tell_presence(&mut self, seen: &Seen, now: Now) {
         let mut changed = Vec::new();
         for (identity, (leaf, online)) in &mut self.shown.members {
-            let Some(current) = roster.get(identity).filter(|_| *identity != self.me) else {
+            let Some(current) = seen.get(identity).filter(|_| *identity != self.me) else {
                 continue;
             };
             let present = self.members.present(current, now.elapsed);
-            *leaf = (*current).clone();
+            if !Arc::ptr_eq(leaf, current) {
+                *leaf = Arc::clone(current);
+            }
             if present != *online {
                 *online = present;
-                changed.push((leaf.clone(), present));
+                changed.push((Arc::clone(leaf), present));
             }
         }
         for (leaf, present) in changed {

@@ -1,6 +1,7 @@
 //! Our own leaf: made when we join, renewed before it expires, its KEM key rotated, replaced by a new incarnation when we are stuck, and
 //! ended by a Leave (docs/PROTOCOL.md, "Members").
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -43,7 +44,7 @@ pub(super) struct Own {
     /// Whether something of it changed since the last look.
     changed: bool,
     /// The published leaf.
-    leaf: Option<Leaf>,
+    leaf: Option<Arc<Leaf>>,
     /// Whether introductions were looked for, and how many of those found may still become links.
     introduced: Option<usize>,
     publish_by: Duration,
@@ -112,7 +113,7 @@ impl Own {
     }
 
     pub(super) fn leaf_id(&self) -> Option<LeafId> {
-        self.leaf.as_ref().map(Leaf::id)
+        self.leaf.as_ref().map(|leaf| leaf.id())
     }
 
     /// Takes up the secrets of an earlier run, whose last leaf had this number.
@@ -141,7 +142,7 @@ impl Own {
     }
 
     /// Our leaf, once it is published.
-    pub(super) fn leaf(&self) -> Option<&Leaf> {
+    pub(super) fn leaf(&self) -> Option<&Arc<Leaf>> {
         self.leaf.as_ref()
     }
 
@@ -271,9 +272,10 @@ impl Room {
                 return self.event(RoomEvent::Left);
             }
         };
-        self.own.leaf = Some(leaf.clone());
+        let leaf = Arc::new(leaf);
+        self.own.leaf = Some(Arc::clone(&leaf));
         self.prepare_knock();
-        let record = Record::Leaf(Box::new(leaf));
+        let record = Record::Leaf(leaf);
         if self.members.merge(record.clone(), now.unix_ms) == Merged::New {
             self.spread_record(record);
         }
@@ -366,7 +368,7 @@ impl Room {
             return;
         };
         // A later one under our own incarnation: another run, or another copy of our state.
-        let published = self.own.leaf.as_ref().map_or(0, Leaf::seq);
+        let published = self.own.leaf.as_ref().map_or(0, |leaf| leaf.seq());
         if matches!(record, Record::Leaf(leaf) if leaf.id() == mine && leaf.seq() <= published) {
             return;
         }

@@ -146,7 +146,7 @@ impl Room {
         self.authority.insert_verified(signed.clone(), &self.genesis);
         let object = UnverifiedObject {
             log: self.log_up_to(&signed),
-            issuer: Record::Leaf(Box::new(mine)).to_unverified(),
+            issuer: Record::Leaf(mine).to_unverified(),
             announcement: issued.announcement.to_unverified_with_members(),
             boxes: issued.boxes.clone(),
         };
@@ -372,7 +372,7 @@ impl Room {
             return;
         };
         let id = object.announcement.epoch_id(&self.genesis_hash);
-        let mine = self.known_leaf(&self.me).map(Leaf::id);
+        let mine = self.known_leaf(&self.me).map(|leaf| leaf.id());
         let (Some(known), Some(mine)) = (self.epochs.known(&id), mine) else {
             return;
         };
@@ -583,7 +583,7 @@ impl Room {
     }
 
     /// The leaf that a record must name, for questions about members who may be gone.
-    pub(super) fn known_leaf(&self, identity: &IdentityKey) -> Option<&Leaf> {
+    pub(super) fn known_leaf(&self, identity: &IdentityKey) -> Option<&Arc<Leaf>> {
         self.members.current_leaf(identity)
     }
 

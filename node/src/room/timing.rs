@@ -106,6 +106,19 @@ pub(super) const MAX_ANNOUNCEMENTS_PER_ISSUER: usize = 32;
 pub(super) const MAX_GRAVES: usize = 4_096;
 /// Between two looks at who is present, when nothing else changed.
 pub(super) const PRESENCE_LOOK: Duration = Duration::from_millis(500);
+/// Up to so many members, whatever changes is judged and told at once. In a larger room that fills or empties in a moment everybody would
+/// go through all members for each of them, which makes a room of a thousand compute for minutes.
+const SMALL_ROOM: usize = 32;
+/// What a larger room waits for each member, between two looks at all of them.
+const LOOK_PAUSE_PER_MEMBER: Duration = Duration::from_micros(200);
+
+/// How long a look at so many members has to last.
+pub(super) fn look_pause(members: usize) -> Duration {
+    if members <= SMALL_ROOM {
+        return Duration::ZERO;
+    }
+    LOOK_PAUSE_PER_MEMBER.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX))
+}
 /// Between two clean-ups, when nothing changed.
 pub(super) const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// Between two clean-ups at least, unless there is too much: a room of a thousand that comes together can't afford one for each.

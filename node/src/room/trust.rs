@@ -1,12 +1,11 @@
 //! Whom the user knows among the members: safety numbers, verified identities, names under another key (docs/PROTOCOL.md, "Safety numbers").
 
-use std::collections::BTreeMap;
-
 use snug_crypto::ids::{Fingerprint, IdentityKey};
 use snug_crypto::leaf::Leaf;
 use snug_crypto::safety::SafetyNumber;
 
 use super::command::CommandRefused;
+use super::notices::Seen;
 use super::{Notice, Now, Output, Room, RoomEvent};
 use crate::contacts::{Contacts, KeyChange};
 use crate::text::Untrusted;
@@ -90,35 +89,26 @@ impl Room {
     }
 
     /// Meets who is new on the roster, or has another name; gives the warnings of those whose key the user has not accepted.
-    pub(super) fn meet(&mut self, first_look: bool, now: Now) -> Vec<Notice> {
-        let roster = self.roster_names(now);
+    pub(super) fn meet(&mut self, seen: &Seen, first_look: bool, now: Now) -> Vec<Notice> {
         let room = self.genesis_hash;
-        let is_new = |(identity, name): &(&IdentityKey, &String)| self.shown.met.get(*identity) != Some(*name);
-        let new: Vec<IdentityKey> = roster.iter().filter(is_new).map(|(identity, _)| *identity).collect();
-        for identity in &new {
-            if let Some(name) = roster.get(identity) {
-                self.contacts.meet(&room, identity, name, first_look, now.unix_ms);
+        self.shown.met.retain(|identity, _| seen.contains_key(identity));
+        let mut new = Vec::new();
+        for (identity, leaf) in seen.iter().filter(|(identity, _)| **identity != self.me) {
+            if self.shown.met.get(identity).is_none_or(|name| name != leaf.name()) {
+                self.shown.met.insert(*identity, leaf.name().to_owned());
+                self.contacts
+                    .meet(&room, identity, leaf.name(), first_look, now.unix_ms);
+                new.push(leaf);
             }
         }
-        self.shown.met = roster;
-        let leaves = new.iter().filter_map(|identity| self.members.current_leaf(identity));
-        let changed = leaves.filter_map(|leaf| Some((leaf, self.key_change(leaf)?)));
+        // When all are met: of two newcomers with one name, each is the other's alarm.
+        let changed = new.into_iter().filter_map(|leaf| Some((leaf, self.key_change(leaf)?)));
         changed.map(|(leaf, change)| key_changed(leaf, change)).collect()
     }
 
     /// Whether nobody of this room was ever met.
     pub(super) fn is_new_room(&self) -> bool {
         !self.contacts.knows_room(&self.genesis_hash)
-    }
-
-    /// The others on the roster, and how they are called.
-    fn roster_names(&self, now: Now) -> BTreeMap<IdentityKey, String> {
-        let admission = self.admission();
-        let roster = self.members.roster(&admission, now.unix_ms).into_iter();
-        let others = roster.filter(|(identity, _)| *identity != self.me);
-        others
-            .map(|(identity, leaf)| (identity, leaf.name().to_owned()))
-            .collect()
     }
 
     /// Hands on what is to be kept of people.

@@ -1,5 +1,7 @@
 //! A new generation: its operation, its first epoch, its object; what is handed over, approvals, and a link's hint.
 
+use std::sync::Arc;
+
 use snug_crypto::{
     ControlKey, GenerationKeys, Genesis, Identity, IdentityKey, LeafId, MeshKey, OperationHash, RoomKey, RoomRandom,
     approval::Approval,
@@ -209,7 +211,7 @@ fn leaf(v: At<'_>, made: &Made) -> Result<Leaf, Failure> {
         .verify_with(&made.genesis.hash(), |_, _| Admit::Carried)
         .map_err(failed)?
     {
-        Record::Leaf(leaf) => Ok(*leaf),
+        Record::Leaf(leaf) => Ok(Arc::unwrap_or_clone(leaf)),
         Record::Leave(_) => Err("it left".to_owned()),
     }
 }

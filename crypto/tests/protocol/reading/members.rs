@@ -1,5 +1,7 @@
 //! What members sign.
 
+use std::sync::Arc;
+
 use snug_crypto::{
     AdminKey, ControlKey, Generation, Genesis, GenesisHash, Identity, IdentityKey, JoinKey, OperationHash,
     TransportKey,
@@ -53,7 +55,7 @@ pub(super) fn leaf(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
         h.is(case, "kem_hash", made.kem().hash())?;
         h.is(case, "leaf_id", made.id())?;
         h.is(case, "bytes", made.encode())?;
-        h.same("what was decoded", take(case)?, Record::Leaf(Box::new(made)))?;
+        h.same("what was decoded", take(case)?, Record::Leaf(Arc::new(made)))?;
     }
     let leave = v.at("leave")?;
     let identity = Identity::from_seed(&leave.array("identity_seed")?);

@@ -1,5 +1,7 @@
 //! A new generation: the operation that makes it, its epoch, its object; what is handed over, and approvals.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use snug_crypto::{
     Generation, GenerationKeys, OperationHash, RoomKey, RoomRandom,
@@ -79,7 +81,7 @@ impl Fixed {
         let Issued {
             announcement, boxes, ..
         } = &kick.issued;
-        let issuer = Record::Leaf(Box::new(self.members[0].leaf.clone())).to_unverified();
+        let issuer = Record::Leaf(Arc::new(self.members[0].leaf.clone())).to_unverified();
         let object = UnverifiedObject {
             log: vec![self.role().to_unverified(), kick.operation.to_unverified()],
             issuer: issuer.clone(),

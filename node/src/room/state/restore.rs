@@ -98,7 +98,7 @@ impl Room {
         for (_, value) in sorted.of(LEAF) {
             if let Some(Record::Leaf(leaf)) = self.trusted(value) {
                 self.ledger.leaves.insert(leaf.id());
-                self.members.restore_leaf(*leaf);
+                self.members.restore_leaf(leaf);
             }
         }
         for (_, value) in sorted.of(OPERATION) {
