@@ -45,6 +45,9 @@ pub enum FrameError {
         /// How many are missing.
         ahead: u64,
     },
+    /// Its sender says more than the caller takes: see [`super::Epoch::open_if`].
+    #[error("the frame's sender says too much at once")]
+    Shed,
     /// A member sealed it, but not with the sender's chain.
     #[error("the frame isn't sealed with its sender's chain")]
     WrongChain,
@@ -58,9 +61,10 @@ impl FrameError {
     #[must_use]
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Malformed(DecodeError::Unsupported { .. }) | Self::OtherEpoch | Self::TooFarAhead { .. } => {
-                Blame::Ourselves
-            }
+            Self::Malformed(DecodeError::Unsupported { .. })
+            | Self::OtherEpoch
+            | Self::TooFarAhead { .. }
+            | Self::Shed => Blame::Ourselves,
             Self::Duplicate => Blame::Duplicate,
             Self::NotAFrame
             | Self::Forged

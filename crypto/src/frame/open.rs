@@ -29,6 +29,19 @@ impl Epoch {
     /// # Errors
     /// [`FrameError`]; its [`FrameError::blame`] says what to do with the frame.
     pub fn open_stated(&mut self, bytes: &[u8]) -> Result<(OpenedFrame, Statement), FrameError> {
+        self.open_if(bytes, |_| true)
+    }
+
+    /// The same, if its sender may say something: asked once its name can be read, of a member of this epoch whose counter isn't used, and
+    /// before anything of its own is decrypted or verified.
+    ///
+    /// # Errors
+    /// [`FrameError`]; [`FrameError::Shed`] where it may not.
+    pub fn open_if(
+        &mut self,
+        bytes: &[u8],
+        may_speak: impl FnOnce(&LeafId) -> bool,
+    ) -> Result<(OpenedFrame, Statement), FrameError> {
         let tag = tag_of(bytes).ok_or(FrameError::NotAFrame)?;
         if bytes.len() < MIN_FRAME || bytes.len() > bounds::MAX_GOSSIP_BYTES {
             return Err(FrameError::NotAFrame);
@@ -57,6 +70,9 @@ impl Epoch {
             ChainError::Used => FrameError::Duplicate,
             ChainError::TooFar { ahead } => FrameError::TooFarAhead { ahead },
         })?;
+        if !may_speak(&sender) {
+            return Err(FrameError::Shed);
+        }
 
         let (header, inner) = text.split_at_mut(header);
         let mut short = [0; 12];

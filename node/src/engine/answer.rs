@@ -77,10 +77,12 @@ impl Actor {
     }
 
     fn status(&self) -> Status {
+        let facts = self.room.facts(self.clock.now());
         Status {
             room: self.room_id.clone(),
             member: self.room.fingerprint(),
-            epoch: self.room.facts(self.clock.now()).epoch,
+            epoch: facts.epoch,
+            shed: facts.shed,
             links: self.links.iter().copied().collect(),
             addresses: self.net.addresses(),
             relay: self.net.relay(),

@@ -30,6 +30,8 @@ pub struct Status {
     pub rendezvous: RendezvousState,
     /// What the mesh has counted.
     pub net: NetStats,
+    /// Frames, records, announcements and questions that were let go because somebody said, or a link asked, too much.
+    pub shed: u64,
 }
 
 /// How things stand with the rendezvous.

@@ -41,6 +41,8 @@ pub(super) struct Delivery {
     kept: BTreeMap<FrameKey, Kept>,
     order: VecDeque<FrameKey>,
     bytes: usize,
+    /// Bytes kept of each sender: whoever takes most gives way first, so that nobody can push out others' mail.
+    of_sender: BTreeMap<LeafId, usize>,
     /// What was added and dropped since the last look.
     fresh: Vec<FrameKey>,
     dropped: Vec<FrameKey>,
@@ -53,6 +55,16 @@ struct Kept {
     bytes: Vec<u8>,
     hash: FrameHash,
     at: Duration,
+}
+
+/// A frame that a peer lacks.
+struct Lacking<'a> {
+    sender: LeafId,
+    counter: u64,
+    at: Duration,
+    /// Among those of its sender.
+    place: usize,
+    kept: &'a Kept,
 }
 
 impl Delivery {
@@ -68,14 +80,15 @@ impl Delivery {
         self.fresh.push(key);
         self.keep(key, hash, bytes, elapsed);
         while self.order.len() > KEPT_FRAMES || self.bytes > KEPT_BYTES {
-            self.drop_oldest();
+            self.drop_of_the_loudest();
         }
     }
 
     fn keep(&mut self, key: FrameKey, hash: FrameHash, bytes: Vec<u8>, at: Duration) {
         self.bytes += bytes.len();
+        *self.of_sender.entry(key.1).or_default() += bytes.len();
         if let Some(old) = self.kept.insert(key, Kept { bytes, hash, at }) {
-            self.bytes -= old.bytes.len();
+            self.subtract(&key.1, old.bytes.len());
             return;
         }
         self.order.push_back(key);
@@ -127,18 +140,39 @@ impl Delivery {
     }
 
     fn drop_oldest(&mut self) {
-        let Some(key) = self.order.pop_front() else { return };
+        self.drop_at(0);
+    }
+
+    /// Drops the oldest frame of whoever takes most.
+    fn drop_of_the_loudest(&mut self) {
+        let loudest = self.of_sender.iter().max_by_key(|(_, bytes)| **bytes);
+        let is_its = |key: &FrameKey| loudest.is_some_and(|(leaf, _)| *leaf == key.1);
+        let at = self.order.iter().position(is_its);
+        self.drop_at(at.unwrap_or(0));
+    }
+
+    fn drop_at(&mut self, at: usize) {
+        let Some(key) = self.order.remove(at) else { return };
         if let Some(kept) = self.kept.remove(&key) {
-            self.bytes -= kept.bytes.len();
+            self.subtract(&key.1, kept.bytes.len());
             self.dropped.push(key);
         }
     }
 
-    /// Whether something is known to be missing in an epoch.
-    pub(super) fn has_gap(&self, epoch: &EpochId) -> bool {
-        self.seen
-            .get(epoch)
-            .is_some_and(|senders| senders.values().any(|seen| !seen.extra.is_empty()))
+    fn subtract(&mut self, sender: &LeafId, bytes: usize) {
+        self.bytes -= bytes;
+        if let Some(of_sender) = self.of_sender.get_mut(sender) {
+            *of_sender -= bytes;
+            if *of_sender == 0 {
+                self.of_sender.remove(sender);
+            }
+        }
+    }
+
+    /// Of whom something is known to be missing in an epoch.
+    pub(super) fn gappy(&self, epoch: &EpochId) -> impl Iterator<Item = &LeafId> {
+        let senders = self.seen.get(epoch).into_iter().flatten();
+        senders.filter(|(_, seen)| !seen.extra.is_empty()).map(|(leaf, _)| leaf)
     }
 
     /// Of whom we have anything in an epoch.
@@ -187,7 +221,8 @@ impl Delivery {
         EpochVector { epoch, senders }
     }
 
-    /// Frames that the owner of a vector lacks, in order of arrival, at most [`REPLY_BYTES`].
+    /// Frames that the owner of a vector lacks, in order of arrival, at most [`REPLY_BYTES`]: of an epoch of which there are more, as many of each
+    /// sender.
     pub(super) fn missing(&self, vectors: &[EpochVector]) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         let mut size = 0;
@@ -196,22 +231,44 @@ impl Delivery {
                 vector.senders.iter().map(|sender| (sender.leaf, sender)).collect();
             let from = (vector.epoch, LeafId::from_bytes([0; 16]), 0);
             let until = (vector.epoch, LeafId::from_bytes([0xff; 16]), u64::MAX);
-            let mut lacking: Vec<(Duration, u64, &Kept)> = self
+            let mut lacking: Vec<Lacking<'_>> = self
                 .kept
                 .range(from..=until)
                 .filter(|((_, leaf, counter), _)| {
                     have.get(leaf)
                         .is_none_or(|sender| *counter >= sender.next && !sender.extra.contains(counter))
                 })
-                .map(|((_, _, counter), kept)| (kept.at, *counter, kept))
+                .map(|((_, sender, counter), kept)| Lacking {
+                    sender: *sender,
+                    counter: *counter,
+                    at: kept.at,
+                    place: 0,
+                    kept,
+                })
                 .collect();
-            lacking.sort_by_key(|(at, counter, _)| (*at, *counter));
-            for (_, _, kept) in lacking {
-                if size + kept.bytes.len() > REPLY_BYTES {
-                    return frames;
+            lacking.sort_by_key(|lacking| (lacking.at, lacking.counter));
+            let all: usize = lacking.iter().map(|lacking| lacking.kept.bytes.len()).sum();
+            let fits_all = size + all <= REPLY_BYTES;
+            if !fits_all {
+                let mut of_sender: BTreeMap<LeafId, usize> = BTreeMap::new();
+                for lacking in &mut lacking {
+                    let place = of_sender.entry(lacking.sender).or_default();
+                    lacking.place = *place;
+                    *place += 1;
                 }
-                size += kept.bytes.len();
-                frames.push(kept.bytes.clone());
+                lacking.sort_by_key(|lacking| lacking.place);
+                let fits = |lacking: &Lacking<'_>| {
+                    size += lacking.kept.bytes.len();
+                    size <= REPLY_BYTES
+                };
+                let count = lacking.iter().map(fits).take_while(|fits| *fits).count();
+                lacking.truncate(count);
+                lacking.sort_by_key(|lacking| (lacking.at, lacking.counter));
+            }
+            size += all;
+            frames.extend(lacking.into_iter().map(|lacking| lacking.kept.bytes.clone()));
+            if !fits_all {
+                break;
             }
         }
         frames
@@ -239,14 +296,14 @@ mod tests {
                 b.record(key, HASH, frame, Duration::ZERO);
             }
         }
-        assert!(b.has_gap(&epoch));
+        assert!(b.gappy(&epoch).eq([&leaf(1)]));
         let frames = a.missing(&[b.vector(epoch)]);
         assert_eq!(frames.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0, 3, 6, 9]);
         assert!(b.missing(&[a.vector(epoch)]).is_empty());
         for counter in [0, 3, 6, 9] {
             b.record((epoch, leaf(1), counter), HASH, vec![0; 300], Duration::ZERO);
         }
-        assert!(!b.has_gap(&epoch));
+        assert!(b.gappy(&epoch).next().is_none());
         assert!(a.missing(&[b.vector(epoch)]).is_empty());
     }
 
@@ -285,5 +342,34 @@ mod tests {
             |_| false,
         );
         assert_eq!(log.kept.len(), 10);
+    }
+
+    #[test]
+    fn whoever_says_most_pushes_out_its_own() {
+        let epoch = EpochId::from_bytes([7; 32]);
+        let mut log = Delivery::default();
+        for counter in 0..100 {
+            log.record(
+                (epoch, leaf(1), counter),
+                HASH,
+                vec![1; 300],
+                Duration::from_secs(counter),
+            );
+        }
+        for counter in 0..2_000 {
+            log.record(
+                (epoch, leaf(2), counter),
+                HASH,
+                vec![2; 32 << 10],
+                Duration::from_secs(200),
+            );
+        }
+        assert!(log.bytes <= KEPT_BYTES);
+        assert_eq!(log.kept.keys().filter(|key| key.1 == leaf(1)).count(), 100);
+        assert_eq!(log.of_sender.values().sum::<usize>(), log.bytes);
+        // And who asks for all gets the quiet one's whole, in order, beside some of the loud one's.
+        let frames = log.missing(&[EpochVector { epoch, senders: vec![] }]);
+        let quiet = frames.iter().take_while(|frame| frame[0] == 1).count();
+        assert!(quiet >= 10 && frames.len() > quiet, "{quiet} of {}", frames.len());
     }
 }

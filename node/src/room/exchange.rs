@@ -17,7 +17,7 @@ use snug_crypto::operation::SignedOperation;
 use snug_crypto::wire::Writer;
 use snug_crypto::{kdf, label};
 
-use super::frames::Way;
+use super::frames::{Asked, Way};
 use super::timing::{
     AFTERMATH, COMPARE_INTERVAL, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES, REPLY_BYTES, RETELL_INTERVAL, SYNC_EPOCHS,
 };
@@ -196,7 +196,7 @@ impl Room {
     /// Compares with a random link now and then, and pulls what a gap shows to be missing.
     pub(super) fn tend_exchange(&mut self, now: Now) {
         let held = self.epochs.newest_held(SYNC_EPOCHS);
-        let gap = held.iter().any(|id| self.delivery.has_gap(id)) || self.timeline.waits();
+        let gap = held.iter().any(|id| self.lacks_frames(id, now)) || self.timeline.waits();
         if !gap {
             self.questions.gap_since = None;
             self.questions.gap_wait = GAP_PATIENCE;
@@ -283,6 +283,10 @@ impl Room {
     }
 
     pub(super) fn on_request(&mut self, from: PeerKey, id: RequestId, bytes: &[u8], now: Now) {
+        if !self.flood.questions.admits(&from, now.elapsed) {
+            return tracing::debug!("a peer asks more than is answered");
+        }
+        self.flood.questions.charge(from, now.elapsed);
         let Ok(request) = DirectRequest::decode(bytes) else {
             tracing::debug!("a peer asked something malformed");
             return self.out.push_back(Output::Disconnect { peer: from });
@@ -486,7 +490,7 @@ impl Room {
                 let full = frames.iter().map(Vec::len).sum::<usize>() > REPLY_BYTES / 2;
                 let mut taken = 0;
                 for frame in frames {
-                    if self.take_frame(frame, now) == Verdict::Accept {
+                    if self.take_frame(frame, Asked::Yes, now) == Verdict::Accept {
                         taken += 1;
                     }
                 }

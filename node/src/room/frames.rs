@@ -10,7 +10,7 @@ use snug_crypto::content::Content;
 use snug_crypto::control::{self, ControlError, ControlMessage};
 use snug_crypto::credential::{SignedTombstone, TOMBSTONE_LEN, Tombstone};
 use snug_crypto::frame::{self, Blame, OpenedFrame, ParentRef};
-use snug_crypto::ids::{MessageId, PeerKey};
+use snug_crypto::ids::{EpochId, MessageId, PeerKey};
 use snug_crypto::leaf::{Record, RecordError, UnverifiedRecord};
 use snug_crypto::operation::{Author, Operation, SignedOperation, UnverifiedOperation};
 
@@ -51,6 +51,13 @@ pub(super) enum Way {
     Direct,
 }
 
+/// Whether we asked for a frame: of what we ask for we determine how much there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Yes,
+    No,
+}
+
 impl Room {
     pub(super) fn on_gossip(&mut self, from: PeerKey, id: GossipId, bytes: Vec<u8>, now: Now) {
         let verdict = if control::is_control(&bytes) {
@@ -62,7 +69,7 @@ impl Room {
                 Err(ControlError::Malformed(_)) => Verdict::Reject,
             }
         } else {
-            self.take_frame(bytes, now)
+            self.take_frame(bytes, Asked::No, now)
         };
         self.out.push_back(Output::Verdict { id, verdict });
     }
@@ -86,7 +93,7 @@ impl Room {
     }
 
     /// A frame: known tag, then everything that [`snug_crypto::frame::Epoch::open`] checks.
-    pub(super) fn take_frame(&mut self, bytes: Vec<u8>, now: Now) -> Verdict {
+    pub(super) fn take_frame(&mut self, bytes: Vec<u8>, asked: Asked, now: Now) -> Verdict {
         let Some(tag) = frame::tag_of(&bytes).filter(|_| bytes.len() <= MAX_GOSSIP_BYTES) else {
             return Verdict::Reject;
         };
@@ -98,8 +105,14 @@ impl Room {
         let Some(epoch) = self.epochs.held_mut(&id) else {
             return Verdict::Ignore;
         };
-        match epoch.open_stated(&bytes) {
+        let speech = &mut self.flood.speech;
+        match epoch.open_if(&bytes, |sender| {
+            asked == Asked::Yes || speech.admits(sender, now.elapsed)
+        }) {
             Ok((opened, statement)) => {
+                if asked == Asked::No {
+                    self.flood.speech.charge(opened.sender, now.elapsed);
+                }
                 let key = (id, opened.sender, opened.counter);
                 self.delivery.record(key, opened.hash, bytes, now.elapsed);
                 let forgotten = Some(opened.sender) == self.own.leaf_id();
@@ -125,7 +138,7 @@ impl Room {
                     mine,
                     now.elapsed,
                 );
-                if self.delivery.has_gap(&id) || self.timeline.waits() {
+                if self.lacks_frames(&id, now) || self.timeline.waits() {
                     self.questions.gap(now.elapsed);
                 }
                 self.show(ready, now);
@@ -141,6 +154,13 @@ impl Room {
         }
     }
 
+    /// Whether frames of an epoch are missing that are worth hurrying for: not those of somebody who says too much.
+    pub(super) fn lacks_frames(&self, epoch: &EpochId, now: Now) -> bool {
+        let gaps = self.delivery.gappy(epoch);
+        gaps.into_iter()
+            .any(|leaf| !self.flood.speech.is_full(leaf, now.elapsed))
+    }
+
     /// Tries frames again that came before their epoch's keys.
     pub(super) fn reopen_held(&mut self, now: Now) {
         let frames: Vec<(Duration, Vec<u8>)> = self.unopened.frames.drain(..).collect();
@@ -148,7 +168,7 @@ impl Room {
         for (since, bytes) in frames {
             let known = frame::tag_of(&bytes).is_some_and(|tag| self.epochs.by_tag(&tag).is_some());
             if known {
-                self.take_frame(bytes, now);
+                self.take_frame(bytes, Asked::No, now);
             } else if now.elapsed.saturating_sub(since) < UNKNOWN_HOLD {
                 self.unopened.bytes += bytes.len();
                 self.unopened.frames.push_back((since, bytes));
@@ -232,7 +252,7 @@ impl Room {
                     }
                     Verdict::Accept
                 }
-                Announced::Known => Verdict::Ignore,
+                Announced::Known | Announced::Shed => Verdict::Ignore,
                 Announced::UnknownIssuer => {
                     self.ask_sync(from);
                     Verdict::Ignore
@@ -248,7 +268,7 @@ impl Room {
 
     fn take_record(&mut self, from: PeerKey, record: UnverifiedRecord, way: Way, now: Now) -> Verdict {
         // Every link tells of everybody: without this a room of a hundred verified each record a dozen times.
-        if self.members.has(&record) {
+        if self.members.has(&record) || !self.flood.records.admits(&record.identity(), now.elapsed) {
             return Verdict::Ignore;
         }
         let record = match self.verify_record(record) {
@@ -267,6 +287,7 @@ impl Room {
         }
         match self.members.merge(record.clone(), now.unix_ms) {
             Merged::New => {
+                self.flood.records.charge(identity, now.elapsed);
                 self.members.heard(&identity, now.elapsed);
                 self.mark_all_for(&identity, now);
                 if way == Way::Direct {

@@ -56,6 +56,8 @@ pub(super) enum Announced {
     UnknownIssuer,
     /// Its list of members travels apart and has to be asked for.
     MembersMissing,
+    /// Its issuer makes too many.
+    Shed,
     /// The signature or the form is wrong.
     Bad,
 }
@@ -69,10 +71,15 @@ impl Room {
             return Announced::Known;
         }
         let issuer = header.issuer;
+        let identity = self.members.leaf(&issuer).map(|leaf| leaf.identity());
+        if identity.is_some_and(|identity| !self.flood.issues.admits(&identity, now.elapsed)) {
+            return Announced::Shed;
+        }
         let leaf_key = |leaf| self.members.leaf(&leaf).map(|leaf| *leaf.key());
         match announcement.verify(&self.genesis_hash, leaf_key) {
             Ok(announcement) => {
-                if let Some(identity) = self.members.leaf(&issuer).map(|leaf| leaf.identity()) {
+                if let Some(identity) = identity {
+                    self.flood.issues.charge(identity, now.elapsed);
                     self.members.heard(&identity, now.elapsed);
                 }
                 self.epochs.add(announcement, now.elapsed);

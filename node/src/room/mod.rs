@@ -13,6 +13,7 @@
 //! | `epochs`, `judgement`, `issue`, `keys` | which epoch counts, when to issue one, how to get one's box |
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
+//! | `flood` | what a member, or a link, may make us compute |
 //! | `receipts` | who has what we said |
 //! | `audit` | what is missing, withheld or contradictory, and by whom |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
@@ -31,6 +32,7 @@ mod delivery;
 mod epochs;
 mod event;
 mod exchange;
+mod flood;
 mod frames;
 mod generations;
 mod ids;
@@ -73,6 +75,7 @@ use custody::Custody;
 use delivery::Delivery;
 use epochs::Epochs;
 use exchange::Questions;
+use flood::Flood;
 use frames::Unopened;
 use generations::Generations;
 use issue::Issuing;
@@ -160,6 +163,7 @@ pub struct Room {
     heard: Heard,
     said: Said,
     unopened: Unopened,
+    flood: Flood,
     questions: Questions,
     shown: Shown,
     contacts: Contacts,
@@ -201,6 +205,8 @@ pub struct RoomFacts {
     pub members: usize,
     /// Authenticated links.
     pub links: usize,
+    /// Frames, records, announcements and questions that were let go because somebody said, or a link asked, too much.
+    pub shed: u64,
     /// The policy as it is now.
     pub policy: Policy,
 }
@@ -250,6 +256,7 @@ impl Room {
             heard: Heard::new(config.read_receipts),
             said: Said::default(),
             unopened: Unopened::default(),
+            flood: Flood::default(),
             questions: Questions::new(now.elapsed),
             shown: Shown::default(),
             contacts: Contacts::default(),
@@ -394,6 +401,7 @@ impl Room {
             exact: self.judge(now).exact,
             members: self.judge(now).roster,
             links: self.members.links().count(),
+            shed: self.flood.shed(),
             policy: self.authority.policy(&self.genesis),
         }
     }

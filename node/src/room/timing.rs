@@ -175,3 +175,34 @@ pub(super) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(3_600);
 pub(super) const MAX_APPROVALS: usize = 256;
 /// Parents a frame names at most.
 pub(super) const MAX_PARENTS: usize = 8;
+
+/// How often something may be done by one, and how often at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub(super) every: Duration,
+    pub(super) burst: u32,
+}
+
+/// What one sender may say by gossip: twice as many frames as an honest one sends (see [`FRAME_PACE`]), 32 ms of computing a second; and at once
+/// everything that can wait in an outbox, each message in a frame of its own, and as much again.
+pub(super) const SPEECH: Rate = Rate {
+    every: Duration::from_micros(2_500),
+    burst: 2 * MAX_OUTBOX as u32,
+};
+/// New records of one identity: an honest one has a few an hour, and a few more with each start.
+pub(super) const RECORDS: Rate = Rate {
+    every: Duration::from_secs(2),
+    burst: 32,
+};
+/// Epochs of one issuer: who is first in rank while a room fills issues one every quarter of a second, and soon every second.
+pub(super) const ISSUES: Rate = Rate {
+    every: Duration::from_millis(500),
+    burst: 64,
+};
+/// Questions of one link. A member that enters a large room asks a few dozen, for others too.
+pub(super) const QUESTIONS: Rate = Rate {
+    every: Duration::from_millis(10),
+    burst: 1_000,
+};
+/// Buckets of each kind that are kept at most.
+pub(super) const MAX_BUCKETS: usize = 2 * MAX_REGISTERS;
