@@ -48,6 +48,7 @@ python() {
         target/debug/examples/interop make "$round" "$work/first"
         python3 "$here/check.py" "$work/first"
         python3 "$here/make.py" "$work/second" "$round" >/dev/null
+        python3 "$here/check.py" "$work/second"
         target/debug/examples/interop read "$work/second"
     done
 }

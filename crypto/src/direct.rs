@@ -6,7 +6,9 @@
 use thiserror::Error;
 
 use crate::{
-    EpochId, FrameHash, Generation, IdentityKey, LeafId, OperationHash, bounds,
+    EpochId, FrameHash, Generation, IdentityKey, LeafId, OperationHash,
+    approval::Approval,
+    bounds,
     epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
     frame::{MAX_STATEMENT, UnverifiedStatement},
     hand_over::MAX_HANDED,
@@ -85,6 +87,13 @@ pub enum DirectRequest {
         /// The frames, at most [`bounds::MAX_STATEMENTS`].
         frames: Vec<FrameHash>,
     },
+    /// 0C: has a moderator let this identity in? A newcomer asks it of itself while it waits.
+    Approval {
+        /// Whom.
+        identity: IdentityKey,
+        /// Into which generation.
+        generation: Generation,
+    },
 }
 
 /// What is answered, each to the request with the same number.
@@ -127,6 +136,8 @@ pub enum DirectReply {
     Noted,
     /// 0A: of those that the answerer knows.
     Statements(Vec<UnverifiedStatement>),
+    /// 0C: `None` if the answerer knows of none.
+    Approval(Option<Approval>),
 }
 
 /// Records, operations and announcements on their way.
@@ -245,6 +256,9 @@ impl DirectRequest {
                     w.raw(frame.as_bytes());
                 });
             }
+            Self::Approval { identity, generation } => {
+                generation.write(w.u8(12).raw(identity.as_bytes()));
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -267,7 +281,8 @@ impl DirectRequest {
             | Self::Box { .. }
             | Self::Boxes { .. }
             | Self::Members { .. }
-            | Self::Object { .. } => true,
+            | Self::Object { .. }
+            | Self::Approval { .. } => true,
             Self::Door { object, .. } => object
                 .as_ref()
                 .is_none_or(|bytes| bytes.len() <= bounds::MAX_OBJECT_BYTES),
@@ -320,6 +335,10 @@ impl DirectRequest {
                 frames: r.list("frames", bounds::MAX_STATEMENTS, |r| {
                     r.array().map(FrameHash::from_bytes)
                 })?,
+            },
+            12 => Self::Approval {
+                identity: IdentityKey::from_bytes(r.array()?),
+                generation: Generation::read(&mut r)?,
             },
             _ => return Err(DecodeError::Unsupported { what: "request" }),
         };
@@ -376,6 +395,11 @@ impl DirectReply {
                     w.lp(&statement.encode());
                 });
             }
+            Self::Approval(approval) => {
+                w.u8(12).option(approval.as_ref(), |w, approval| {
+                    w.raw(&approval.encode());
+                });
+            }
         }
         checked(w, self.is_bounded())
     }
@@ -404,7 +428,7 @@ impl DirectReply {
                     && handed.as_ref().is_none_or(|bytes| bytes.len() <= MAX_HANDED)
             }
             Self::Statements(statements) => statements.len() <= bounds::MAX_STATEMENTS,
-            Self::Compare { .. } | Self::Done | Self::Box(_) | Self::Noted => true,
+            Self::Compare { .. } | Self::Done | Self::Box(_) | Self::Noted | Self::Approval(_) => true,
         }
     }
 
@@ -441,6 +465,7 @@ impl DirectReply {
             10 => Self::Statements(r.list("statements", bounds::MAX_STATEMENTS, |r| {
                 UnverifiedStatement::decode(r.lp("statement", MAX_STATEMENT)?)
             })?),
+            12 => Self::Approval(r.option("approval", Approval::read)?),
             _ => return Err(DecodeError::Unsupported { what: "reply" }),
         };
         r.finish()?;

@@ -391,34 +391,6 @@ fn a_kicked_identity_that_is_given_the_new_room_key_is_back() {
 }
 
 #[test]
-fn where_newcomers_need_a_moderator_they_wait_for_one() {
-    for seed in 180..184 {
-        let mut world = World::with_approval(seed);
-        let admin = world.add_admin("admin");
-        world.enter(admin);
-        assert!(world.run_until(30 * SECOND, |world| world.settled(1)).is_some());
-        let dave = world.add("dave");
-        world.enter(dave);
-        world.run(10 * SECOND);
-        assert_eq!(world.nodes[admin].room.facts(world.clock()).members, 1);
-        assert_eq!(world.epoch(dave), None);
-        assert!(
-            world
-                .notices(admin)
-                .iter()
-                .any(|notice| notice.starts_with("dave asks to be let into"))
-        );
-        let who = world.nodes[dave].room.fingerprint();
-        world.command(admin, Command::Approve { who });
-        assert!(
-            world.run_until(30 * SECOND, |world| world.settled(2)).is_some(),
-            "seed {seed}"
-        );
-        all_read_all(&mut world, "let in");
-    }
-}
-
-#[test]
 fn an_operation_whose_object_nobody_has_changes_nothing() {
     for seed in 200..206 {
         let mut world = room(seed, 5, Weather::CALM);
@@ -430,32 +402,5 @@ fn an_operation_whose_object_nobody_has_changes_nothing() {
         all_read_all(&mut world, "as before");
         let generation = |node: &usize| world.nodes[*node].room.facts(world.clock()).generation;
         assert!(world.alive().iter().all(|node| generation(node) == 0), "seed {seed}");
-    }
-}
-
-#[test]
-fn who_is_late_needs_others_than_the_maker_to_serve_boxes() {
-    for seed in 220..224 {
-        // The ablation must fail where the rule holds.
-        for only_the_maker in [false, true] {
-            let mut world = room(seed, 6, Weather::CALM);
-            world.part(&[3, 4], &[0, 1, 2, 5]);
-            world.run(4 * SECOND);
-            world.only_server = only_the_maker.then_some(0);
-            world.kick(0, 5);
-            world.run(8 * SECOND);
-            bury(&mut world, 5);
-            world.kill(0);
-            world.heal(&[3, 4], &[1, 2]);
-            // The maker is gone, and stays a member.
-            let come_back = world.run_until(60 * SECOND, |world| {
-                world.settled(5)
-                    && world
-                        .alive()
-                        .iter()
-                        .all(|node| world.nodes[*node].room_key == world.nodes[1].room_key)
-            });
-            assert_eq!(come_back.is_some(), !only_the_maker, "seed {seed}");
-        }
     }
 }

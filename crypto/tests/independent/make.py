@@ -494,7 +494,7 @@ class Maker:
             ("boxes", {"epoch": epoch, "skip": self.number(32)}), ("members", {"epoch": epoch}),
             ("frames", {"have": [{"epoch": epoch, "senders": senders}, {"epoch": ids[2], "senders": []}]}),
             ("receipt", {"marks": [marks(0, 0, 0, 0), marks(2**64 - 1, 8, 8, 8), marks(9, 8, 0, 7)]}), ("receipt", {"marks": []}),
-            ("statements", {"frames": ids}),
+            ("statements", {"frames": ids}), ("approval", {"identity": ids[0], "count": self.number(64), "hash": ids[1]}),
         ]
         member = {"leaf": leaf, "incarnation": self.number(32), "kem_hash": ids[3]}
         replies = [
@@ -502,6 +502,7 @@ class Maker:
             ("compare", {"same": False}), ("done", {}), ("box", {"box": None}), ("box", {"box": self.boxes[0].hex()}),
             ("boxes", {"boxes": [each.hex() for each in self.boxes]}), ("members", {"members": [member]}), ("frames", {"frames": ["", "00"]}), ("noted", {}),
             ("statements", {"statements": [(self.raw(56) + lst([self.raw(40)] * parents) + self.raw(96)).hex() for parents in (0, 8)]}),
+            ("approval", {"approval": None}), ("approval", {"approval": self.raw(96).hex()}),
         ]
 
         def vector(after, extra):
@@ -521,7 +522,7 @@ class Maker:
                 case("a counter that isn't extra", vector(5, [5])), case("too many counters", vector(0, list(range(1, B["MAX_EXTRA_COUNTERS"] + 2)))),
                 case("too many epochs", b"\7" + lst([b.vector(bytes(32), [])] * (B["MAX_SYNC_EPOCHS"] + 1))),
                 case("too many records", b"\1" + lst([bytes(40)] * (B["MAX_SYNC_ENTRIES"] + 1)) + lst([]) + lst([])),
-                case("cut short", b"\4" + bytes(47)), case("a byte too many", b"\6" + bytes(33)), case("no such kind", b"\0"), case("no such kind", b"\x0c"),
+                case("cut short", b"\4" + bytes(47)), case("a byte too many", b"\6" + bytes(33)), case("no such kind", b"\0"), case("no such kind", b"\x0d"), case("cut short", b"\x0c" + bytes(71)),
                 case("more delivered than held", receipt(4, 5, 0, 0)), case("more read than delivered", receipt(9, 5, 0, 6)),
                 case("read before it begins", receipt(9, 9, 7, 6)), case("too many marks", receipt(0, 0, 0, 0, times=B["MAX_SYNC_EPOCHS"] + 1)),
                 case("too many statements", b"\x0a" + lst([bytes(32)] * (B["MAX_STATEMENTS"] + 1))),
@@ -531,7 +532,7 @@ class Maker:
                 case("a path that is too long", b"\4\1" + bytes(16) + lp(b"") + lst([bytes(32)] * (B["MAX_PATH"] + 1))),
                 case("a box that is too long", b"\4\1" + bytes(16) + lp(bytes(1120 + B["MAX_BOX_PLAINTEXT"] + 17)) + lst([])),
                 case("too many members", b"\6" + u32(B["MAX_MEMBERS"] + 1) + bytes(52 * (B["MAX_MEMBERS"] + 1))),
-                case("a statement that is too long", b"\x0a" + lst([lp(bytes(56) + lst([bytes(40)] * (B["MAX_PARENTS"] + 1)) + bytes(96))])),
+                case("an approval cut short", b"\x0c\1" + bytes(95)), case("a statement that is too long", b"\x0a" + lst([lp(bytes(56) + lst([bytes(40)] * (B["MAX_PARENTS"] + 1)) + bytes(96))])),
                 case("a frame that is too long", b"\7" + lst([lp(bytes(B["MAX_GOSSIP_BYTES"] + 1))])),
             ],
         }

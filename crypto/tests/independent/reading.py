@@ -302,6 +302,7 @@ def make_request(what, f):
         "compare": (2, lambda: un(f["digest"])), "box": (4, lambda: un(f["epoch"]) + un(f["leaf"])),
         "boxes": (5, lambda: un(f["epoch"]) + u32(f["skip"])), "members": (6, lambda: un(f["epoch"])),
         "statements": (10, lambda: s.lst(uns(f["frames"]))),
+        "approval": (12, lambda: un(f["identity"]) + b.generation(f["count"], un(f["hash"]))),
     }[what]
     return bytes([number]) + fields()
 
@@ -318,6 +319,7 @@ def make_reply(what, f):
         "box": (4, lambda: s.option(f["box"] and un(f["box"]))), "boxes": (5, lambda: s.lst(uns(f["boxes"]))),
         "frames": (7, lambda: s.lst([s.lp(each) for each in uns(f["frames"])])),
         "statements": (10, lambda: s.lst([s.lp(each) for each in uns(f["statements"])])),
+        "approval": (12, lambda: s.option(f["approval"] and un(f["approval"]))),
     }[what]
     return bytes([number]) + fields()
 

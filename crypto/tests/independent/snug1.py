@@ -496,31 +496,41 @@ def presence(key, data):
 
 # Epochs
 
-def announcement(data, room, issuer_key, kind=1):
+def announcement_form(data):
+    """An announcement as it came, nothing of it verified: its entries are `None` where they travel apart, as above 256 they must."""
     r = Reader(data)
-    check(r.number(1) == kind, "kind")
-    generation = r.raw(40)
-    result = {"generation": generation, "day": r.number(4), "counter": r.number(4), "issuer": r.raw(16)}
-    custodians = r.list(B["MAX_CUSTODIANS"], lambda: r.raw(16))
-    members_hash, count = r.raw(32), r.number(4)
+    result = {"kind": r.number(1), "generation": r.raw(40), "day": r.number(4), "counter": r.number(4), "issuer": r.raw(16)}
+    result["custodians"] = r.list(B["MAX_CUSTODIANS"], lambda: r.raw(16))
+    result["members_hash"], count = r.raw(32), r.number(4)
     r.extensions()
-    result["head_len"] = r.at
-    result["ctx"] = H("context", room, data[: r.at])
-    result["commit"], result["box_root"], signature = r.raw(32), r.raw(32), r.raw(64)
+    result["head_len"], result["count"] = r.at, count
+    result["commit"], result["box_root"], result["signature"] = r.raw(32), r.raw(32), r.raw(64)
     check(1 <= count <= B["MAX_MEMBERS"], "number of members")
-    check(count <= B["MAX_INLINE_MEMBERS"], "members that travel apart are not read here")
-    entries = r.option(lambda: r.list(B["MAX_INLINE_MEMBERS"], lambda: r.raw(52)))
+    result["entries"] = r.option(lambda: r.list(B["MAX_INLINE_MEMBERS"], lambda: r.raw(52)))
     r.end()
-    check(entries is not None and len(entries) == count, "members")
-    leaves = [entry[:16] for entry in entries]
-    for sorted_list in (custodians, leaves):
+    check((result["entries"] is None) == (count > B["MAX_INLINE_MEMBERS"]), "members")
+    return result
+
+
+def members_hold(found):
+    """The entries, which may have travelled apart, are those that the head names."""
+    entries, leaves = found["entries"], [entry[:16] for entry in found["entries"]]
+    check(len(entries) == found["count"], "members")
+    for sorted_list in (found["custodians"], leaves):
         check(all(a < b for a, b in zip(sorted_list, sorted_list[1:])), "order")
-    check(result["issuer"] in leaves and set(custodians) <= set(leaves), "members")
-    check(H("members", b"".join(entries)) == members_hash, "members")
-    result["entries"], result["members_hash"] = entries, members_hash
+    check(found["issuer"] in leaves and set(found["custodians"]) <= set(leaves), "members")
+    check(H("members", b"".join(entries)) == found["members_hash"], "members")
+
+
+def announcement(data, room, issuer_key, kind=1):
+    result = announcement_form(data)
+    check(result["kind"] == kind, "kind")
+    check(result["entries"] is not None, "members that travel apart are not read here")
+    members_hold(result)
+    result["ctx"] = H("context", room, data[: result["head_len"]])
     result["epoch_id"] = H("epoch", result["ctx"], result["commit"])
     digest = H("announcement", result["epoch_id"], result["box_root"])
-    verify(issuer_key, "sign announcement", room, digest, signature)
+    verify(issuer_key, "sign announcement", room, digest, result["signature"])
     return result
 
 
@@ -596,6 +606,7 @@ def approval(data, room, identity, generation):
 
 def whole_object(data):
     """Its parts, decoded only; what they say is verified apart."""
+    check(len(data) <= B["MAX_OBJECT_BYTES"], "size")
     r = Reader(data)
     check(r.number(1) == 1, "version")
     log = r.list(B["MAX_LOG_OPERATIONS"], lambda: r.lp(B["MAX_LOG_BYTES"]))
@@ -608,6 +619,10 @@ def whole_object(data):
         boxes.append(data[start : r.at])
     r.end()
     check(log, "no operation")
+    found = announcement_form(announced)
+    check((found["entries"] is None) == (entries is not None), "entries stand in the announcement or beside it")
+    found["entries"] = found["entries"] or entries
+    members_hold(found)
     return log, issuer, announced, entries, boxes
 
 
@@ -772,7 +787,7 @@ def request(data):
         3: lambda: bundle(r), 4: lambda: r.raw(48), 5: lambda: r.raw(36), 6: lambda: r.raw(32),
         7: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: (r.raw(32), r.list(B["MAX_MEMBERS"], lambda: counters(r)))),
         11: lambda: r.list(B["MAX_SYNC_EPOCHS"], lambda: mark(r)),
-        10: lambda: r.list(B["MAX_STATEMENTS"], lambda: r.raw(32)),
+        10: lambda: r.list(B["MAX_STATEMENTS"], lambda: r.raw(32)), 12: lambda: r.raw(72),
     }.get(kind, lambda: check(False, "kind"))()
     r.end()
 
@@ -793,6 +808,7 @@ def reply(data):
         6: lambda: r.list(B["MAX_MEMBERS"], lambda: r.raw(52)),
         7: lambda: r.list(B["MAX_SYNC_ENTRIES"], lambda: r.lp(B["MAX_GOSSIP_BYTES"])), 11: lambda: None,
         10: lambda: r.list(B["MAX_STATEMENTS"], lambda: one_statement(r.lp(32 + 28 + 40 * B["MAX_PARENTS"] + 96))),
+        12: lambda: r.option(lambda: r.raw(96)),
     }.get(kind, lambda: check(False, "kind"))()
     r.end()
 

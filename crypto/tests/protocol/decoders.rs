@@ -102,12 +102,17 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
             }],
         },
         DirectRequest::Frames { have: vec![vector] },
+        DirectRequest::Approval {
+            identity: id,
+            generation: room.keys.generation(),
+        },
     ];
     let wants = Wants {
         records: vec![id],
         operations: vec![operation],
         epochs: vec![epoch],
     };
+    let approval = Approval::sign(author, &id, room.keys.generation(), &room.hash());
     let replies = [
         DirectReply::Sync {
             bundle,
@@ -122,6 +127,7 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
         DirectReply::Members(issued.announcement.members().to_vec()),
         DirectReply::Frames(vec![vec![1; 40], vec![]]),
         DirectReply::Noted,
+        DirectReply::Approval(Some(approval.clone())),
     ];
     let object = UnverifiedObject {
         log: vec![role.to_unverified(), other.to_unverified()],
@@ -129,7 +135,6 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
         announcement: issued.announcement.to_unverified(),
         boxes: issued.boxes.clone(),
     };
-    let approval = Approval::sign(author, &id, room.keys.generation(), &room.hash());
     let mut honest = vec![
         (0, room.genesis.encode()),
         (1, room.members[0].leaf.encode()),

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::capsules::Capsules;
 use super::clock::Clock;
 use super::event::{Confirmed, EVENTS};
 use super::handle::{COMMANDS, Command};
@@ -102,6 +103,8 @@ pub(super) struct Actor {
     /// When those who are linked are to be remembered.
     pub(super) remember_at: Option<Instant>,
     pub(super) beat_keys: watch::Sender<BeatKeys>,
+    /// The log as the rendezvous has it.
+    pub(super) capsules: Capsules,
     /// Ends the registration of a generation that is under way.
     pub(super) registration: CancellationToken,
     pub(super) registered: mpsc::Sender<Registered>,
@@ -199,6 +202,7 @@ impl Actor {
             found,
             remember_at: None,
             beat_keys: parts.beat_keys,
+            capsules: Capsules::default(),
             registration: CancellationToken::new(),
             registered,
             registrations,
@@ -313,6 +317,7 @@ impl Actor {
         if let Some(journal) = &mut self.journal {
             journal.kick();
         }
+        self.tend_capsule();
     }
 
     fn on_committed(&mut self, committed: Committed) {
@@ -495,6 +500,7 @@ impl Actor {
             heartbeat,
             stop_heartbeat,
             registration,
+            capsules,
             deletion,
             profile,
             events,
@@ -508,6 +514,8 @@ impl Actor {
             // It bounds itself.
             let _ = deletion.await;
         }
+        // The same goes for the log.
+        capsules.finish().await;
         stop_heartbeat.cancel();
         // It bounds its own withdrawal.
         let (stopped, ()) = tokio::join!(heartbeat, net.shutdown());

@@ -13,9 +13,10 @@ use snug_crypto::{AdminKey, GenesisHash};
 
 use super::clock::Clock;
 use super::enter::{AdminAccess, EPHEMERAL_GRACE_S};
+use super::heartbeat::LoggedIn;
 use super::{EnterError, Meeting};
 use crate::profile::{Place, Profile};
-use crate::rendezvous::{Client, LoginError, MemberLogin, ServerError, ServerUrl, Session};
+use crate::rendezvous::{Client, LoginError, MemberLogin, ServerError, ServerUrl};
 use crate::room::{Input, Room, RoomConfig};
 
 /// Changes of the Room Key that a member follows when it comes back, at most.
@@ -31,7 +32,7 @@ pub(super) struct Arrival {
     pub introductions: Vec<Vec<u8>>,
     /// What the rendezvous says of its relay.
     pub relays: Vec<String>,
-    pub session: Option<Session>,
+    pub session: Option<LoggedIn>,
     /// Why there is no session, if there should be one.
     pub away: Option<ServerError>,
     /// What ended generations while we were away.
@@ -76,12 +77,12 @@ async fn at_rendezvous(
         match log_in(client, room_id, &room_key, admin).await {
             Ok((login, admin)) => {
                 return Ok(Arrival {
+                    session: Some(LoggedIn::new(login.session, login.capsule_key, &login.capsule)),
                     capsule: login.capsule,
                     room_key,
                     admin,
                     introductions: login.introductions,
                     relays: login.relays,
-                    session: Some(login.session),
                     away: None,
                     objects,
                 });

@@ -24,7 +24,7 @@ use crate::lan::Looking;
 use crate::net::{Net, NetConfig, NetLimits, by_host};
 use crate::profile::{Place, Profile, ProfileError, Reach, Vault};
 use crate::rendezvous::Client;
-use crate::room::{Room, RoomConfig};
+use crate::room::{Room, RoomConfig, policy_of};
 
 /// How long a member of an ephemeral profile stays in the roster when it vanishes, in seconds; renewed while it is there.
 pub(super) const EPHEMERAL_GRACE_S: u32 = 15 * 60;
@@ -160,7 +160,9 @@ pub(super) async fn enter_with_heartbeat(
     let rng = &mut UnwrapErr(SysRng);
     let transport = TransportKey::generate(rng);
     let keys = GenerationKeys::derive(&room_key, &capsule.random, &room_id.handle(), capsule.generation);
-    let policy = *capsule.genesis.policy();
+    // How gossip spreads is settled when the net is made: by the founding record, or by what the room has grown to since.
+    let policy = policy_of(&capsule.genesis, &capsule.log);
+    let max_participants = policy.max_participants.max(capsule.genesis.policy().max_participants);
     let invited: &[Multiaddr] = if client.is_none() { &addresses } else { &[] };
     let known = reach(&profile, &genesis_hash, invited)?;
     let any_port = listen.is_empty();
@@ -174,7 +176,7 @@ pub(super) async fn enter_with_heartbeat(
             listen
         },
         any_port,
-        max_participants: policy.max_participants,
+        max_participants,
         relays: uses_relays,
         limits: NetLimits::default(),
     })?;
@@ -197,7 +199,8 @@ pub(super) async fn enter_with_heartbeat(
     let grace_s = if profile.is_ephemeral() {
         EPHEMERAL_GRACE_S
     } else {
-        policy.grace_s
+        // The room's policy decides, whatever it comes to be.
+        u32::MAX
     };
     let state_was_lost = profile.vault().is_some_and(Vault::state_was_lost);
     let clock = Clock::start();

@@ -3,15 +3,16 @@
 //! It puts our sealed record there every 30 s (and at once when our addresses change), hands back whom it is introduced to, logs in
 //! again when its token lapses, and tries on while the server is away.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use snug_crypto::GenesisHash;
+use snug_crypto::capsule::Capsule;
 use snug_crypto::credential::SignedTombstone;
-use snug_crypto::generation::IntroKey;
+use snug_crypto::generation::{Generation, IntroKey};
 use snug_crypto::ids::PeerKey;
 use snug_crypto::names::{RoomId, RoomKey};
 use snug_crypto::presence::PresenceRecord;
@@ -19,9 +20,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::capsules::InCapsule;
 use super::clock::unix_ms;
 use super::relays::{self, Located};
-use crate::rendezvous::{Client, Introduced, LoginError, PresenceError, ServerError, Session};
+use crate::rendezvous::{CapsuleKey, Client, Introduced, LoginError, PresenceError, ServerError, Session};
 
 /// Reports that wait for the actor; the next heartbeat waits then.
 pub(super) const REPORTS: usize = 8;
@@ -62,19 +64,76 @@ pub(super) struct Heartbeat {
 
 /// The session at the rendezvous as it is now; none before the first login of a member that came while the rendezvous was away.
 #[derive(Clone)]
-pub(super) struct SharedSession(Arc<Mutex<Option<Session>>>);
+pub(super) struct SharedSession(Arc<Mutex<(u64, Option<LoggedIn>)>>);
+
+/// What a login gave us beyond the room itself.
+pub(super) struct LoggedIn {
+    session: Session,
+    /// Seals later capsules of this Room Key.
+    capsule_key: CapsuleKey,
+    capsule: InCapsule,
+}
+
+impl LoggedIn {
+    pub fn new(session: Session, capsule_key: CapsuleKey, capsule: &Capsule) -> Self {
+        Self {
+            session,
+            capsule_key,
+            capsule: InCapsule {
+                generation: capsule.generation,
+                log: capsule.log.iter().map(|operation| operation.hash()).collect(),
+                from_login: true,
+            },
+        }
+    }
+}
 
 impl SharedSession {
-    pub fn new(session: Option<Session>) -> Self {
-        Self(Arc::new(Mutex::new(session)))
+    pub fn new(login: Option<LoggedIn>) -> Self {
+        Self(Arc::new(Mutex::new((0, login))))
     }
 
     pub fn get(&self) -> Option<Session> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().1.as_ref().map(|login| login.session.clone())
     }
 
-    pub fn set(&self, session: Session) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    pub fn set(&self, login: LoggedIn) {
+        let mut shared = self.lock();
+        shared.0 += 1;
+        shared.1 = Some(login);
+    }
+
+    /// Rises with each login and each refresh of the capsule.
+    pub fn version(&self) -> u64 {
+        self.lock().0
+    }
+
+    /// What the capsule at the rendezvous holds.
+    pub fn in_capsule(&self) -> Option<InCapsule> {
+        self.lock().1.as_ref().map(|login| login.capsule.clone())
+    }
+
+    /// What a refresh of the capsule takes, if our login was with this generation's Room Key.
+    pub fn with_capsule_key(&self, generation: &Generation) -> Option<(Session, CapsuleKey)> {
+        let shared = self.lock();
+        let login = shared
+            .1
+            .as_ref()
+            .filter(|login| login.capsule.generation == *generation)?;
+        Some((login.session.clone(), login.capsule_key.clone()))
+    }
+
+    /// The capsule was refreshed.
+    pub fn refreshed(&self, capsule: InCapsule) {
+        let mut shared = self.lock();
+        shared.0 += 1;
+        if let Some(login) = &mut shared.1 {
+            login.capsule = capsule;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, Option<LoggedIn>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -279,7 +338,8 @@ impl Heartbeat {
                 "it hands out another room under this Room ID",
             )));
         }
-        self.session.set(login.session);
+        let login = LoggedIn::new(login.session, login.capsule_key, &login.capsule);
+        self.session.set(login);
         Ok(())
     }
 

@@ -16,6 +16,7 @@
 mod actor;
 mod answer;
 mod arrive;
+mod capsules;
 mod carry;
 pub(crate) mod clock;
 mod enter;

@@ -1,32 +1,21 @@
 //! Acts of authority: checked against our own role, signed, told (docs/PROTOCOL.md, "Authority").
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use snug_crypto::approval::Approval;
-use snug_crypto::control::ControlMessage;
 use snug_crypto::credential::Tombstone;
-use snug_crypto::generation::Generation;
+use snug_crypto::genesis::Policy;
 use snug_crypto::ids::{Fingerprint, IdentityKey};
-use snug_crypto::leaf::{Leaf, Record};
+use snug_crypto::leaf::Record;
 use snug_crypto::names::RoomKey;
 use snug_crypto::operation::{Author, Operation, Role, SignedOperation};
 
 use super::admission::Admission;
 use super::command::{Command, CommandRefused};
 use super::rekey::Purpose;
-use super::timing::{JOIN_REMOVALS, MAX_APPROVALS, RANK_STEP};
-use super::{MemberView, Notice, Now, Output, Phase, Room, RoomEvent, Ticket, Verdict};
+use super::rules;
+use super::timing::{JOIN_REMOVALS, RANK_STEP};
+use super::{Notice, Now, Output, Phase, Room, RoomEvent, Ticket};
 use crate::text::Untrusted;
-
-/// Who asked to be let in, and who was.
-#[derive(Default)]
-pub(super) struct Approvals {
-    /// Moderators' words for those who have not shown them yet.
-    given: std::collections::BTreeMap<IdentityKey, (Generation, Approval)>,
-    /// Whom the user was told of.
-    told: std::collections::BTreeSet<IdentityKey>,
-}
 
 impl Room {
     pub(super) fn on_command(&mut self, ticket: Ticket, command: Command, now: Now) {
@@ -63,17 +52,37 @@ impl Room {
                 }
                 self.make_generation(Purpose::Rekey, room_key, now)
             }
-            Command::Policy(policy) => {
-                self.must_be_admin()?;
-                self.sign_and_tell(Operation::Policy(policy), now)
-            }
+            Command::Policy(policy) => self.set_policy(policy, now),
             Command::Approve { who } => self.approve(who, now),
             Command::Trust { who, trust } => self.trust(who, trust, now),
             Command::Delete => self.delete(now),
         }
     }
 
-    fn my_role(&self) -> Role {
+    /// Changes the rules. Newcomers can be asked for an approval from the next generation on, which carries over everybody who is here:
+    /// so it is made at once.
+    fn set_policy(&mut self, policy: Policy, now: Now) -> Result<(), CommandRefused> {
+        self.must_be_admin()?;
+        if !rules::is_valid(&policy) {
+            return Err(CommandRefused::BadPolicy);
+        }
+        if policy == self.authority.policy(&self.genesis) {
+            return Err(CommandRefused::SamePolicy);
+        }
+        self.sign_and_tell(Operation::Policy(policy), now)?;
+        if self.lacks_approval() {
+            self.make_generation(Purpose::Rekey, None, now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the rules ask for approvals, and the generation that counts was made by somebody who had not heard of that.
+    fn lacks_approval(&self) -> bool {
+        let current = self.keys.generation();
+        self.authority.policy(&self.genesis).approval && !self.authority.asks_for_approval(&current, &self.genesis)
+    }
+
+    pub(super) fn my_role(&self) -> Role {
         if self.own.admin().is_some() {
             Role::Admin
         } else {
@@ -148,7 +157,10 @@ impl Room {
                     role: *role,
                 }
             }
-            Operation::Policy(_) => Notice::Policy { room },
+            Operation::Policy(_) => Notice::Policy {
+                room,
+                policy: self.authority.policy(&self.genesis),
+            },
             _ => return,
         };
         self.event(RoomEvent::System(notice));
@@ -175,15 +187,17 @@ impl Room {
     }
 
     /// Where removals overlap, the generation that counts was given to somebody who is removed: the most junior moderator present joins
-    /// them in one that nobody removed holds; the next one if it doesn't.
+    /// them in one that nobody removed holds; the next one if it doesn't. Where the rules ask for approvals and that generation's maker had
+    /// not heard of it, an admin makes another.
     pub(super) fn join_removals_due(&self, now: Now) -> Option<Duration> {
         let current = self.keys.generation();
         if self.phase != Phase::In || self.moving.is_some() {
             return None;
         }
         let since = self.overlap_since?;
-        let mine = self.my_role();
-        if mine < Role::Moderator || self.authority.evaluation().removed_outside(&current).is_empty() {
+        let overlaps = !self.authority.evaluation().removed_outside(&current).is_empty();
+        let least = if overlaps { Role::Moderator } else { Role::Admin };
+        if self.my_role() < least || !(overlaps || self.lacks_approval()) {
             return None;
         }
         let evaluation = self.authority.evaluation();
@@ -202,7 +216,7 @@ impl Room {
         let juniors = roster.values().filter(|leaf| {
             let identity = leaf.identity();
             identity != self.me
-                && evaluation.role(&identity) >= Role::Moderator
+                && evaluation.role(&identity) >= least
                 && evaluation.rank(&identity) > rank
                 && self.members.present(leaf, now.elapsed)
         });
@@ -211,127 +225,12 @@ impl Room {
 
     pub(super) fn tend_removals(&mut self, now: Now) {
         let overlap = !(self.authority.evaluation().removed_outside(&self.keys.generation())).is_empty();
-        self.overlap_since = overlap.then(|| self.overlap_since.unwrap_or(now.elapsed));
+        self.overlap_since = (overlap || self.lacks_approval()).then(|| self.overlap_since.unwrap_or(now.elapsed));
         if self.join_removals_due(now).is_some_and(|due| due <= now.elapsed) {
             self.overlap_since = Some(now.elapsed);
             if let Err(error) = self.make_generation(Purpose::Rekey, None, now) {
-                tracing::debug!(%error, "overlapping removals could not be joined");
+                tracing::debug!(%error, "the generation that is due could not be made");
             }
-        }
-    }
-
-    /// Lets somebody in.
-    fn approve(&mut self, who: Fingerprint, now: Now) -> Result<(), CommandRefused> {
-        if self.my_role() < Role::Moderator {
-            return Err(CommandRefused::NotModerator);
-        }
-        let identity = self.identity_of(who)?;
-        let generation = self.keys.generation();
-        let author = self.own.admin().map_or(Author::Member(&self.identity), Author::Admin);
-        let approval = Approval::sign(author, &identity, generation, &self.genesis_hash);
-        self.publish_control(&ControlMessage::Approval {
-            identity,
-            generation,
-            approval: approval.clone(),
-        });
-        self.keep_approval(identity, generation, approval, now);
-        Ok(())
-    }
-
-    /// A moderator's word for somebody: kept until that one shows it, and passed on by gossip.
-    pub(super) fn take_approval(
-        &mut self,
-        identity: IdentityKey,
-        generation: Generation,
-        approval: Approval,
-        now: Now,
-    ) -> Verdict {
-        let admin_key = IdentityKey::from_bytes(*self.genesis.admin().as_bytes());
-        let may = approval.approver == admin_key || self.authority.role(&approval.approver) >= Role::Moderator;
-        if generation != self.keys.generation() || !may {
-            return Verdict::Ignore;
-        }
-        if approval.verify(&identity, generation, &self.genesis_hash).is_err() {
-            return Verdict::Reject;
-        }
-        self.keep_approval(identity, generation, approval, now);
-        Verdict::Accept
-    }
-
-    fn keep_approval(&mut self, identity: IdentityKey, generation: Generation, approval: Approval, now: Now) {
-        if self.approvals.given.len() >= MAX_APPROVALS {
-            self.approvals.given.retain(|_, (of, _)| *of == generation);
-        }
-        if self.approvals.given.len() < MAX_APPROVALS {
-            self.approvals.given.insert(identity, (generation, approval));
-        }
-        if identity == self.me && self.own.leaf().is_some() && self.moving.is_none() {
-            self.publish_leaf(now);
-        }
-    }
-
-    /// The word for ourselves, in the generation that we are in.
-    pub(super) fn own_approval(&self) -> Option<Approval> {
-        let (generation, approval) = self.approvals.given.get(&self.me)?;
-        (*generation == self.keys.generation()).then(|| approval.clone())
-    }
-
-    /// Who asks to be let in.
-    pub fn applicants(&self, now: Now) -> Vec<MemberView> {
-        self.waiting().iter().map(|leaf| self.view_of(leaf, now)).collect()
-    }
-
-    /// Leaves of this generation that lack a moderator's word.
-    fn waiting(&self) -> Vec<&Arc<Leaf>> {
-        if !self.authority.policy(&self.genesis).approval {
-            return Vec::new();
-        }
-        let generation = self.keys.generation();
-        let (admission, evaluation) = (self.admission(), self.authority.evaluation());
-        (self.members.current_leaves())
-            .filter(|leaf| leaf.generation() == generation && !admission.counts(leaf))
-            .filter(|leaf| !evaluation.voids(&leaf.identity(), generation.count))
-            .collect()
-    }
-
-    /// Tells moderators who waits at a room that asks for their word, and gives an applicant the word that it may have missed.
-    pub(super) fn tend_approvals(&mut self) {
-        if self.phase != Phase::In {
-            return;
-        }
-        let generation = self.keys.generation();
-        let waiting = self.waiting().into_iter();
-        let waiting: Vec<(IdentityKey, String)> =
-            waiting.map(|leaf| (leaf.identity(), leaf.name().to_owned())).collect();
-        self.approvals
-            .told
-            .retain(|identity| waiting.iter().any(|(waiting, _)| waiting == identity));
-        for (identity, name) in waiting {
-            if !self.approvals.told.insert(identity) {
-                continue;
-            }
-            if let Some((of, approval)) = self.approvals.given.get(&identity).cloned()
-                && of == generation
-            {
-                self.publish_control(&ControlMessage::Approval {
-                    identity,
-                    generation,
-                    approval,
-                });
-                continue;
-            }
-            let (room, name) = (self.genesis.room_id().as_str().to_owned(), Untrusted::new(name));
-            let fingerprint = identity.fingerprint();
-            let notice = match (identity == self.me, self.my_role() >= Role::Moderator) {
-                (true, _) => Notice::Waiting { room },
-                (false, true) => Notice::Knocks {
-                    room,
-                    name,
-                    fingerprint,
-                },
-                (false, false) => continue,
-            };
-            self.event(RoomEvent::System(notice));
         }
     }
 }

@@ -44,7 +44,7 @@ impl<'a> Admission<'a> {
                 .collect(),
             evaluation: authority.evaluation(),
             outside: authority.evaluation().removed_outside(&generation),
-            approval: authority.policy(genesis).approval,
+            approval: authority.asks_for_approval(&generation, genesis),
             admin_key: IdentityKey::from_bytes(*genesis.admin().as_bytes()),
         }
     }

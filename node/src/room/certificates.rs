@@ -2,12 +2,14 @@
 //!
 //! Whoever holds the admin's key signs one for each moderator on the roster and tells it by gossip; nobody but the leaf's owner can use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use snug_crypto::capsule::Capsule;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::credential::{CERTIFICATE_TTL_MS, Certificate, Rank, SignedCertificate};
+use snug_crypto::generation::Generation;
+use snug_crypto::ids::OperationHash;
 use snug_crypto::leaf::{Leaf, LeafSigningKey};
 use snug_crypto::operation::Role;
 
@@ -38,8 +40,28 @@ pub struct Registering {
     pub after: Duration,
 }
 
+/// What it takes to bring the capsule at the rendezvous up to date.
+#[derive(Debug)]
+pub struct Refreshing {
+    /// The generation, and the log as it is now.
+    pub capsule: Capsule,
+    /// The admin's word for our leaf.
+    pub certificate: SignedCertificate,
+    /// Our leaf's key, which signs the request.
+    pub key: LeafSigningKey,
+    /// Whether something that is missing there is of our making.
+    pub ours: bool,
+}
+
 /// An admin that did not make the generation registers it if its maker could not.
 const MAKERS_TIME: Duration = Duration::from_secs(4);
+
+impl Certificates {
+    /// The admin's word for our leaf.
+    pub(super) fn own(&self) -> Option<&SignedCertificate> {
+        self.own.as_ref().map(|(_, signed)| signed)
+    }
+}
 
 impl Room {
     /// Signs certificates for moderators, if we hold the admin's key.
@@ -97,6 +119,17 @@ impl Room {
         Verdict::Accept
     }
 
+    /// Takes up the word for our leaf that an earlier run was given, if our leaf is still the same.
+    pub(super) fn restore_certificate(&mut self, signed: SignedCertificate) {
+        let Ok(certificate) = signed.verify(self.genesis.admin()) else {
+            return;
+        };
+        let ours = self.own.secrets().signing.public();
+        if certificate.genesis_hash == self.genesis_hash && certificate.key == *ours.as_bytes() {
+            self.certificates.own = Some((certificate, signed));
+        }
+    }
+
     /// The word for our own leaf: our own, if we hold the admin's key.
     fn own_certificate(&self, leaf: &Leaf, now: Now) -> Option<SignedCertificate> {
         let key = *leaf.key().as_bytes();
@@ -121,6 +154,40 @@ impl Room {
             certificate: self.own_certificate(leaf, now)?,
             key: self.own.secrets().signing.clone(),
             after: if ours { Duration::ZERO } else { MAKERS_TIME },
+        })
+    }
+
+    /// Another number with every operation, and when we are given the admin's word: what [`Self::refreshing`] rests on.
+    pub fn log_version(&self) -> u64 {
+        self.authority.version() << 1 | u64::from(self.certificates.own.is_some())
+    }
+
+    /// Whether our membership stands, and nothing about it is in the air.
+    pub fn is_settled_in(&self) -> bool {
+        self.phase == Phase::In && self.moving.is_none() && self.own.leaf().is_some()
+    }
+
+    /// What brings the capsule of a generation up to date that holds these operations: nothing if it lacks none of ours, if it is another
+    /// generation's, or if we may not.
+    pub fn refreshing(&self, generation: &Generation, log: &BTreeSet<OperationHash>, now: Now) -> Option<Refreshing> {
+        if !self.is_settled_in() || self.keys.generation() != *generation {
+            return None;
+        }
+        let lacking = || {
+            self.authority
+                .iter()
+                .filter(|(hash, _)| !log.contains(*hash))
+                .map(|(_, signed)| signed)
+        };
+        lacking().next()?;
+        let leaf = self.own.leaf()?;
+        Some(Refreshing {
+            capsule: self.capsule()?,
+            certificate: self.own_certificate(leaf, now)?,
+            key: self.own.secrets().signing.clone(),
+            ours: lacking().any(|signed| {
+                signed.author() == self.me || (signed.is_by_admin_key(&self.genesis) && self.own.admin().is_some())
+            }),
         })
     }
 

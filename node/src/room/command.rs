@@ -80,6 +80,15 @@ pub enum CommandRefused {
     /// The new Room Key is the one in use.
     #[error("that is the Room Key already")]
     SameKey,
+    /// The rules are those in force.
+    #[error("these are the room's rules already")]
+    SamePolicy,
+    /// No room can have such rules.
+    #[error("a room takes 1 to 4096 members, and keeps whoever is away for at least 15 minutes")]
+    BadPolicy,
+    /// Nobody of that fingerprint waits to be let in.
+    #[error("nobody of that name waits to be let in; /approve lists who does")]
+    NotWaiting,
     /// The log or the room is too large.
     #[error("the room's log of such acts is full; make a new room and invite everybody there")]
     LogFull,

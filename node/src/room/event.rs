@@ -1,5 +1,6 @@
 //! What the room tells the people in front of it, in their words (the contract of `system` events).
 
+use snug_crypto::genesis::Policy;
 use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
 use snug_crypto::operation::Role;
 
@@ -183,6 +184,8 @@ pub enum Notice {
     Policy {
         /// The room.
         room: String,
+        /// What they are now.
+        policy: Policy,
     },
     /// Somebody asks to be let in, and it is for us to say.
     Knocks {
@@ -312,11 +315,19 @@ impl Notice {
                 Role::Moderator => format!("{shown} is a moderator of the room {room} now."),
                 Role::Member => format!("{shown} is a simple member of the room {room} now."),
             },
-            Self::Policy { room } => format!("The rules of the room {room} have changed."),
-            Self::Knocks { room, .. } => {
-                format!("{shown} asks to be let into the room {room}; /approve lets them in.")
+            Self::Policy { room, policy } => {
+                format!(
+                    "The rules of the room {room} have changed: {}.",
+                    super::rules::in_words(policy).join("; ")
+                )
             }
-            Self::Waiting { room } => format!("A moderator has to let you into the room {room}. Waiting."),
+            Self::Knocks { room, fingerprint, .. } => format!(
+                "{shown} ({fingerprint}) asks to be let into the room {room}: /approve {fingerprint} lets them in, /kick {fingerprint} \
+                 turns them away."
+            ),
+            Self::Waiting { room } => format!(
+                "Waiting for approval by a moderator of the room {room}. Until one lets you in you read nothing, and what you say waits."
+            ),
             Self::KeyChanged {
                 fingerprint, change, ..
             } => {

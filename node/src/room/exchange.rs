@@ -11,6 +11,7 @@ use rand::RngExt;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::{Bundle, DirectReply, DirectRequest, Wants};
 use snug_crypto::epoch::{Announcement, SealedBox, UnverifiedAnnouncement};
+use snug_crypto::generation::Generation;
 use snug_crypto::ids::{EpochId, IdentityKey, LeafId, OperationHash, PeerKey};
 use snug_crypto::leaf::Record;
 use snug_crypto::operation::SignedOperation;
@@ -59,6 +60,9 @@ pub(super) enum Question {
     },
     Statements {
         to: PeerKey,
+    },
+    Approval {
+        generation: Generation,
     },
 }
 
@@ -342,6 +346,9 @@ impl Room {
                 object,
             } => self.open_door(leaf, generation, object, now),
             DirectRequest::Statements { frames } => self.answer_statements(&frames),
+            DirectRequest::Approval { identity, generation } => {
+                DirectReply::Approval(self.approval_of(&identity, &generation))
+            }
             DirectRequest::Members { epoch } => {
                 let members = self
                     .epochs
@@ -527,6 +534,9 @@ impl Room {
                 self.on_statements(to, statements, now);
             }
             (Question::Statements { to }, _) => self.asked_of(&to, false),
+            (Question::Approval { generation }, Some(DirectReply::Approval(approval))) => {
+                self.on_approval(generation, approval, now);
+            }
             (Question::BoxForOther { epoch }, Some(DirectReply::Box(Some(sealed)))) => {
                 self.keep_box(epoch, &sealed);
             }

@@ -19,7 +19,7 @@ use super::keys::Announced;
 use super::members::Merged;
 use super::timeline::Arrived;
 use super::timing::{UNKNOWN_BYTES, UNKNOWN_FRAMES, UNKNOWN_HOLD};
-use super::{GossipId, Message, Now, Output, Phase, Room, RoomEvent, Verdict, Warning};
+use super::{GossipId, Message, Now, Output, Phase, Room, RoomEvent, Rule, Verdict, Warning};
 
 /// Frames of epochs that are not here yet: the newest, for a while.
 #[derive(Default)]
@@ -345,6 +345,11 @@ impl Room {
                 Verdict::Accept
             }
             Ok(Taken::Generation(operation)) => {
+                if !self.keeps(Rule::WholeGenerations) {
+                    self.authority.insert_verified(operation, &self.genesis);
+                    self.settle_generation(now);
+                    return Verdict::Accept;
+                }
                 self.want_object(operation, from, now);
                 Verdict::Accept
             }

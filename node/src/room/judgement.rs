@@ -7,7 +7,7 @@ use snug_crypto::ids::EpochId;
 
 use super::epochs::{Standing, View};
 use super::timing::look_pause;
-use super::{Now, Phase, Room, day};
+use super::{Now, Phase, Room, Rule, day};
 
 /// What the room's state is told apart by: versions of registers, epochs, links, log and generations.
 pub(super) type Versions = (u64, u64, u64, u64, u64);
@@ -111,11 +111,8 @@ impl Room {
     pub(super) fn with_view<T>(&self, now: Now, ask: impl FnOnce(&View<'_>) -> T) -> T {
         let admission = self.admission();
         let roster = self.members.roster(&admission, now.unix_ms);
-        ask(&View::new(
-            &self.members,
-            &roster,
-            self.keys.generation(),
-            day(now.unix_ms),
-        ))
+        let mut view = View::new(&self.members, &roster, self.keys.generation(), day(now.unix_ms));
+        view.by_identity = !self.keeps(Rule::Incarnations);
+        ask(&view)
     }
 }

@@ -78,6 +78,15 @@ impl Members {
         }
     }
 
+    /// The room's grace as it is now.
+    pub(super) fn set_grace(&mut self, grace_s: u32) {
+        let grace_ms = u64::from(grace_s) * 1_000;
+        if self.grace_ms != grace_ms {
+            self.grace_ms = grace_ms;
+            self.version += 1;
+        }
+    }
+
     /// Merges a verified record: the higher sequence number wins, and of two with the same one the greater encoding, so that members
     /// who were told different things agree as soon as they talk.
     pub(super) fn merge(&mut self, record: Record, unix_ms: u64) -> Merged {

@@ -9,6 +9,8 @@
 //! | `authority` | operations and what follows from them: roles, removals, generations |
 //! | `admission` | whose leaf counts |
 //! | `acts`, `command` | what the admin and moderators do |
+//! | `approvals` | rooms that ask for a moderator's word |
+//! | `rules` | the room's policy, in words and in force |
 //! | `rekey`, `generations`, `moving` | new generations of the Room Key: made, found, adopted |
 //! | `epochs`, `judgement`, `issue`, `keys` | which epoch counts, when to issue one, how to get one's box |
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
@@ -20,11 +22,14 @@
 //! | `notices` | what people are told |
 //! | `trust` | safety numbers, and names that come under another key |
 //! | `state` | what rests on disk, and how it comes back |
+//! | `broken` | what tests break, to see that it is needed |
 
 mod acts;
 mod admission;
+mod approvals;
 mod audit;
 mod authority;
+mod broken;
 mod certificates;
 mod command;
 mod custody;
@@ -47,6 +52,7 @@ mod outbox;
 mod own;
 mod receipts;
 mod rekey;
+mod rules;
 mod state;
 mod timeline;
 mod timing;
@@ -66,8 +72,8 @@ use snug_crypto::ids::{EpochId, Fingerprint, GenesisHash, IdentityKey};
 use snug_crypto::names::RoomKey;
 use snug_crypto::operation::SignedOperation;
 
-use acts::Approvals;
 use admission::Admission;
+use approvals::Approvals;
 use audit::Audit;
 use authority::Authority;
 use certificates::Certificates;
@@ -93,7 +99,8 @@ use timeline::Timeline;
 use crate::contacts::Contacts;
 
 pub use audit::{AuditReport, Fork, Withheld};
-pub use certificates::Registering;
+pub use broken::Rule;
+pub use certificates::{Refreshing, Registering};
 pub use command::{Command, CommandRefused};
 pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
 pub use generations::HeldKey;
@@ -101,6 +108,7 @@ pub use ids::{GossipId, QueryId, RequestId, Ticket, Verdict};
 pub use io::{Input, Now, Output, SendRefused};
 pub use moving::{Knock, Move};
 pub use receipts::Receipt;
+pub use rules::in_words as rules_in_words;
 pub use snug_crypto::operation::Role;
 pub use state::{Change, Stored};
 pub use trust::{Acquaintance, Trust};
@@ -147,6 +155,8 @@ pub struct Room {
     generations: Generations,
     approvals: Approvals,
     certificates: Certificates,
+    /// A rule that a test breaks.
+    broken: Option<Rule>,
     /// On our way to the net of a new generation.
     moving: Option<Moving>,
     /// Since when removals overlap that no generation joins.
@@ -216,6 +226,7 @@ impl Room {
     pub fn new(config: RoomConfig, now: Now, rng: StdRng) -> Self {
         let genesis_hash = config.genesis.hash();
         let grace_ms = u64::from(config.genesis.policy().grace_s) * 1_000;
+        let authority = Authority::new(config.log, &config.genesis);
         let mut rng = rng;
         let own = Own::new(
             config.name,
@@ -229,12 +240,13 @@ impl Room {
             random: config.random,
             keys: config.keys.clone(),
         };
-        Self {
+        let mut room = Self {
             genesis_hash,
-            authority: Authority::new(config.log, &config.genesis),
+            authority,
             generations: Generations::new(first),
             approvals: Approvals::default(),
             certificates: Certificates::default(),
+            broken: None,
             moving: None,
             overlap_since: None,
             genesis: config.genesis,
@@ -267,7 +279,9 @@ impl Room {
             out: VecDeque::new(),
             rng,
             phase: Phase::Joining,
-        }
+        };
+        room.tend_rules();
+        room
     }
 
     /// Takes what happened; appends what is to be done to `out`.
@@ -337,11 +351,12 @@ impl Room {
 
     /// What follows from the state and the time, whatever the input was.
     fn settle(&mut self, now: Now) {
+        self.tend_rules();
         self.tend_move(now);
         self.tend_leaf(now);
         self.tend_objects(now);
         self.tend_removals(now);
-        self.tend_approvals();
+        self.tend_approvals(now);
         self.tend_certificates(now);
         self.tend_epochs(now);
         self.flush_outbox(now, Pace::Steady);
@@ -374,6 +389,7 @@ impl Room {
             self.move_due(),
             self.join_removals_due(now),
             self.generations.next_ask(),
+            self.approvals.next_wake(),
             self.members.next_presence_change(now.elapsed),
             self.tell_due(),
             self.judge_due(),
@@ -450,8 +466,12 @@ impl Room {
         &self.genesis
     }
 
-    /// Seals under the control key and publishes.
+    /// Seals under the control key and publishes. On the way to another generation's mesh nobody could open it: those who are there by then
+    /// compare with us.
     fn publish_control(&mut self, message: &ControlMessage) {
+        if self.moving.is_some() {
+            return;
+        }
         match control::seal(self.keys.control(), message) {
             Ok(bytes) => self.out.push_back(Output::Publish { bytes }),
             Err(error) => tracing::debug!(%error, "a control message is too large for gossip; links will fetch it"),

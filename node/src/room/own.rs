@@ -16,7 +16,7 @@ use snug_crypto::rest::OwnAtRest;
 use super::members::Merged;
 use super::outbox::Pace;
 use super::timing::{DAY_MS, JOIN_PATIENCE, LINK_PATIENCE, RENEW_SHARE, SYNC_PATIENCE};
-use super::{Now, Phase, Room, RoomEvent, Warning};
+use super::{Now, Phase, Room, RoomEvent, Rule, Warning};
 
 /// KEM keys are replaced this long after joining at the earliest: whoever steals the device later can't open the first boxes.
 const FIRST_ROTATION: Duration = Duration::from_secs(10);
@@ -34,7 +34,9 @@ const MAX_REBIRTHS: u32 = 5;
 pub(super) struct Own {
     pub(super) name: String,
     admin: Option<AdminKey>,
+    /// How long our leaf outlives its last renewal by our own will, and by the room's.
     grace: Duration,
+    room_grace: Duration,
     started: Now,
     secrets: LeafSecrets,
     old_kems: Vec<([u8; 32], KemSecret)>,
@@ -43,8 +45,9 @@ pub(super) struct Own {
     resumed: Option<u64>,
     /// Whether something of it changed since the last look.
     changed: bool,
-    /// The published leaf.
+    /// The published leaf, and the life that it was given, in milliseconds.
     leaf: Option<Arc<Leaf>>,
+    leaf_lifetime_ms: u64,
     /// Whether introductions were looked for, and how many of those found may still become links.
     introduced: Option<usize>,
     publish_by: Duration,
@@ -67,6 +70,7 @@ impl Own {
             name,
             admin,
             grace,
+            room_grace: grace,
             started: now,
             secrets: LeafSecrets::generate(rng),
             old_kems: Vec::new(),
@@ -75,6 +79,7 @@ impl Own {
             resumed: None,
             changed: true,
             leaf: None,
+            leaf_lifetime_ms: 0,
             introduced: None,
             publish_by: now.elapsed + JOIN_PATIENCE,
             synced: false,
@@ -191,7 +196,12 @@ impl Own {
     }
 
     fn lifetime_ms(&self) -> u64 {
-        u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.grace.min(self.room_grace).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The room's grace as it is now.
+    pub(super) fn set_grace(&mut self, grace_s: u32) {
+        self.room_grace = Duration::from_secs(grace_s.into());
     }
 }
 
@@ -212,7 +222,9 @@ impl Room {
         let renew = leaf
             .expires_at_ms()
             .saturating_sub(self.own.lifetime_ms() / RENEW_SHARE)
-            <= now.unix_ms;
+            <= now.unix_ms
+            // The room's grace was changed.
+            || self.own.leaf_lifetime_ms != self.own.lifetime_ms();
         if now.elapsed >= self.own.rotate_at {
             self.rotate(now);
         } else if renew || moved {
@@ -274,6 +286,7 @@ impl Room {
         };
         let leaf = Arc::new(leaf);
         self.own.leaf = Some(Arc::clone(&leaf));
+        self.own.leaf_lifetime_ms = self.own.lifetime_ms();
         self.prepare_knock();
         let record = Record::Leaf(leaf);
         if self.members.merge(record.clone(), now.unix_ms) == Merged::New {
@@ -318,7 +331,9 @@ impl Room {
         self.own.rotate_at = now.elapsed + ROTATION + jitter;
         let fresh = KemSecret::generate(&mut self.rng);
         let old = std::mem::replace(&mut self.own.secrets.kem, fresh);
-        self.own.old_kems.push((old.public().hash(), old));
+        if self.keeps(Rule::KemKeysLiveOn) {
+            self.own.old_kems.push((old.public().hash(), old));
+        }
         if self.own.old_kems.len() > MAX_OLD_KEMS {
             self.own.old_kems.remove(0);
         }

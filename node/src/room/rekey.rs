@@ -21,7 +21,7 @@ use super::command::CommandRefused;
 use super::exchange::Question;
 use super::generations::{Carried, HeldKey};
 use super::timing::{CUSTODIANS, OBJECT_PATIENCE, OBJECT_RETRY};
-use super::{Now, Output, Phase, Room, RoomEvent, Verdict, Warning};
+use super::{Now, Output, Phase, Room, RoomEvent, Rule, Verdict, Warning};
 
 /// What a new generation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -522,10 +522,14 @@ impl Room {
             .find(|generation| self.generations.held(generation).is_some());
         let best_whole = valid
             .iter()
-            .find(|generation| self.generations.object(&generation.hash).is_some())
+            .find(|generation| {
+                self.generations.object(&generation.hash).is_some() || !self.keeps(Rule::WholeGenerations)
+            })
             .copied();
+        let by_hash = self.keeps(Rule::GenerationsByHash);
         let outranks = |other: &Generation, current: &Generation| {
-            other != current && (!valid.contains(current) || other.cmp_currency(current).is_gt())
+            let is_later = other.cmp_currency(current).is_gt() && (by_hash || other.count > current.count);
+            other != current && (!valid.contains(current) || is_later)
         };
         if let Some(generation) = best_held
             .filter(|held| outranks(held, &self.keys.generation()))

@@ -171,6 +171,10 @@ pub(super) const MOVE_OTHERS: Duration = Duration::from_millis(150);
 pub(super) const JOIN_REMOVALS: Duration = Duration::from_millis(500);
 /// Between two times that a moderator is told the admin's word for it: gossip may lose one.
 pub(super) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Between two questions of who waits whether a moderator let it in.
+pub(super) const APPROVAL_ASK: Duration = Duration::from_secs(3);
+/// Who waits and is told of to a moderator at once: whoever holds the Room Key can knock under any number of names.
+pub(super) const MAX_KNOCKS: usize = 64;
 /// Approvals kept for those who are on their way in.
 pub(super) const MAX_APPROVALS: usize = 256;
 /// Parents a frame names at most.

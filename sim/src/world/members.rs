@@ -152,7 +152,7 @@ impl World {
             transport,
             name: person.name.to_owned(),
             admin: person.admin.then(|| AdminKey::from_seed(&self.admin)),
-            grace_s: 900,
+            grace_s: self.grace_s,
             persist: self.persist,
             read_receipts: true,
         };

@@ -75,6 +75,8 @@ pub struct World {
     pub slow_to_tell: f64,
     /// Members that crashed and have not come back.
     pub crashed: Vec<usize>,
+    /// How long members want to stay members after they vanish, in seconds; the room's policy may allow them less.
+    pub grace_s: u32,
     /// The room's signed beginning.
     pub genesis: Genesis,
     /// Who is linked to whom.
@@ -112,13 +114,9 @@ impl World {
         Self::silent(seed, weather, max_participants)
     }
 
-    /// A room whose newcomers need a moderator's word; prints its seed.
-    pub fn with_approval(seed: u64) -> Self {
+    /// A room with these rules, in good weather; prints its seed.
+    pub fn ruled(seed: u64, policy: Policy) -> Self {
         println!("seed {seed}");
-        let policy = Policy {
-            approval: true,
-            ..Policy::default()
-        };
         Self::with_policy(seed, Weather::CALM, policy)
     }
 
@@ -152,6 +150,7 @@ impl World {
             crash: 0.0,
             slow_to_tell: 0.0,
             crashed: Vec::new(),
+            grace_s: 900,
             genesis,
             links: Vec::new(),
             reach: BTreeSet::new(),

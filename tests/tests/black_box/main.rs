@@ -3,6 +3,7 @@
 // A step that fails has to fail its test on the spot.
 #![allow(clippy::expect_used)]
 
+mod approval;
 mod audit;
 mod bad_input;
 mod burst;

@@ -1,7 +1,8 @@
 //! What peers tell each other.
 
 use snug_crypto::{
-    EpochId, FrameHash, IdentityKey, IntroKey, LeafId, MeshKey, OperationHash, PeerKey,
+    EpochId, FrameHash, Generation, IdentityKey, IntroKey, LeafId, MeshKey, OperationHash, PeerKey,
+    approval::Approval,
     direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement},
     frame::UnverifiedStatement,
@@ -110,6 +111,13 @@ fn make_request(what: &str, f: At<'_>) -> Result<DirectRequest, Failure> {
         "statements" => DirectRequest::Statements {
             frames: f.arrays("frames", FrameHash::from_bytes)?,
         },
+        "approval" => DirectRequest::Approval {
+            identity: IdentityKey::from_bytes(f.array("identity")?),
+            generation: Generation {
+                count: f.number("count")?,
+                hash: OperationHash::from_bytes(f.array("hash")?),
+            },
+        },
         _ => return Err(format!("no request {what}")),
     })
 }
@@ -137,6 +145,10 @@ fn make_reply(what: &str, f: At<'_>) -> Result<DirectReply, Failure> {
                 .map(|each| UnverifiedStatement::decode(&each.unhex()?).map_err(failed))
                 .collect::<Result<_, _>>()?,
         ),
+        "approval" => DirectReply::Approval(match f.at("approval")? {
+            none if none.0.is_null() => None,
+            some => Some(Approval::decode(&some.unhex()?).map_err(failed)?),
+        }),
         _ => return Err(format!("no reply {what}")),
     })
 }

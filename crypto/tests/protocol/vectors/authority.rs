@@ -90,6 +90,15 @@ impl Fixed {
         };
         let encoded = object.encode().unwrap();
         let whole = |what: &str, bytes: &[u8]| reject(what, bytes, UnverifiedObject::decode(bytes));
+        let announced = announcement.encode();
+        let at = encoded.windows(announced.len()).position(|window| window == announced);
+        let (front, back) = encoded.split_at(at.unwrap() + announced.len());
+        let count = u32::try_from(announcement.members().len()).unwrap().to_be_bytes();
+        let entries = announcement.members().iter().flat_map(|member| {
+            let incarnation = member.incarnation.to_be_bytes();
+            [member.leaf.as_bytes().as_slice(), &incarnation, &member.kem_hash].concat()
+        });
+        let beside = [front, &[1], &count, &entries.collect::<Vec<u8>>(), &back[1..]].concat();
         json!({
             "genesis": hex(self.genesis.encode()),
             "room_key": kick.room_key.reveal(),
@@ -112,6 +121,7 @@ impl Fixed {
                     whole("a later version", &[&[2], &encoded[1..]].concat()),
                     whole("a byte too many", &longer(&encoded)),
                     whole("a byte too few", &encoded[..encoded.len() - 1]),
+                    whole("entries beside an announcement that holds them", &beside),
                     whole("no operation where one must be", &[&[1, 0, 0, 0, 1], &encoded[encoded.len() - 9..]].concat()),
                 ],
             },

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 use snug_crypto::{
-    FrameHash, MeshKey, PeerKey,
+    FrameHash, Generation, MeshKey, PeerKey,
+    approval::Approval,
     direct::{Bundle, DirectReply, DirectRequest, EpochVector, ReceiptMark, SenderVector, Wants},
     epoch::MemberEntry,
     leaf::{Leave, UnverifiedRecord},
     link::{self, Link, LinkRole},
+    operation::Author,
     presence::PresenceRecord,
 };
 
@@ -87,6 +89,10 @@ impl Fixed {
             read_from: 2,
             read: 5,
         };
+        let later = Generation {
+            count: 3,
+            hash: operation,
+        };
         let requests = [
             (
                 "sync",
@@ -131,7 +137,16 @@ impl Fixed {
                     frames: vec![FrameHash::from_bytes(self.b(6))],
                 },
             ),
+            (
+                "approval",
+                json!({ "identity": hex(id), "count": 3, "hash": hex(operation) }),
+                DirectRequest::Approval {
+                    identity: id,
+                    generation: later,
+                },
+            ),
         ];
+        let approval = Approval::sign(Author::Admin(&self.admin), &id, later, &self.hash());
         let replies = [
             (
                 "sync",
@@ -170,6 +185,12 @@ impl Fixed {
                 "statements",
                 json!({ "statements": [hex(statement.encode())] }),
                 DirectReply::Statements(vec![statement.clone()]),
+            ),
+            ("approval", json!({ "approval": null }), DirectReply::Approval(None)),
+            (
+                "approval",
+                json!({ "approval": hex(approval.encode()) }),
+                DirectReply::Approval(Some(approval)),
             ),
         ];
         let case =

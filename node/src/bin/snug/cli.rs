@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use snug_crypto::genesis::Policy;
+
+use crate::rules::{self, Change};
 
 mod id;
 
@@ -191,12 +194,48 @@ pub struct NewRoomArgs {
     pub allow_weak_key: bool,
 }
 
+/// The new room's rules; its admin can change them later with /policy.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// Let newcomers in only once the admin or a moderator has approved of each
+    #[arg(long)]
+    pub approval: bool,
+
+    /// Most members, 1 to 4096 [default: 100]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub max_participants: Option<u16>,
+
+    /// How long members keep what is said, as ciphertext, for those who are away: like 12h, at most 24h, or 0 [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = rules::retention)]
+    pub retention: Option<u32>,
+
+    /// How long whoever is away stays a member: from 15m to 90d [default: 7d]
+    #[arg(long, value_name = "TIME", value_parser = rules::grace)]
+    pub grace: Option<u32>,
+}
+
+impl RulesArgs {
+    /// The policy that they make.
+    pub fn policy(&self) -> Policy {
+        let change = Change {
+            approval: Some(self.approval),
+            max_participants: self.max_participants,
+            retention_s: self.retention,
+            grace_s: self.grace,
+        };
+        change.applied_to(Policy::default())
+    }
+}
+
 /// `snug host`.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXIT_STATUS)]
 pub struct HostArgs {
     #[command(flatten)]
     pub room: NewRoomArgs,
+
+    #[command(flatten)]
+    pub rules: RulesArgs,
 
     /// Where the rendezvous listens; port 0 takes a free one
     #[arg(
@@ -226,6 +265,9 @@ pub struct CreateArgs {
 
     #[command(flatten)]
     pub room: NewRoomArgs,
+
+    #[command(flatten)]
+    pub rules: RulesArgs,
 
     /// What the room is for, in a line; its members see it, and with --listed everybody
     #[arg(long, value_name = "TEXT", conflicts_with = "description_file")]

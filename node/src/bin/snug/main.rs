@@ -8,6 +8,7 @@ mod failure;
 mod front;
 mod handout;
 mod logging;
+mod rules;
 mod secrets;
 
 use std::process::ExitCode;

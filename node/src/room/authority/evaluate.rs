@@ -24,6 +24,8 @@ pub(crate) struct Evaluation {
     pub(crate) generations: Vec<(Generation, BTreeSet<IdentityKey>)>,
     /// The policy, if an operation changed it.
     pub(crate) policy: Option<Policy>,
+    /// Of each valid generation, whether the policy in its past asks for approvals.
+    pub(crate) approvals: BTreeMap<OperationHash, bool>,
     /// Who keeps mail.
     pub(crate) keepers: BTreeMap<IdentityKey, Keeper>,
 }
@@ -221,6 +223,19 @@ impl<'a> Log<'a> {
                     .filter_map(|removal| self.operations[*removal].signed.operation().removes())
                     .collect();
                 Some((entry.signed.generation()?, outside))
+            })
+            .collect();
+        result.approvals = valid()
+            .filter_map(|(_, entry)| {
+                let asked = |index: &usize| match self.operations[*index].signed.operation() {
+                    Operation::Policy(policy) if pass.valid.has(*index) && entry.past.has(*index) => {
+                        Some(policy.approval)
+                    }
+                    _ => None,
+                };
+                let last = (0..self.operations.len()).rev().find_map(|index| asked(&index));
+                let generation = entry.signed.generation()?;
+                Some((generation.hash, last.unwrap_or(self.genesis.policy().approval)))
             })
             .collect();
         result.generations.sort_by(|(a, _), (b, _)| b.cmp_currency(a));

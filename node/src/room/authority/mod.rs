@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use snug_crypto::bounds::{
     MAX_LOG_BYTES, MAX_LOG_BYTES_OF_MODERATORS, MAX_LOG_OPERATIONS, MAX_OPERATION_PARENTS, MAX_OPERATIONS_OF_MODERATOR,
 };
+use snug_crypto::generation::Generation;
 use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::ids::{IdentityKey, OperationHash};
 use snug_crypto::operation::{Operation, OperationError, Role, SignedOperation, UnverifiedOperation};
@@ -195,6 +196,16 @@ impl Authority {
     /// The policy as it is now.
     pub(super) fn policy(&self, genesis: &Genesis) -> Policy {
         self.evaluation.policy.unwrap_or(*genesis.policy())
+    }
+
+    /// Whether newcomers to a generation need somebody's approval: the rules ask for it now, and asked for it in what the generation's
+    /// maker knew. So rules that begin to ask for it turn nobody out who is in.
+    pub(super) fn asks_for_approval(&self, generation: &Generation, genesis: &Genesis) -> bool {
+        let then = match self.evaluation.approvals.get(&generation.hash) {
+            Some(asked) => *asked,
+            None => generation.hash == Generation::first(&genesis.hash()).hash && genesis.policy().approval,
+        };
+        then && self.policy(genesis).approval
     }
 
     /// The count of a generation that is made on top of all we know.

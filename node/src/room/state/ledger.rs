@@ -9,6 +9,7 @@ use snug_crypto::rest::{self, OwnAtRest, RestBytes};
 use snug_crypto::wire::Writer;
 
 use super::generations::GenerationsLedger;
+use super::words::WordsLedger;
 use super::{
     ALIVE, ANNOUNCEMENT, BOX, CHAIN, Change, EPOCH, FORK, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED,
     RECORD, TIPS, UNHELD, epoch_key, key, wall,
@@ -31,6 +32,7 @@ pub(in crate::room) struct Ledger {
     pub(super) leaves: BTreeSet<LeafId>,
     pub(super) operations: BTreeSet<OperationHash>,
     pub(super) generations: GenerationsLedger,
+    pub(super) words: WordsLedger,
     /// Announcements, and how many boxes of each.
     pub(super) known: BTreeMap<EpochId, BTreeSet<LeafId>>,
     pub(super) held: BTreeSet<EpochId>,
@@ -112,6 +114,7 @@ impl Room {
         }
         self.note_members(&mut changes);
         self.note_generations(&mut changes);
+        self.note_words(&mut changes);
         self.note_epochs(now, &mut changes);
         for (epoch, leaf, counter) in fresh {
             let at = key(FRAME, &[epoch.as_bytes(), leaf.as_bytes(), &counter.to_be_bytes()]);

@@ -23,11 +23,14 @@
 //! | `q` number | waits to be sent |
 //! | `x` identity epoch counter | two frames that it gave one place |
 //! | `u` epoch counter | was sent, and nobody is known to have it |
+//! | `p` identity | a moderator let it in (`words`) |
+//! | `c` | the admin's word for our leaf (`words`) |
 
 mod catch_up;
 mod generations;
 mod ledger;
 mod restore;
+mod words;
 
 use std::time::Duration;
 
@@ -65,6 +68,8 @@ const QUEUED: u8 = b'q';
 const GENERATION: u8 = b'g';
 const UNHELD: u8 = b'u';
 const FORK: u8 = b'x';
+const APPROVAL: u8 = b'p';
+const CERTIFICATE: u8 = b'c';
 
 // Behind an epoch's id.
 const ANNOUNCEMENT: u8 = b'a';

@@ -32,7 +32,7 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 
 /// What was stored, sorted by what it is.
 #[derive(Default)]
-struct Sorted<'a> {
+pub(super) struct Sorted<'a> {
     kinds: BTreeMap<u8, Vec<Pair<'a>>>,
 }
 
@@ -47,11 +47,11 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    fn of(&self, kind: u8) -> impl Iterator<Item = Pair<'a>> + '_ {
+    pub(super) fn of(&self, kind: u8) -> impl Iterator<Item = Pair<'a>> + '_ {
         self.kinds.get(&kind).into_iter().flatten().copied()
     }
 
-    fn one(&self, kind: u8) -> Option<&'a [u8]> {
+    pub(super) fn one(&self, kind: u8) -> Option<&'a [u8]> {
         self.of(kind).next().map(|(_, value)| value)
     }
 }
@@ -73,6 +73,15 @@ impl Room {
     /// `None` leaves the room as it was made.
     fn take_up(&mut self, sorted: &Sorted<'_>, now: Now) -> Option<()> {
         let own = OwnAtRest::decode(sorted.one(OWN)?).ok()?;
+        // The log first: it says how long a leaf lives.
+        for (_, value) in sorted.of(OPERATION) {
+            let operation = UnverifiedOperation::decode(value).ok();
+            if let Some(operation) = operation.and_then(|operation| operation.verify(&self.genesis).ok()) {
+                self.ledger.operations.insert(operation.hash());
+                self.authority.insert_verified(operation, &self.genesis);
+            }
+        }
+        self.tend_rules();
         let alive_ms = Reader::new(sorted.one(ALIVE)?).u64().ok()?;
         let records: Vec<(Record, bool)> = sorted
             .of(RECORD)
@@ -101,13 +110,7 @@ impl Room {
                 self.members.restore_leaf(leaf);
             }
         }
-        for (_, value) in sorted.of(OPERATION) {
-            let operation = UnverifiedOperation::decode(value).ok();
-            if let Some(operation) = operation.and_then(|operation| operation.verify(&self.genesis).ok()) {
-                self.ledger.operations.insert(operation.hash());
-                self.authority.insert_verified(operation, &self.genesis);
-            }
-        }
+        self.take_up_words(sorted);
         self.take_up_epochs(sorted, now, alive_ms);
         self.take_up_generations(sorted.of(GENERATION), now);
         self.take_up_frames(sorted, now);

@@ -41,6 +41,7 @@ pub async fn run(app: &App, args: CreateArgs) -> Result<u8, Failure> {
     let (room_key, password) = given::new_secrets(&args.room)?;
     let mut options = options(args.insecure_registration);
     options.description = given::description(&args)?;
+    options.policy = args.rules.policy();
     options.policy.listed = args.listed;
     if !args.join {
         app.log(None)?;

@@ -58,7 +58,8 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
 
     let outcome = async {
         let again = (!folder.temporary).then(|| reopening(&folder.path, bound));
-        let options = create::options(false);
+        let mut options = create::options(false);
+        options.policy = args.rules.policy();
         let mut made = create::make(&client, room_id, room_key, password, options, again).await?;
         made.handout = made.handout.at(public)?;
         let who = Who {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use snug::engine::{self, AdminAccess, CloseReason, EnterOptions, EventKind, Events, Handle, Meeting};
 use snug::profile::Profile;
-use snug::room::{Command, policy_of};
+use snug::room::{Command, policy_of, rules_in_words};
 use snug::text::Untrusted;
 use snug_crypto::names::{RoomId, RoomKey, check_distinct};
 
@@ -16,6 +16,7 @@ use crate::cli::{RoomInfoArgs, RotateKeyArgs};
 use crate::failure::Failure;
 use crate::front::json as rpc;
 use crate::handout::{At, Handout};
+use crate::rules;
 use crate::secrets::{self, Prompter};
 
 /// How long the room may take to let us in, and to move to its new Room Key.
@@ -56,10 +57,7 @@ pub async fn info(app: &App, args: RoomInfoArgs) -> Result<u8, Failure> {
         lines.push(format!("Made {created}"));
         lines.push(format!("Founding record {}", genesis.hash()));
         lines.push(format!("Room Key changed {} times", capsule.generation.count));
-        lines.push(format!("At most {} members", policy.max_participants));
-        if policy.approval {
-            lines.push("Newcomers need a moderator's approval".to_owned());
-        }
+        lines.extend(rules_in_words(&policy).into_iter().map(rules::sentence));
         lines.push(format!("Found at {}", client.server()));
         print(lines)?;
     }

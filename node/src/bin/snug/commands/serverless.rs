@@ -4,7 +4,7 @@ use snug::engine::{self, AdminAccess, EnterOptions, EventKind, Handle, Meeting};
 use snug_crypto::AdminKey;
 use snug_crypto::capsule::Capsule;
 use snug_crypto::generation::{Generation, RoomRandom};
-use snug_crypto::genesis::{Genesis, Policy};
+use snug_crypto::genesis::Genesis;
 use snug_crypto::invite::Serverless;
 
 use super::create::{self, Who};
@@ -39,7 +39,7 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
     let admin = AdminKey::generate(rng);
     let made_at = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     let genesis =
-        Genesis::create(&admin, &room_id, &description, made_at, Policy::default()).map_err(Failure::usage)?;
+        Genesis::create(&admin, &room_id, &description, made_at, args.rules.policy()).map_err(Failure::usage)?;
     let capsule = Capsule {
         generation: Generation::first(&genesis.hash()),
         random: RoomRandom::generate(rng),

@@ -7,6 +7,7 @@ use snug_crypto::names::RoomKey;
 use snug_crypto::operation::Role;
 
 use super::people::short;
+use crate::rules::Change;
 
 /// Digits of a fingerprint that are enough to name somebody, if nobody else begins with them.
 const MIN_PREFIX: usize = 8;
@@ -24,6 +25,8 @@ pub enum Act {
     Rekey(Option<RoomKey>),
     /// Let somebody in who waits at the door.
     Approve(String),
+    /// Change the rules.
+    Policy(Change),
     /// Say what one knows of somebody.
     Trust(String, Trust),
     /// Delete the room for everybody.
@@ -39,6 +42,7 @@ impl PartialEq for Act {
             (Self::Role(a, role), Self::Role(b, other)) => a == b && role == other,
             (Self::Trust(a, trust), Self::Trust(b, other)) => a == b && trust == other,
             (Self::Rekey(a), Self::Rekey(b)) => a.as_ref().map(RoomKey::reveal) == b.as_ref().map(RoomKey::reveal),
+            (Self::Policy(a), Self::Policy(b)) => a == b,
             (Self::DeleteRoom, Self::DeleteRoom) => true,
             _ => false,
         }
@@ -61,10 +65,10 @@ pub fn role(word: &str) -> Option<Role> {
 pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
     let command = match act {
         Act::Kick(who) => Command::Kick {
-            who: member(handle, &who).await?,
+            who: anybody(handle, &who).await?,
         },
         Act::Ban(who) => Command::Ban {
-            who: member(handle, &who).await?,
+            who: anybody(handle, &who).await?,
         },
         Act::Role(who, role) => Command::Role {
             who: member(handle, &who).await?,
@@ -76,6 +80,11 @@ pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
             Command::Approve {
                 who: find(&applicants, &who)?,
             }
+        }
+        Act::Policy(change) => {
+            change.check()?;
+            let info = handle.info().await.map_err(|error| error.to_string())?;
+            Command::Policy(change.applied_to(info.policy))
         }
         Act::Trust(who, trust) => Command::Trust {
             who: member(handle, &who).await?,
@@ -89,6 +98,13 @@ pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
 pub async fn member(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
     let members = handle.members().await.map_err(|error| error.to_string())?;
     find(&members, who)
+}
+
+/// A member, or somebody who waits to become one.
+async fn anybody(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
+    let mut all = handle.members().await.map_err(|error| error.to_string())?;
+    all.extend(handle.applicants().await.map_err(|error| error.to_string())?);
+    find(&all, who)
 }
 
 /// Somebody by name, by name and the first digits of the fingerprint (`alice#0123abcd`), or by fingerprint. A whole fingerprint may also be that

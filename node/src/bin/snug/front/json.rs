@@ -14,6 +14,7 @@ use super::session::{self, Dialect, Reaction, Unheard};
 use super::{End, Failure, Room, audit, verify};
 use crate::chosen::KnownPassword;
 use crate::handout::Handout;
+use crate::rules::Change;
 
 /// Runs until the room is left or closes.
 pub async fn run(room: Room) -> Result<End, Failure> {
@@ -183,6 +184,17 @@ async fn answer(handle: &Handle, call: Call, unheard: &Unheard) -> Result<Value,
             let members = handle.members().await.map_err(closed)?;
             Ok(json!({"members": members.iter().map(member).collect::<Vec<_>>()}))
         }
+        Call::Applicants => {
+            let waiting = handle.applicants().await.map_err(closed)?;
+            Ok(json!({"applicants": waiting.iter().map(member).collect::<Vec<_>>()}))
+        }
+        Call::Policy(change) => {
+            if change != Change::default() {
+                acts::perform(handle, Act::Policy(change)).await.map_err(failed)?;
+            }
+            let info = handle.info().await.map_err(closed)?;
+            Ok(json!({"policy": policy_in_json(&info.policy)}))
+        }
         Call::RoomInfo => {
             let info = handle.info().await.map_err(closed)?;
             let policy = &info.policy;
@@ -276,6 +288,27 @@ fn body(kind: &EventKind) -> Option<Value> {
             "name": name,
             "fingerprint": fingerprint.to_string(),
             "was": {"fingerprint": change.was.to_string(), "verified": change.was_verified},
+        }),
+        EventKind::System {
+            event,
+            message,
+            notice: Some(Notice::Knocks { name, fingerprint, .. }),
+        } => json!({
+            "type": "system",
+            "event": event,
+            "message": message,
+            "name": name,
+            "fingerprint": fingerprint.to_string(),
+        }),
+        EventKind::System {
+            event,
+            message,
+            notice: Some(Notice::Policy { policy, .. }),
+        } => json!({
+            "type": "system",
+            "event": event,
+            "message": message,
+            "policy": policy_in_json(policy),
         }),
         EventKind::Receipt(receipt) => json!({
             "type": "receipt",

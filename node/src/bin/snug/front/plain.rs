@@ -18,6 +18,7 @@ use super::session::{self, Dialect, Reaction, Unheard};
 use super::typed::{self, COMMANDS, Typed};
 use super::{End, Failure, Room, audit, verify};
 use crate::handout::Handout;
+use crate::rules;
 
 /// Lines of one message that are shown.
 const MAX_MESSAGE_LINES: usize = 200;
@@ -137,6 +138,20 @@ impl Dialect for Plain {
             Typed::Info => {
                 let handle = self.handle.clone();
                 Reaction::Await(Box::pin(info(handle)))
+            }
+            Typed::Policy => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(async move {
+                    let lines = rules::lines(&handle).await;
+                    lines.iter().map(|line| format!("* {line}")).collect()
+                }))
+            }
+            Typed::Applicants => {
+                let handle = self.handle.clone();
+                Reaction::Await(Box::pin(async move {
+                    let lines = applicants(&handle).await;
+                    lines.iter().map(|line| format!("* {line}")).collect()
+                }))
             }
             Typed::Audit => {
                 let handle = self.handle.clone();
@@ -271,6 +286,19 @@ async fn members(handle: Handle) -> Vec<String> {
         .iter()
         .map(|member| format!("* {}", describe(&people, member)))
         .collect()
+}
+
+/// What `/approve` alone says, in any front end.
+pub async fn applicants(handle: &Handle) -> Vec<String> {
+    let Ok(waiting) = handle.applicants().await else {
+        return Vec::new();
+    };
+    if waiting.is_empty() {
+        return vec!["Nobody waits to be let in".to_owned()];
+    }
+    let mut people = People::default();
+    waiting.iter().for_each(|member| people.note(member));
+    waiting.iter().map(|member| describe(&people, member)).collect()
 }
 
 async fn info(handle: Handle) -> Vec<String> {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::acts::{self, Act};
 use super::verify::Verify;
 use crate::chosen;
+use crate::rules::Change;
 
 /// Longest line taken from a program, in bytes: a message of the largest size with every character escaped fits.
 pub const MAX_LINE: usize = 256 * 1024;
@@ -59,6 +60,10 @@ pub enum Call {
         reply_to: Option<MessageId>,
     },
     Members,
+    /// Who waits to be let in.
+    Applicants,
+    /// The room's rules, and what shall be different about them.
+    Policy(Change),
     RoomInfo,
     Status,
     /// The user has read everything so far.
@@ -71,8 +76,7 @@ pub enum Call {
 }
 
 /// The methods, for the error that names them.
-const METHODS: &str =
-    "send, read, members, verify, audit, kick, ban, role, rekey, approve, room.info, room.delete, status, leave";
+const METHODS: &str = "send, read, members, verify, audit, kick, ban, role, rekey, policy, applicants, approve, room.info, room.delete, status, leave";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +183,8 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
     match method {
         "send" => send(params),
         "members" => bare(Call::Members),
+        "applicants" => bare(Call::Applicants),
+        "policy" => policy(params),
         "room.info" => bare(Call::RoomInfo),
         "status" => bare(Call::Status),
         "read" => bare(Call::Read),
@@ -235,6 +241,12 @@ fn role(params: Value) -> Result<Call, Fault> {
     let RoleParams { who, role } = read(params)?;
     let role = acts::role(&role).ok_or_else(|| wrong("role is admin, moderator or member"))?;
     Ok(Call::Act(Act::Role(who, role)))
+}
+
+fn policy(params: Value) -> Result<Call, Fault> {
+    let change: Change = read(params)?;
+    change.check().map_err(wrong)?;
+    Ok(Call::Policy(change))
 }
 
 fn rekey(params: Value) -> Result<Call, Fault> {

@@ -5,6 +5,7 @@ use snug_crypto::operation::Role;
 
 use super::acts::{self, Act};
 use super::verify::{self, Verify};
+use crate::rules;
 
 /// A line of input, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub enum Typed {
     Invite,
     /// What can be typed.
     Help,
+    /// The room's rules.
+    Policy,
+    /// Who waits to be let in.
+    Applicants,
     /// Whether a message is missing, withheld or contradictory.
     Audit,
     /// The safety number with somebody, or whether it is this.
@@ -42,7 +47,7 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 17] = [
+pub const COMMANDS: [(&str, &str); 18] = [
     ("/members", "who is in the room"),
     ("/sent", "how far your newest messages have got"),
     ("/info", "what the room is, and how you are connected"),
@@ -61,7 +66,14 @@ pub const COMMANDS: [(&str, &str); 17] = [
     ("/ban NAME", "the same, and for good"),
     ("/role NAME moderator", "let a member kick and ban; or: admin, member"),
     ("/rekey", "give everybody a new Room Key"),
-    ("/approve NAME", "let somebody in, where newcomers need a moderator"),
+    (
+        "/approve NAME",
+        "let somebody in who waits for a moderator; alone: who waits",
+    ),
+    (
+        "/policy",
+        "the room's rules; the admin changes them: /policy approval on",
+    ),
     ("/delete-room ROOM", "delete the room for everybody"),
     ("/quit", "go offline; you stay a member, and messages wait for you"),
     ("/leave", "leave the room for good; the others are told"),
@@ -120,7 +132,9 @@ pub fn parse(text: &str) -> Typed {
         "rekey" if rest.is_empty() => Typed::Act(Act::Rekey(None)),
         "rekey" => Typed::Usage("/rekey; the new Room Key is generated"),
         "approve" if !rest.is_empty() => Typed::Act(Act::Approve(rest.to_owned())),
-        "approve" => Typed::Usage("/approve NAME"),
+        "approve" => Typed::Applicants,
+        "policy" if rest.is_empty() => Typed::Policy,
+        "policy" => rules::parse(rest).map_or(Typed::Usage(rules::USAGE), |change| Typed::Act(Act::Policy(change))),
         "delete-room" if !rest.is_empty() => Typed::DeleteRoom(rest.to_owned()),
         "delete-room" => Typed::Usage("/delete-room ROOM, with the Room ID, so that it does not happen by accident"),
         _ => Typed::Unknown(word.chars().take(MAX_REPEATED).collect()),
@@ -155,6 +169,9 @@ mod tests {
             Typed::Act(Act::Role("carol b".into(), Role::Moderator))
         );
         assert_eq!(parse("/delete-room den"), Typed::DeleteRoom("den".into()));
+        assert_eq!(parse("/approve"), Typed::Applicants);
+        assert_eq!(parse("/policy"), Typed::Policy);
+        assert!(matches!(parse("/policy grace 1d"), Typed::Act(Act::Policy(_))));
         for incomplete in [
             "/verify",
             "/verified ",
@@ -164,7 +181,8 @@ mod tests {
             "/role carol",
             "/role carol king",
             "/rekey x",
-            "/approve",
+            "/policy approval",
+            "/policy history on",
             "/delete-room",
         ] {
             assert!(matches!(parse(incomplete), Typed::Usage(_)), "{incomplete}");

@@ -24,6 +24,8 @@ fn calls_are_understood() {
     for (method, call) in [
         ("members", Call::Members),
         ("room.info", Call::RoomInfo),
+        ("applicants", Call::Applicants),
+        ("policy", Call::Policy(Change::default())),
         ("status", Call::Status),
         ("leave", Call::Leave),
     ] {
@@ -46,6 +48,28 @@ fn a_weak_room_key_is_refused_unless_asked_for() {
     assert!(matches!(insisted, Ok(Call::Act(Act::Rekey(Some(_))))));
     let strong = rekey(r#"{"room_key":"quite-another-key-entirely-77"}"#);
     assert!(matches!(strong, Ok(Call::Act(Act::Rekey(Some(_))))));
+}
+
+#[test]
+fn rules_are_taken_within_their_bounds() {
+    let policy = |params: &str| {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"policy","params":{params}}}"#);
+        parse(line.as_bytes()).1
+    };
+    let asks = Change {
+        approval: Some(true),
+        grace_s: Some(900),
+        ..Change::default()
+    };
+    assert_eq!(policy(r#"{"approval":true,"grace_s":900}"#), Ok(Call::Policy(asks)));
+    for wrong in [
+        r#"{"grace_s":1}"#,
+        r#"{"max_participants":0}"#,
+        r#"{"retention_s":86401}"#,
+        r#"{"listed":true}"#,
+    ] {
+        assert_eq!(policy(wrong).unwrap_err().code, Code::InvalidParams, "{wrong}");
+    }
 }
 
 #[test]

@@ -25,8 +25,9 @@ use self::state::{Action, State};
 use self::terminal::Screen;
 use super::acts;
 use super::interrupt::Interrupts;
-use super::{End, Failure, Room, audit, verify};
+use super::{End, Failure, Room, audit, plain, verify};
 use crate::handout::Handout;
+use crate::rules;
 
 /// Requests that may wait for the room at once; beyond that keys wait.
 const IN_FLIGHT: usize = 64;
@@ -215,6 +216,14 @@ async fn converse(room: Room) -> Result<End, Failure> {
                         Err(error) => Answer::Refused(format!("Not done: {error}.")),
                     }
                 }));
+            }
+            Some(Action::Policy) => {
+                let handle = handle.clone();
+                answers.push(Box::pin(async move { Answer::Lines(rules::lines(&handle).await) }));
+            }
+            Some(Action::Applicants) => {
+                let handle = handle.clone();
+                answers.push(Box::pin(async move { Answer::Lines(plain::applicants(&handle).await) }));
             }
             Some(Action::Audit) => {
                 let handle = handle.clone();

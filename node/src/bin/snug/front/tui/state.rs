@@ -36,6 +36,10 @@ pub enum Action {
     Invite,
     /// Do what only an admin or a moderator may, or say what one knows of somebody.
     Act(Act),
+    /// Fetch the room's rules.
+    Policy,
+    /// Fetch who waits to be let in.
+    Applicants,
     /// Check the transcript.
     Audit,
     /// Fetch the safety number with somebody, or compare it.
@@ -326,6 +330,8 @@ impl State {
             Typed::Invite => Some(Action::Invite),
             Typed::Act(act) => Some(Action::Act(act)),
             Typed::Verify(asked) => Some(Action::Verify(asked)),
+            Typed::Policy => Some(Action::Policy),
+            Typed::Applicants => Some(Action::Applicants),
             Typed::Audit => Some(Action::Audit),
             Typed::DeleteRoom(room) if room == self.room => Some(Action::Act(Act::DeleteRoom)),
             Typed::DeleteRoom(_) => {
