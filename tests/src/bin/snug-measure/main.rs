@@ -8,6 +8,7 @@
 
 mod figures;
 mod procfs;
+mod throughput;
 
 use clap::Parser;
 use figures::Figures;
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Measure joins, message latency and memory.
+/// Measure joins, message latency, memory and throughput.
 #[derive(Debug, Parser)]
 struct Args {
     /// Members in the room while messages are measured
@@ -38,6 +39,15 @@ struct Args {
     /// How often somebody joins a room with one member in it
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     joins: u32,
+    /// Then some members talk without a pause for so many seconds; 0 leaves it out
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=60))]
+    throughput: u64,
+    /// Who they are: so many
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    senders: u16,
+    /// Messages of each that wait for their reply
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=200))]
+    window: u64,
 }
 
 fn main() {
@@ -170,7 +180,17 @@ fn room(args: &Args) -> Value {
         mib(server.rss_kib),
         mib(idle_server.rss_kib)
     );
+    let throughput = (args.throughput > 0).then(|| {
+        let load = throughput::Load {
+            senders: usize::from(args.senders.min(args.members)),
+            window: args.window,
+            time: Duration::from_secs(args.throughput),
+            bytes: args.bytes as usize,
+        };
+        throughput::measure(&mut members, &load)
+    });
     json!({
+        "throughput": throughput,
         "members": args.members, "messages": args.messages, "bytes": args.bytes, "rate": args.rate, "seconds": took.as_secs_f64(),
         "latency_ms": latency.to_json(), "last_member_ms": last_member.to_json(), "deliveries": deliveries,
         "cpu_us_per_delivery": per_delivery,
