@@ -348,8 +348,8 @@ fn a_member_that_never_comes_back_expires_and_is_told_to_have_left() {
     world.kill(2);
     world.run(10 * SECOND);
     assert_eq!(world.notices(0).last().map(String::as_str), Some("member2 is offline."));
-    // The grace of a quarter of an hour, counted from its last renewal, and an hour for clocks that differ.
-    world.run(77 * 60 * SECOND);
+    // The grace of a quarter of an hour, counted from its last renewal, and two hours and five minutes for clocks that differ.
+    world.run(142 * 60 * SECOND);
     assert_eq!(
         world.notices(0).last().map(String::as_str),
         Some("member2 has left the room den.")

@@ -244,6 +244,14 @@ impl Actor {
     }
 
     fn dial_introduced(&mut self, records: &[Vec<u8>]) -> usize {
+        if let Some(ahead) = self.introductions.clock_ahead_ms(records) {
+            let way = if ahead < 0 { "behind" } else { "ahead of" };
+            let by = in_words(ahead.unsigned_abs());
+            self.warn(format!(
+                "This machine's clock is {by} {way} most members'. Set it: members whose clocks are more than two hours apart don't \
+                 see each other. If it is right, the rendezvous hands out old records."
+            ));
+        }
         let chosen = self.introductions.choose(records, &self.links);
         let dials = chosen.len();
         for introduced in chosen {
@@ -264,5 +272,15 @@ impl Actor {
         self.emit(EventKind::Warning {
             message: Untrusted::new(message),
         });
+    }
+}
+
+/// A time, roughly.
+fn in_words(ms: u64) -> String {
+    let minutes = ms / 60_000;
+    match minutes {
+        0..120 => format!("{minutes} minutes"),
+        120..2_880 => format!("{} hours", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
     }
 }

@@ -10,13 +10,16 @@ use snug_crypto::presence::PresenceRecord;
 use tokio::time::Instant;
 
 use super::clock::unix_ms;
+use crate::room::CLOCK_SKEW_MS;
 
 /// Links beyond which introductions are left alone: the mesh needs far fewer, and others want to be found as well.
 const ENOUGH_LINKS: usize = 24;
 /// A peer that was dialled is left to the mesh's own retries for this long.
 const DIAL_PAUSE: Duration = Duration::from_secs(20);
-/// A record older than this, or from that far ahead, is a replay: the server keeps one for 90 s, and clocks may be an hour apart.
-const MAX_SKEW_MS: u64 = 3_600_000 + 90_000;
+/// A record older than this, or from that far ahead, is a replay: the server keeps one for 90 s, and clocks may be two hours apart.
+const MAX_SKEW_MS: u64 = CLOCK_SKEW_MS + 90_000;
+/// A clock that is off by more is told of: half an hour, long before it keeps anybody out.
+const CLOCK_TOLD_MS: u64 = 30 * 60_000;
 /// Addresses of one peer that are dialled.
 const MAX_ADDRESSES: usize = 16;
 
@@ -27,6 +30,8 @@ pub(super) struct Introductions {
     /// One of each generation that we hold, the current one first.
     intros: Vec<IntroKey>,
     dialled: BTreeMap<PeerKey, Instant>,
+    /// Whether the user was told that the clock is wrong.
+    clock_told: bool,
 }
 
 /// A peer to dial.
@@ -42,6 +47,7 @@ impl Introductions {
             me,
             intros,
             dialled: BTreeMap::new(),
+            clock_told: false,
         }
     }
 
@@ -57,15 +63,7 @@ impl Introductions {
         let now = Instant::now();
         self.dialled.retain(|_, at| now.duration_since(*at) < DIAL_PAUSE);
         let mut chosen: Vec<Introduced> = Vec::new();
-        for record in records
-            .iter()
-            .filter_map(|sealed| {
-                self.intros
-                    .iter()
-                    .find_map(|intro| PresenceRecord::open(intro, sealed).ok())
-            })
-            .collect::<Vec<_>>()
-        {
+        for record in self.opened(records) {
             let room_left = links.len() + self.dialled.len() < ENOUGH_LINKS;
             if !room_left || !self.is_news(&record, links) {
                 continue;
@@ -85,6 +83,31 @@ impl Introductions {
             }
         }
         chosen
+    }
+
+    /// By how many milliseconds our clock is ahead of the others' (behind, if negative), if that is to be told, once: the median of those
+    /// that are there, so that no single member can say it. It changes nothing but what the user knows: a server can hand out old records.
+    pub fn clock_ahead_ms(&mut self, records: &[Vec<u8>]) -> Option<i64> {
+        if self.clock_told {
+            return None;
+        }
+        let now = i64::try_from(unix_ms()).ok()?;
+        let others = self.opened(records).into_iter().filter(|record| record.peer != self.me);
+        let mut ahead: Vec<i64> = others
+            .map(|record| now.saturating_sub(i64::try_from(record.at_ms).unwrap_or(i64::MAX)))
+            .collect();
+        ahead.sort_unstable();
+        let median = *ahead.get(ahead.len() / 2)?;
+        self.clock_told = median.unsigned_abs() > CLOCK_TOLD_MS;
+        self.clock_told.then_some(median)
+    }
+
+    fn opened(&self, records: &[Vec<u8>]) -> Vec<PresenceRecord> {
+        let open = |sealed: &Vec<u8>| {
+            let mut intros = self.intros.iter();
+            intros.find_map(|intro| PresenceRecord::open(intro, sealed).ok())
+        };
+        records.iter().filter_map(open).collect()
     }
 
     /// The peer needs no dial any more, or may be dialled again.
@@ -161,6 +184,25 @@ mod tests {
             [peer(1), peer(4)]
         );
         assert_eq!(dialled[1].addresses, [good[0].parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_clock_that_most_others_contradict_is_told_of_once() {
+        const HOUR: u64 = 3_600_000;
+        let now = unix_ms();
+        let at = |n: u8, at_ms: u64| record(n, at_ms, &["/ip4/192.0.2.1/tcp/1"]);
+        let mut introductions = Introductions::new(ME, vec![intro()]);
+        assert_eq!(introductions.clock_ahead_ms(&[]), None);
+        // Our own record says nothing, and neither does one of three.
+        let ours = at(0, now - 9 * HOUR);
+        let one = [ours, at(1, now + 9 * HOUR), at(2, now), at(3, now - 60_000)];
+        assert_eq!(introductions.clock_ahead_ms(&one), None);
+        let most = [at(1, now - 24 * HOUR), at(2, now - 24 * HOUR), at(3, now)];
+        let ahead = introductions.clock_ahead_ms(&most).unwrap();
+        assert!(ahead.unsigned_abs().abs_diff(24 * HOUR) < HOUR, "{ahead}");
+        assert_eq!(introductions.clock_ahead_ms(&most), None, "once");
+        let mut introductions = Introductions::new(ME, vec![intro()]);
+        assert!(introductions.clock_ahead_ms(&[at(1, now + HOUR)]).unwrap() < 0);
     }
 
     #[test]

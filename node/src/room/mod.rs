@@ -111,6 +111,7 @@ pub use receipts::Receipt;
 pub use rules::in_words as rules_in_words;
 pub use snug_crypto::operation::Role;
 pub use state::{Change, Stored};
+pub(crate) use timing::CLOCK_SKEW_MS;
 pub use trust::{Acquaintance, Trust};
 
 /// What a room is made from, after the capsule was opened.

@@ -73,8 +73,9 @@ pub(super) const UNKNOWN_FRAMES: usize = 256;
 pub(super) const UNKNOWN_BYTES: usize = 1 << 20;
 /// A leaf is renewed when less than this share of its lifetime is left (one over it).
 pub(super) const RENEW_SHARE: u64 = 3;
-/// Clocks may differ by this much before an expiry or a round is doubted: one hour, as people's time zones and dead batteries do.
-pub(super) const CLOCK_SKEW_MS: u64 = 3_600_000;
+/// Two clocks may differ by this much before an expiry or a round is doubted: each may be off by an hour, as people's time zones and dead
+/// batteries do, and a message takes its time.
+pub(crate) const CLOCK_SKEW_MS: u64 = 2 * 3_600_000 + 300_000;
 /// A day, the length of a round.
 pub(super) const DAY_MS: u64 = 86_400_000;
 /// Custodians an issuer names.
