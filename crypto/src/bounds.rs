@@ -102,6 +102,12 @@ bounds! {
     MAX_EXTRA_COUNTERS: usize = 64, "counters";
     /// Frames of one request for statements.
     MAX_STATEMENTS: usize = 64, "frames";
+    /// Frames and control messages of one deposit with a keeper.
+    MAX_DEPOSIT: usize = 512, "items";
+    /// Items of one answer in which a keeper lists what it holds.
+    MAX_HOLDINGS: usize = 8_192, "items";
+    /// Items that are asked of a keeper at once.
+    MAX_FETCH: usize = 1_024, "items";
     /// Days that a round may lie ahead of a receiver's clock.
     MAX_ROUND_AHEAD_DAYS: u32 = 1, "days";
 }

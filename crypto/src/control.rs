@@ -7,12 +7,12 @@
 use thiserror::Error;
 
 use crate::{
-    ControlKey, Generation, IdentityKey,
+    ControlKey, EpochId, Generation, IdentityKey,
     aead::{self, Kind},
     approval::Approval,
     bounds,
     credential::SignedCertificate,
-    epoch::UnverifiedAnnouncement,
+    epoch::{SealedBox, UnverifiedAnnouncement},
     kdf, label,
     leaf::UnverifiedRecord,
     operation::UnverifiedOperation,
@@ -39,6 +39,13 @@ pub enum ControlMessage {
     },
     /// Type 05, `certificate(142)`: the admin's word for a moderator's leaf, for the rendezvous.
     Certificate(SignedCertificate),
+    /// Type 06, `epoch_id(32) ‖ box`: one member's box of an epoch, for a keeper to hold.
+    Box {
+        /// The epoch.
+        epoch: EpochId,
+        /// The box.
+        sealed: SealedBox,
+    },
 }
 
 /// Why bytes are no control message.
@@ -86,6 +93,11 @@ pub fn seal(key: &ControlKey, message: &ControlMessage) -> Result<Vec<u8>, Contr
             (4, writer.finish())
         }
         ControlMessage::Certificate(certificate) => (5, certificate.to_bytes().to_vec()),
+        ControlMessage::Box { epoch, sealed } => {
+            let mut writer = Writer::new();
+            writer.raw(epoch.as_bytes()).raw(&sealed.encode());
+            (6, writer.finish())
+        }
     };
     let mut plaintext = vec![kind];
     plaintext.extend_from_slice(&body);
@@ -136,6 +148,12 @@ pub fn open(key: &ControlKey, bytes: &[u8]) -> Result<ControlMessage, ControlErr
             let certificate = SignedCertificate::from_bytes(reader.array()?);
             reader.finish()?;
             ControlMessage::Certificate(certificate)
+        }
+        6 => {
+            let mut reader = Reader::new(body);
+            let epoch = EpochId::from_bytes(reader.array()?);
+            let sealed = SealedBox::decode(reader.rest())?;
+            ControlMessage::Box { epoch, sealed }
         }
         kind => return Err(ControlError::UnknownType(*kind)),
     })

@@ -97,6 +97,12 @@ labels! {
     CERTIFICATE = "certificate", Hash, "body";
     /// Digest of a request to a rendezvous, which the holder of a certificate signs.
     REQUEST = "request", Hash, "what, token, and what it says";
+    /// Digest of a keeper's grant, which the admin or a moderator signs.
+    GRANT = "grant", Hash, "body";
+    /// What a grant calls the sealed object that goes with it.
+    KEPT_OBJECT = "kept object", Hash, "sealed object";
+    /// Name of what a keeper holds, first 16 bytes.
+    KEPT_ITEM = "kept item", Hash, "item";
     /// Digest of a room's entry in the public directory, which the admin signs.
     LISTING = "listing", Hash, "body";
 
@@ -134,6 +140,8 @@ labels! {
     KEY_COMMIT = "key commit", Key, "none; k is psk";
     /// Key of a Room Key that a member hands to another.
     HAND_OVER = "hand over", Key, "genesis_hash, generation, leaf_id; k is Extract(zeros, ss)";
+    /// Key of what a keeper is granted.
+    KEEPER = "keeper", Key, "genesis_hash, generation, vk; k is Extract(zeros, ss)";
     /// Half of a rendezvous' OPRF seed.
     SERVER_OPRF = "server oprf", Key, "which half, one byte; k is server_key";
     /// Seed of a rendezvous' static OPAQUE key.
@@ -193,6 +201,8 @@ labels! {
     SIGN_CERTIFICATE = "sign certificate", Signature, "genesis_hash, H(certificate)";
     /// Signature of a request to a rendezvous, by the key of a certificate.
     SIGN_REQUEST = "sign request", Signature, "genesis_hash, H(request)";
+    /// Signature of a keeper's grant, by the admin key or a certificate's.
+    SIGN_GRANT = "sign grant", Signature, "genesis_hash, H(grant)";
     /// Signature of a room's entry in the public directory, by the admin key.
     SIGN_LISTING = "sign listing", Signature, "genesis_hash, H(listing)";
 }

@@ -43,6 +43,8 @@ pub mod ids;
 pub mod invite;
 pub mod kdf;
 #[cfg(feature = "room")]
+pub mod keeper;
+#[cfg(feature = "room")]
 pub mod kem;
 pub mod label;
 #[cfg(feature = "room")]

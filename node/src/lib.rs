@@ -5,6 +5,7 @@
 
 pub mod contacts;
 pub mod engine;
+pub mod keeper;
 mod lan;
 pub mod net;
 pub mod profile;

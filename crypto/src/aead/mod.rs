@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     VaultHead = 7,
     Chunk = 8,
     Identity = 9,
+    KeptObject = 10,
 }
 
 /// An AEAD's tag.

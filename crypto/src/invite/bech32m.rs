@@ -6,7 +6,7 @@ const CHECKSUM: u32 = 0x2BC8_30A3;
 const CHECKSUM_CHARS: usize = 6;
 
 /// `hrp ‖ '1' ‖ data ‖ checksum`, in lower case, appended to `out`.
-pub(super) fn encode_to(hrp: &str, bytes: &[u8], out: &mut String) {
+pub(crate) fn encode_to(hrp: &str, bytes: &[u8], out: &mut String) {
     let mut checksum = Checksum::new(hrp);
     out.push_str(hrp);
     out.push('1');
@@ -34,12 +34,12 @@ pub(super) fn encode_to(hrp: &str, bytes: &[u8], out: &mut String) {
 }
 
 /// The number of characters that `len` bytes take.
-pub(super) const fn encoded_len(hrp: &str, len: usize) -> usize {
+pub(crate) const fn encoded_len(hrp: &str, len: usize) -> usize {
     hrp.len() + 1 + (len * 8).div_ceil(5) + CHECKSUM_CHARS
 }
 
 /// Decodes text of one case into `out`; whether it was well formed.
-pub(super) fn decode_to(hrp: &str, text: &str, out: &mut Vec<u8>) -> bool {
+pub(crate) fn decode_to(hrp: &str, text: &str, out: &mut Vec<u8>) -> bool {
     if text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().any(|b| b.is_ascii_uppercase()) {
         return false;
     }

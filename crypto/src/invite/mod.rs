@@ -5,7 +5,7 @@
 //! extensions`. An invite holds the Room Key: treat it as one. Extension 1 is the room's genesis, for rooms without a rendezvous that would
 //! hand it out.
 
-mod bech32m;
+pub(crate) mod bech32m;
 
 use thiserror::Error;
 use zeroize::Zeroizing;

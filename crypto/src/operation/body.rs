@@ -80,9 +80,9 @@ pub struct Rekey {
 /// Somebody who keeps ciphertext for the room's absent members, and can't read it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Keeper {
-    /// Its identity.
+    /// Its transport key, the same in each run.
     pub key: IdentityKey,
-    /// The key that its boxes are sealed to.
+    /// The key that its grants are sealed to.
     pub kem: KemKey,
     /// Where it is dialed: up to [`bounds::MAX_ADDRESSES`] multiaddresses as text.
     pub addresses: Vec<String>,
@@ -214,14 +214,14 @@ impl Rekey {
 }
 
 impl Keeper {
-    fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer) {
         writer.raw(self.key.as_bytes()).raw(self.kem.as_bytes());
         writer.list(&self.addresses, |w, address| {
             w.lp(address.as_bytes());
         });
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             key: IdentityKey::from_bytes(reader.array()?),
             kem: KemKey::from_bytes(&reader.array()?).ok_or(DecodeError::Invalid { what: "KEM key" })?,

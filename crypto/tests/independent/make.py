@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import building as b
+import keeping
 import rest
 import snug1 as s
 from snug1 import B, lp, lst, u16, u32, u64
@@ -667,6 +668,9 @@ class Maker:
             "link_hint": {"mesh": keys["mesh"].hex(), "dialer_nonce": nonce.hex(), "hint": s.MAC(keys["mesh"], "link hint", nonce)[:8].hex()},
         }
 
+    def keeper(self):
+        return keeping.make(self, case)
+
     def vault(self):
         words, key, logs = "caf\u0301e " + self.raw(4).hex(), self.raw(), []
         for purpose, number in ((1, self.number(40)), (2, self.number(63))):
@@ -751,7 +755,7 @@ class Maker:
 
     def files(self):
         made = {name: getattr(self, name)() for name in ("names", "generation", "capsule", "invite", "safety", "operation", "control", "epoch", "frame")}
-        made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "certificate", "authority", "vault", "labels", "bounds")}
+        made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "certificate", "authority", "keeper", "vault", "labels", "bounds")}
         return made | {"genesis": self.genesis_(), "leaf": self.leaf_()}
 
 

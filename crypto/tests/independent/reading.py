@@ -6,6 +6,7 @@ Each field that says what something is takes part, so that none of them can chan
 import struct
 
 import building as b
+import keeping
 import rest
 import snug1 as s
 from snug1 import B, u32, u64
@@ -426,6 +427,10 @@ def authority(v, _):
     same("hint", s.MAC(un(one["mesh"]), "link hint", un(one["dialer_nonce"]))[:8], one["hint"])
 
 
+def keeper(v, files):
+    keeping.hold(v, files, same, refused, un, uns)
+
+
 def vault(v, _):
     passphrase, one = v["passphrase"], v["head"]
     key, logs = rest.head(un(one["bytes"]), passphrase)
@@ -480,7 +485,7 @@ def bounds(v, _):
 
 HOLDERS = [
     names, generation, genesis, capsule, invite, leaf, safety, operation, control, epoch, frame, padding, presence, link, direct,
-    certificate, authority, vault, labels, bounds,
+    certificate, authority, keeper, vault, labels, bounds,
 ]
 
 

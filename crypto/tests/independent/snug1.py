@@ -828,27 +828,36 @@ def bech32m_checksum(prefix, values):
     return chk
 
 
-def invite_bytes(text):
+def bech32m_bytes(prefix, text):
     check(len(text) <= B["MAX_INVITE_CHARS"], "too long")
     text = "".join(text.split())
     check(text in (text.lower(), text.upper()), "mixed case")
     text = text.lower()
-    check(text.startswith("snug1") and all(c in ALPHABET for c in text[5:]), "not an invite")
-    values = [ALPHABET.index(c) for c in text[5:]]
-    check(len(values) >= 6 and bech32m_checksum("snug", values) == 0x2BC830A3, "checksum")
+    head, data = text[: len(prefix) + 1], text[len(prefix) + 1 :]
+    check(head == prefix + "1" and all(c in ALPHABET for c in data), f"it does not begin with {prefix}1")
+    values = [ALPHABET.index(c) for c in data]
+    check(len(values) >= 6 and bech32m_checksum(prefix, values) == 0x2BC830A3, "checksum")
     bits = "".join(f"{value:05b}" for value in values[:-6])
     whole = len(bits) // 8 * 8
     check(len(bits) - whole < 5 and "1" not in bits[whole:], "padding")
     return bytes(int(bits[i : i + 8], 2) for i in range(0, whole, 8))
 
 
-def invite_text(data):
+def bech32m_text(prefix, data):
     bits = "".join(f"{byte:08b}" for byte in data)
     bits += "0" * (-len(bits) % 5)
     values = [int(bits[at : at + 5], 2) for at in range(0, len(bits), 5)]
-    end = bech32m_checksum("snug", values + [0] * 6) ^ 0x2BC830A3
+    end = bech32m_checksum(prefix, values + [0] * 6) ^ 0x2BC830A3
     values += [end >> shift & 31 for shift in range(25, -1, -5)]
-    return "snug1" + "".join(ALPHABET[value] for value in values)
+    return prefix + "1" + "".join(ALPHABET[value] for value in values)
+
+
+def invite_text(data):
+    return bech32m_text("snug", data)
+
+
+def invite_bytes(text):
+    return bech32m_bytes("snug", text)
 
 
 def invite(text):

@@ -34,6 +34,9 @@ impl Actor {
             Command::Applicants(reply) => {
                 let _ = reply.send(self.room.applicants(self.clock.now()));
             }
+            Command::Keepers(reply) => {
+                let _ = reply.send(self.room.keepers());
+            }
             Command::Acquaintance { who, reply } => {
                 let _ = reply.send(self.room.acquaintance(who));
             }

@@ -11,7 +11,7 @@ use super::{ActError, CloseReason, Closed, EventKind, RendezvousState, SendError
 use crate::contacts::Contact;
 use crate::net::NetEvent;
 use crate::rendezvous::ServerError;
-use crate::room::{CommandRefused, Input, Knock, Output, RoomEvent, SendRefused};
+use crate::room::{CommandRefused, Input, KeeperContact, Knock, Output, RoomEvent, SendRefused};
 use crate::text::Untrusted;
 
 impl Actor {
@@ -127,6 +127,7 @@ impl Actor {
             }
             Output::Move(there) => self.move_to(*there),
             Output::Knock(Knock { plain, telling }) => self.net.set_questions(plain, telling),
+            Output::Keepers(keepers) => self.call_keepers(keepers),
             Output::DeleteAtRendezvous { tombstone } => self.delete_at_rendezvous(&tombstone),
             Output::Remember(people) => self.remember(&people),
             Output::Event(event) => self.on_room_event(event),
@@ -266,6 +267,20 @@ impl Actor {
                 "Whom you met and verified could not be stored: {error}. The next run won't know of it."
             ));
         }
+    }
+
+    /// Keepers can't log in at the rendezvous, so they are called where the room's log says.
+    fn call_keepers(&mut self, keepers: Vec<KeeperContact>) {
+        for keeper in &keepers {
+            let addresses = keeper
+                .addresses
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect();
+            self.net.call_member(addresses);
+        }
+        let questions = keepers.into_iter().map(|keeper| (keeper.peer, keeper.question));
+        self.net.set_keepers(questions.collect());
     }
 
     pub(super) fn warn(&mut self, message: String) {

@@ -276,7 +276,7 @@ fn reach(profile: &Profile, genesis: &GenesisHash, invited: &[Multiaddr]) -> Res
 }
 
 /// A port that nobody uses right now, or 0.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0));
     socket
         .and_then(|socket| socket.local_addr())

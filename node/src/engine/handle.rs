@@ -6,7 +6,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ActError, Closed, RoomInfo, SendError, Status};
-use crate::room::{self, Acquaintance, AuditReport, MemberView};
+use crate::room::{self, Acquaintance, AuditReport, KeeperView, MemberView};
 
 /// Commands that wait for the actor. Beyond that the caller waits: that is where a flood of messages is slowed down. More than a front
 /// end has under way at once, so that its messages are taken in the order in which they were said.
@@ -31,6 +31,7 @@ pub(super) enum Command {
     },
     Members(oneshot::Sender<Vec<MemberView>>),
     Applicants(oneshot::Sender<Vec<MemberView>>),
+    Keepers(oneshot::Sender<Vec<KeeperView>>),
     Acquaintance {
         who: Fingerprint,
         reply: oneshot::Sender<Option<Acquaintance>>,
@@ -93,6 +94,14 @@ impl Handle {
     /// [`Closed`]
     pub async fn applicants(&self) -> Result<Vec<MemberView>, Closed> {
         self.ask(Command::Applicants).await
+    }
+
+    /// The room's keepers.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn keepers(&self) -> Result<Vec<KeeperView>, Closed> {
+        self.ask(Command::Keepers).await
     }
 
     /// What to compare with somebody; `None` of ourselves, and of whom nothing is known.

@@ -63,7 +63,11 @@ impl Need {
             ) => Self::Synced,
             Output::Event(_) => Self::Shown,
             // What others are asked and told of others: it is fetched again if we forget it. Not before what was to be done before.
-            Output::Query { .. } | Output::Respond { .. } | Output::Audited { .. } | Output::Knock(_) => Self::Written,
+            Output::Query { .. }
+            | Output::Respond { .. }
+            | Output::Audited { .. }
+            | Output::Knock(_)
+            | Output::Keepers(_) => Self::Written,
             Output::Persist(_)
             | Output::Publish { .. }
             | Output::Sent { .. }

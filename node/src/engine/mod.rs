@@ -35,6 +35,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use enter::free_port;
 pub use enter::{AdminAccess, EnterOptions, Meeting, enter};
 pub use error::{ActError, Closed, EnterError, SendError};
 pub use event::{CloseReason, Event, EventKind, Events};

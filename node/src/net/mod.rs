@@ -326,6 +326,16 @@ impl Net {
         self.swarm.behaviour_mut().gate.set_questions(plain, telling);
     }
 
+    /// These are the room's keepers, each with what it is asked where it is in another generation.
+    pub fn set_keepers(&mut self, keepers: BTreeMap<PeerKey, Vec<u8>>) {
+        self.swarm.behaviour_mut().gate.set_keepers(keepers);
+    }
+
+    /// We are a keeper: members ask at our door, and we ask nobody. `doors` are the keys of earlier generations, the latest first.
+    pub fn keep(&mut self, doors: Vec<MeshKey>) {
+        self.swarm.behaviour_mut().gate.keep(doors);
+    }
+
     /// Takes the new topic once nobody is left whom that could be told: a peer that hears us leave a topic would not dial us again.
     fn finish_move(&mut self) {
         let Some((topic, by)) = &self.next_topic else { return };

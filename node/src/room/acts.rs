@@ -52,11 +52,19 @@ impl Room {
                 }
                 self.make_generation(Purpose::Rekey, room_key, now)
             }
+            Command::Keeper(offer) => self.name_keeper(*offer, now),
             Command::Policy(policy) => self.set_policy(policy, now),
             Command::Approve { who } => self.approve(who, now),
             Command::Trust { who, trust } => self.trust(who, trust, now),
             Command::Delete => self.delete(now),
         }
+    }
+
+    /// As whom we sign.
+    fn my_author(&self) -> IdentityKey {
+        self.own
+            .admin()
+            .map_or(self.me, |admin| IdentityKey::from_bytes(*admin.public().as_bytes()))
     }
 
     /// Changes the rules. Newcomers can be asked for an approval from the next generation on, which carries over everybody who is here:
@@ -90,7 +98,7 @@ impl Room {
         }
     }
 
-    fn must_be_admin(&self) -> Result<(), CommandRefused> {
+    pub(super) fn must_be_admin(&self) -> Result<(), CommandRefused> {
         match self.my_role() {
             Role::Admin => Ok(()),
             _ => Err(CommandRefused::NotAdmin),
@@ -98,7 +106,8 @@ impl Room {
     }
 
     pub(super) fn identity_of(&self, who: Fingerprint) -> Result<IdentityKey, CommandRefused> {
-        let mut records = self.members.records().map(Record::identity);
+        let keepers = self.authority.evaluation().keepers.keys().copied();
+        let mut records = self.members.records().map(Record::identity).chain(keepers);
         records
             .find(|identity| identity.fingerprint() == who)
             .ok_or(CommandRefused::NoSuchMember)
@@ -129,7 +138,7 @@ impl Room {
         }
     }
 
-    fn sign_and_tell(&mut self, operation: Operation, now: Now) -> Result<(), CommandRefused> {
+    pub(super) fn sign_and_tell(&mut self, operation: Operation, now: Now) -> Result<(), CommandRefused> {
         let author = self.own.admin().map_or(Author::Member(&self.identity), Author::Admin);
         let signed = SignedOperation::create(author, self.authority.heads(), operation, &self.genesis_hash)
             .map_err(|_| CommandRefused::LogFull)?;
@@ -157,6 +166,11 @@ impl Room {
                     role: *role,
                 }
             }
+            // Who named it is told more.
+            Operation::Keeper(keeper) if signed.author() != self.my_author() => Notice::Keeper {
+                room,
+                fingerprint: keeper.key.fingerprint(),
+            },
             Operation::Policy(_) => Notice::Policy {
                 room,
                 policy: self.authority.policy(&self.genesis),

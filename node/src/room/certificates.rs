@@ -131,7 +131,7 @@ impl Room {
     }
 
     /// The word for our own leaf: our own, if we hold the admin's key.
-    fn own_certificate(&self, leaf: &Leaf, now: Now) -> Option<SignedCertificate> {
+    pub(super) fn own_certificate(&self, leaf: &Leaf, now: Now) -> Option<SignedCertificate> {
         let key = *leaf.key().as_bytes();
         if let Some(admin) = self.own.admin() {
             return Some(self.certificate(key, Rank::Admin, now).sign(admin));

@@ -3,7 +3,7 @@
 use snug_crypto::genesis::Policy;
 use snug_crypto::ids::Fingerprint;
 use snug_crypto::names::RoomKey;
-use snug_crypto::operation::Role;
+use snug_crypto::operation::{Keeper, Role};
 
 use super::Trust;
 
@@ -32,6 +32,8 @@ pub enum Command {
         /// Which; generated if there is none.
         room_key: Option<RoomKey>,
     },
+    /// Names a keeper, by its offer; what it begins with comes as a notice. One that is named already is given that again.
+    Keeper(Box<Keeper>),
     /// Changes the room's rules.
     Policy(Policy),
     /// Lets somebody in who asked to be.
@@ -89,6 +91,9 @@ pub enum CommandRefused {
     /// Nobody of that fingerprint waits to be let in.
     #[error("nobody of that name waits to be let in; /approve lists who does")]
     NotWaiting,
+    /// Each keeper costs every member a link.
+    #[error("a room has {max} keepers at most; remove one first: /kick FINGERPRINT, see /members", max = super::MAX_KEEPERS)]
+    EnoughKeepers,
     /// The log or the room is too large.
     #[error("the room's log of such acts is full; make a new room and invite everybody there")]
     LogFull,

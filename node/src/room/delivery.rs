@@ -104,6 +104,11 @@ impl Delivery {
         self.kept.get(key).map(|kept| (&kept.bytes[..], &kept.hash, kept.at))
     }
 
+    /// All ciphertext that is kept, by epoch, sender and counter.
+    pub(super) fn all_kept(&self) -> impl Iterator<Item = (&FrameKey, &[u8])> {
+        self.kept.iter().map(|(key, kept)| (key, &kept.bytes[..]))
+    }
+
     /// Keeps ciphertext that was kept before; in order of age.
     pub(super) fn restore(&mut self, key: FrameKey, hash: FrameHash, bytes: Vec<u8>, at: Duration) {
         self.keep(key, hash, bytes, at);

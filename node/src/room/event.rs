@@ -187,6 +187,22 @@ pub enum Notice {
         /// What they are now.
         policy: Policy,
     },
+    /// We named a keeper.
+    KeeperNamed {
+        /// The room.
+        room: String,
+        /// Which.
+        fingerprint: Fingerprint,
+        /// What it begins with: for its owner.
+        invite: String,
+    },
+    /// Somebody named a keeper.
+    Keeper {
+        /// The room.
+        room: String,
+        /// Which.
+        fingerprint: Fingerprint,
+    },
     /// Somebody asks to be let in, and it is for us to say.
     Knocks {
         /// The room.
@@ -239,6 +255,8 @@ impl Notice {
             Self::PassedBy { .. } | Self::Rekeyed { .. } => "rekey",
             Self::Role { .. } => "role",
             Self::Policy { .. } => "policy",
+            Self::KeeperNamed { .. } => "keeper_invite",
+            Self::Keeper { .. } => "keeper",
             Self::Knocks { .. } | Self::Waiting { .. } => "approval",
             Self::KeyChanged { .. } => "key_changed",
             Self::Trusted { .. } => "verify",
@@ -263,6 +281,8 @@ impl Notice {
             | Self::PassedBy { .. }
             | Self::Rekeyed { .. }
             | Self::Policy { .. }
+            | Self::KeeperNamed { .. }
+            | Self::Keeper { .. }
             | Self::Waiting { .. }
             | Self::RoomDeleted { .. } => None,
         }
@@ -282,7 +302,12 @@ impl Notice {
             | Self::Trusted { name, .. }
             | Self::Knocks { name, .. } => Some(name),
             Self::RemovedUs { by, .. } | Self::Rekeyed { by, .. } => by.as_ref(),
-            Self::PassedBy { .. } | Self::Policy { .. } | Self::Waiting { .. } | Self::RoomDeleted { .. } => None,
+            Self::PassedBy { .. }
+            | Self::Policy { .. }
+            | Self::KeeperNamed { .. }
+            | Self::Keeper { .. }
+            | Self::Waiting { .. }
+            | Self::RoomDeleted { .. } => None,
         }
     }
 
@@ -315,6 +340,12 @@ impl Notice {
                 Role::Moderator => format!("{shown} is a moderator of the room {room} now."),
                 Role::Member => format!("{shown} is a simple member of the room {room} now."),
             },
+            Self::KeeperNamed { invite, .. } => format!(
+                "The keeper is named. On its machine, put this line into a file and start: snug keep --invite-file FILE\n{invite}"
+            ),
+            Self::Keeper { room, fingerprint } => {
+                format!("The room {room} has another keeper, which holds what it can't read: {fingerprint}.")
+            }
             Self::Policy { room, policy } => {
                 format!(
                     "The rules of the room {room} have changed: {}.",

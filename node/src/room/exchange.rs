@@ -19,6 +19,7 @@ use snug_crypto::wire::Writer;
 use snug_crypto::{kdf, label};
 
 use super::frames::{Asked, Way};
+use super::keepers::KeeperQuestion;
 use super::timing::{
     AFTERMATH, COMPARE_INTERVAL, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES, REPLY_BYTES, RETELL_INTERVAL, SYNC_EPOCHS,
 };
@@ -63,6 +64,10 @@ pub(super) enum Question {
     },
     Approval {
         generation: Generation,
+    },
+    Keeper {
+        to: PeerKey,
+        question: KeeperQuestion,
     },
 }
 
@@ -135,21 +140,33 @@ impl Questions {
 
 impl Room {
     pub(super) fn ask(&mut self, to: PeerKey, request: DirectRequest, question: Question) {
-        if self.questions.open.len() >= MAX_QUERIES {
-            tracing::debug!("too many questions are open; this one waits for its next turn");
+        // A keeper answers none of these, and is told nothing that isn't sealed.
+        if self.keepers.is_linked(&to) {
             return;
         }
-        let Ok(bytes) = request.encode() else {
-            tracing::debug!("a question is too large to ask");
-            return;
-        };
+        match request.encode() {
+            Ok(bytes) => drop(self.ask_bytes(to, bytes, question)),
+            Err(_) => tracing::debug!("a question is too large to ask"),
+        }
+    }
+
+    /// Says whether it is asked.
+    pub(super) fn ask_bytes(&mut self, to: PeerKey, bytes: Vec<u8>, question: Question) -> bool {
+        if self.questions.open.len() >= MAX_QUERIES {
+            tracing::debug!("too many questions are open; this one waits for its next turn");
+            return false;
+        }
         let id = QueryId(self.questions.next_id);
         self.questions.next_id += 1;
         self.questions.open.insert(id, question);
         self.out.push_back(Output::Query { to, id, bytes });
+        true
     }
 
     pub(super) fn on_link_up(&mut self, peer: PeerKey, now: Now) {
+        if self.is_keeper(&peer) {
+            return self.on_keeper_up(peer, now);
+        }
         self.members.link_up(peer);
         self.own.linked(now.elapsed);
         self.ask_sync(peer);
@@ -159,7 +176,9 @@ impl Room {
     }
 
     pub(super) fn on_link_down(&mut self, peer: PeerKey, now: Now) {
-        self.members.link_down(&peer, now.elapsed);
+        if !self.on_keeper_down(&peer) {
+            self.members.link_down(&peer, now.elapsed);
+        }
     }
 
     /// Asks a link for all that we lack.
@@ -465,6 +484,9 @@ impl Room {
         let Some(question) = self.questions.open.remove(&id) else {
             return;
         };
+        if let Question::Keeper { to, question } = question {
+            return self.on_keeper_reply(to, question, bytes.as_deref(), now);
+        }
         let reply = bytes.and_then(|bytes| DirectReply::decode(&bytes).ok());
         match (question, reply) {
             (Question::Sync { to }, Some(DirectReply::Sync { bundle, wants, more })) => {

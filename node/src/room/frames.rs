@@ -245,6 +245,11 @@ impl Room {
                 approval,
             } => self.take_approval(identity, generation, approval, now),
             ControlMessage::Certificate(certificate) => self.take_certificate(certificate),
+            // For keepers: among members boxes are asked for.
+            ControlMessage::Box { epoch, sealed } => {
+                self.take_kept_box(from, epoch, sealed);
+                Verdict::Ignore
+            }
             ControlMessage::Announcement(announcement) => match self.accept_announcement(announcement.clone(), now) {
                 Announced::New => {
                     if way == Way::Direct {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use snug_crypto::ids::{IdentityKey, MessageId, PeerKey};
 
 use super::{
-    AuditReport, Change, Command, CommandRefused, GossipId, Knock, Move, QueryId, RequestId, RoomEvent, Ticket, Verdict,
+    AuditReport, Change, Command, CommandRefused, GossipId, KeeperContact, Knock, Move, QueryId, RequestId, RoomEvent,
+    Ticket, Verdict,
 };
 use crate::contacts::Contact;
 
@@ -191,6 +192,8 @@ pub enum Output {
     Move(Box<Move>),
     /// What the net asks where a peer is in another generation; replaces the last one.
     Knock(Knock),
+    /// The room's keepers, and what the net asks them at their doors; replaces the last ones. They are to be called.
+    Keepers(Vec<KeeperContact>),
     /// We deleted the room: the rendezvous has to hear of it.
     DeleteAtRendezvous {
         /// An encoded tombstone.

@@ -40,6 +40,8 @@ pub(super) struct Members {
     /// Leaves by id, superseded ones included: epochs name them, frames are checked with their keys.
     leaves: BTreeMap<LeafId, Arc<Leaf>>,
     links: BTreeSet<PeerKey>,
+    /// What is taken in comes from where it was left, and not from its author.
+    hearsay: bool,
     /// Rises with every change of the registers, so that judgements can be kept until then.
     version: u64,
     /// Rises with every change of the links.
@@ -71,6 +73,7 @@ impl Members {
             registers: BTreeMap::new(),
             leaves: BTreeMap::new(),
             links: BTreeSet::new(),
+            hearsay: false,
             version: 0,
             link_version: 0,
             expiry_found: Cell::new(None),
@@ -354,7 +357,15 @@ impl Members {
         self.links.contains(peer)
     }
 
+    /// From here on, what is taken in says nothing of who is here; or does again.
+    pub(super) fn hearsay(&mut self, hearsay: bool) {
+        self.hearsay = hearsay;
+    }
+
     pub(super) fn heard(&mut self, identity: &IdentityKey, elapsed: Duration) {
+        if self.hearsay {
+            return;
+        }
         if let Some(register) = self.registers.get_mut(identity) {
             register.heard = Some(elapsed);
             if let Some(found) = self.presence_found.get() {

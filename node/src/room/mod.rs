@@ -16,6 +16,7 @@
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
 //! | `delivery`, `exchange` | what is missing, and what members ask of each other |
 //! | `flood` | what a member, or a link, may make us compute |
+//! | `keepers` | what helpers hold that can't read it |
 //! | `receipts` | who has what we said |
 //! | `audit` | what is missing, withheld or contradictory, and by whom |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
@@ -44,6 +45,7 @@ mod ids;
 mod io;
 mod issue;
 mod judgement;
+mod keepers;
 mod keys;
 mod members;
 mod moving;
@@ -86,6 +88,7 @@ use frames::Unopened;
 use generations::Generations;
 use issue::Issuing;
 use judgement::Judgement;
+use keepers::Keepers;
 use keys::Recovery;
 use members::Members;
 use moving::Moving;
@@ -106,6 +109,7 @@ pub use event::{MemberView, Message, Notice, RoomEvent, Warning};
 pub use generations::HeldKey;
 pub use ids::{GossipId, QueryId, RequestId, Ticket, Verdict};
 pub use io::{Input, Now, Output, SendRefused};
+pub use keepers::{KeeperContact, KeeperView, MAX_KEEPERS};
 pub use moving::{Knock, Move};
 pub use receipts::Receipt;
 pub use rules::in_words as rules_in_words;
@@ -176,6 +180,7 @@ pub struct Room {
     unopened: Unopened,
     flood: Flood,
     questions: Questions,
+    keepers: Keepers,
     shown: Shown,
     contacts: Contacts,
     ledger: Ledger,
@@ -271,6 +276,7 @@ impl Room {
             unopened: Unopened::default(),
             flood: Flood::default(),
             questions: Questions::new(now.elapsed),
+            keepers: Keepers::default(),
             shown: Shown::default(),
             contacts: Contacts::default(),
             ledger: Ledger::new(config.persist),
@@ -315,7 +321,7 @@ impl Room {
             Input::Gossip { from, id, bytes } => self.on_gossip(from, id, bytes, now),
             Input::Request { from, id, bytes } => self.on_request(from, id, &bytes, now),
             Input::Response { id, bytes } => self.on_response(id, bytes, now),
-            Input::Introduced { links_expected } => self.own.introduced(links_expected, now.elapsed),
+            Input::Introduced { links_expected } => self.introduced(links_expected, now),
             Input::Unreachable => self.own.unreachable(),
             Input::Tombstone { bytes } => self.on_tombstone(&bytes),
             Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
@@ -363,6 +369,7 @@ impl Room {
         self.flush_outbox(now, Pace::Steady);
         self.tend_timeline(now);
         self.tend_exchange(now);
+        self.tend_keepers(now);
         self.tend_receipts(now);
         self.tend_audit(now);
         self.tell(now);
@@ -384,6 +391,7 @@ impl Room {
                 .filter(|_| !self.catching_up.is_in_doubt()),
             self.timeline.next_release(),
             self.questions.next_wake(),
+            self.keepers.next_wake(),
             self.heard.next_wake(),
             self.said.next_wake(),
             self.audit.next_wake(),

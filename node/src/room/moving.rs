@@ -51,7 +51,7 @@ impl Room {
         let generation = self.keys.generation();
         let carried = self.generations.carried(&generation.hash);
         let maker = carried.and_then(|carried| carried.by) == Some(self.me);
-        let alone = self.members.links().next().is_none();
+        let alone = self.members.links().next().is_none() && !self.keepers.any_linked();
         let patience = match (alone, maker) {
             (true, _) => Duration::ZERO,
             (_, true) => MOVE_MAKER,
@@ -83,6 +83,14 @@ impl Room {
             } else {
                 soon.min(moving.until.max(soon))
             };
+        }
+    }
+
+    /// A keeper was given all that it needs: where no member waits for us, nobody does.
+    pub(super) fn gave_keeper(&mut self, now: Now) {
+        let waited_for = self.members.links().next().is_some();
+        if let (Some(moving), false) = (&mut self.moving, waited_for) {
+            moving.until = moving.until.min(now.elapsed + MOVE_OTHERS);
         }
     }
 
@@ -173,6 +181,8 @@ impl Room {
             if let (Some(handed), false) = (handed, self.is_over()) {
                 self.take_handed(&handed, now);
             }
+        } else {
+            self.on_keepers_door(bytes, now);
         }
     }
 }

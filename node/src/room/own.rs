@@ -113,6 +113,11 @@ impl Own {
         self.synced = true;
     }
 
+    /// How many of those found may still become links, once somebody was looked for.
+    pub(super) fn expected(&self) -> Option<usize> {
+        self.introduced
+    }
+
     fn may_publish(&self, elapsed: Duration) -> bool {
         self.synced || self.introduced == Some(0) || elapsed >= self.publish_by
     }
@@ -410,6 +415,7 @@ impl Room {
         if self.phase == Phase::In {
             self.push_to_links(&[], &[], &[]);
         }
+        self.deposit_last();
         self.phase = Phase::Offline;
         self.event(RoomEvent::Offline);
     }
@@ -431,6 +437,7 @@ impl Room {
                 self.spread_record(leave);
             }
         }
+        self.deposit_last();
         self.phase = Phase::Left;
         self.event(RoomEvent::Left);
     }

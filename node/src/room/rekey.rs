@@ -557,10 +557,12 @@ impl Room {
         let keys = held.keys.clone();
         tracing::debug!(count = generation.count, "moved to a new generation of the Room Key");
         self.tell_of_generation(generation, now);
+        let before = self.keys.generation();
         self.keys = keys;
         self.judgement = None;
         self.own.generation_changed(now.elapsed, &mut self.rng);
         self.begin_move(now);
+        self.hand_to_keepers(before, now);
         self.entered(now);
     }
 

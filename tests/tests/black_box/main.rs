@@ -16,6 +16,7 @@ mod host_and_two;
 mod hostile;
 mod hosting;
 mod injection;
+mod keeper;
 mod local_network;
 mod nat;
 mod no_server;

@@ -137,6 +137,7 @@ pub(super) fn control(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
                 (4, body)
             }
             ControlMessage::Certificate(certificate) => (5, certificate.to_bytes().to_vec()),
+            ControlMessage::Box { epoch, sealed } => (6, [&epoch.as_bytes()[..], &sealed.encode()].concat()),
         };
         h.same("type", kind, case.number("type")?)?;
         h.is(case, "body", body)?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 mod authority;
 mod certificate;
 mod epochs;
+mod keeper;
 mod links;
 mod members;
 mod room;
@@ -52,6 +53,7 @@ pub fn read<'v>(name: &str, file: &dyn Fn(&str) -> &'v Value) -> Result<Held, Fa
         "presence" => links::presence(v, h),
         "link" => links::link(v, h),
         "direct" => links::direct(v, h),
+        "keeper" => keeper::keeper(v, h),
         "vault" => vault::vault(v, h),
         _ => Err("no reader".to_owned()),
     }

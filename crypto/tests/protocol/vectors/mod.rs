@@ -12,6 +12,7 @@ mod certificate;
 mod epochs;
 mod fixed;
 mod inputs;
+mod keeper;
 mod links;
 mod members;
 mod room;
@@ -41,6 +42,7 @@ pub const NAMES: &[&str] = &[
     "presence",
     "link",
     "direct",
+    "keeper",
     "vault",
     "labels",
     "bounds",
@@ -67,6 +69,7 @@ pub fn make(name: &str, inputs: Inputs) -> Value {
         "presence" => room.presence(),
         "link" => room.link(),
         "direct" => room.direct(),
+        "keeper" => room.keeper(),
         "vault" => room.vault(),
         "labels" => room.labels(),
         "bounds" => tables::bounds(),

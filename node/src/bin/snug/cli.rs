@@ -91,6 +91,8 @@ pub enum Command {
     Room(RoomCommand),
     /// List a rendezvous' public rooms
     Rooms(RoomsArgs),
+    /// Hold a room's messages for its absent members, without being able to read them
+    Keep(KeepArgs),
     /// Your identity
     #[command(subcommand)]
     Id(IdCommand),
@@ -120,6 +122,34 @@ pub struct ProfileArgs {
     /// The passphrase of the profile is in this file; a new profile is sealed under it
     #[arg(long, env = "SNUG_PASSPHRASE_FILE", value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// What a keeper is told.
+#[derive(Debug, Args)]
+pub struct KeepArgs {
+    /// The invite that the room's admin made from this keeper's offer is in this file; needed once
+    #[arg(long, value_name = "FILE")]
+    pub invite_file: Option<PathBuf>,
+
+    /// Folder for the keeper's keys, and for what it holds (default: snug in the user's data folder)
+    #[arg(long, env = "SNUG_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Where to listen for members; may be given more than once [default: a port of its own, TCP and QUIC]
+    #[arg(long, value_name = "MULTIADDR")]
+    pub listen: Vec<String>,
+
+    /// Where members reach this machine, if not at its own addresses; may be given more than once
+    #[arg(long, value_name = "MULTIADDR")]
+    pub address: Vec<String>,
+
+    /// For how many hours a message is kept
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_760))]
+    pub hours: u32,
+
+    /// How many megabytes of messages are kept at most
+    #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub megabytes: u32,
 }
 
 /// Who we are in a room, and how we listen.

@@ -21,7 +21,7 @@ mod withheld;
 mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -167,6 +167,8 @@ impl<B: NetworkBehaviour> Gate<B> {
                 local,
                 plain: Vec::new(),
                 telling: Vec::new(),
+                keepers: BTreeMap::new(),
+                is_keeper: false,
             }),
             config,
             connections: HashMap::new(),
@@ -246,6 +248,8 @@ impl<B: NetworkBehaviour> Gate<B> {
             local: old.local,
             plain: old.plain.clone(),
             telling: old.telling.clone(),
+            keepers: old.keepers.clone(),
+            is_keeper: old.is_keeper,
         });
         self.bans = Bans::default();
         self.attempts.clear();
@@ -270,6 +274,36 @@ impl<B: NetworkBehaviour> Gate<B> {
             local: old.local,
             plain,
             telling,
+            keepers: old.keepers.clone(),
+            is_keeper: old.is_keeper,
+        });
+    }
+
+    /// What keepers are asked at doors, theirs and ours.
+    pub(crate) fn set_keepers(&mut self, keepers: BTreeMap<PeerKey, Vec<u8>>) {
+        let old = &self.credentials;
+        self.credentials = Arc::new(Credentials {
+            mesh: old.mesh.clone(),
+            doors: old.doors.clone(),
+            local: old.local,
+            plain: old.plain.clone(),
+            telling: old.telling.clone(),
+            keepers,
+            is_keeper: old.is_keeper,
+        });
+    }
+
+    /// From here on we are a keeper, and these are the earlier generations that it was in.
+    pub(crate) fn keep(&mut self, doors: Vec<MeshKey>) {
+        let old = &self.credentials;
+        self.credentials = Arc::new(Credentials {
+            mesh: old.mesh.clone(),
+            doors,
+            local: old.local,
+            plain: Vec::new(),
+            telling: Vec::new(),
+            keepers: BTreeMap::new(),
+            is_keeper: true,
         });
     }
 

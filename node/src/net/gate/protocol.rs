@@ -16,7 +16,7 @@
 //! gossipsub takes one refused stream for "not supported" and stays silent on that connection for good.
 //! The beats are the link's liveness check: a connection whose peer vanished looks open for minutes on TCP.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future::Either, pin_mut};
 use libp2p::StreamProtocol;
@@ -77,6 +77,10 @@ pub(crate) struct Credentials {
     pub(crate) plain: Vec<u8>,
     /// The same by one whose generation is another, and of which the answerer may not know.
     pub(crate) telling: Vec<u8>,
+    /// What keepers are asked, by their keys: at their doors, and at ours.
+    pub(crate) keepers: BTreeMap<PeerKey, Vec<u8>>,
+    /// Whether we are one ourselves: then members ask, and we answer.
+    pub(crate) is_keeper: bool,
 }
 
 impl Credentials {
@@ -105,7 +109,15 @@ pub(crate) struct Proven<S> {
     pub(crate) at_door: bool,
     /// Which end of it we are.
     pub(crate) role: LinkRole,
+    pub(crate) remote: PeerKey,
     pub(crate) credentials: Arc<Credentials>,
+}
+
+impl<S> Proven<S> {
+    /// Between a member and a keeper the member asks, and what it asks anybody else is none of the keeper's business.
+    fn to_keeper(&self) -> Option<&[u8]> {
+        self.credentials.keepers.get(&self.remote).map(Vec::as_slice)
+    }
 }
 
 impl Proof {
@@ -143,6 +155,7 @@ impl Proof {
             stream,
             at_door: self.key > 0,
             role: self.role,
+            remote: self.remote,
             credentials: self.credentials,
         })
     }
@@ -201,9 +214,14 @@ where
     write(&mut proven.stream, &[OPEN]).await?;
     match read(&mut proven.stream).await? {
         [OPEN] => Ok(Opened::Open(proven.stream)),
-        [DOOR] => ask(&mut proven.stream, &proven.credentials.plain)
-            .await
-            .map(Opened::Answered),
+        [DOOR] if proven.credentials.is_keeper => {
+            let question = read_long(&mut proven.stream).await?;
+            Ok(Opened::Asked(proven.stream, question))
+        }
+        [DOOR] => {
+            let question = proven.to_keeper().unwrap_or(&proven.credentials.plain).to_vec();
+            ask(&mut proven.stream, &question).await.map(Opened::Answered)
+        }
         [_] => Err(Failure::Unsupported),
     }
 }
@@ -214,8 +232,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     write(&mut proven.stream, &[DOOR]).await?;
-    match (read(&mut proven.stream).await?, proven.role) {
-        ([DOOR], LinkRole::Dialer) => {
+    let said = read(&mut proven.stream).await?;
+    if let (Some(question), [OPEN | DOOR]) = (proven.to_keeper().map(<[u8]>::to_vec), said) {
+        return ask(&mut proven.stream, &question).await.map(Opened::Answered);
+    }
+    match (said, proven.role) {
+        ([DOOR], LinkRole::Dialer) if !proven.credentials.is_keeper => {
             let answer = ask(&mut proven.stream, &proven.credentials.telling).await?;
             Ok(Opened::Answered(answer))
         }

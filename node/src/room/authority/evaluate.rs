@@ -200,6 +200,7 @@ impl<'a> Log<'a> {
                         continue;
                     };
                     result.roles.remove(&identity);
+                    result.keepers.remove(&identity);
                     let banned = matches!(operation, Operation::Ban { .. });
                     let old = result.removals.get(&identity);
                     let removal = Removal {

@@ -170,6 +170,11 @@ fn usable_name(text: &str) -> Result<String, Failure> {
 
 /// The addresses to listen on for members; none is the default.
 pub fn listen(app: &App, args: &EnterArgs) -> Result<Vec<Multiaddr>, Failure> {
+    addresses(app.config.listen(args))
+}
+
+/// Multiaddresses as typed.
+pub fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, Failure> {
     let parse = |text: &String| {
         text.parse().map_err(|_| {
             Failure::usage(format_args!(
@@ -179,7 +184,7 @@ pub fn listen(app: &App, args: &EnterArgs) -> Result<Vec<Multiaddr>, Failure> {
             .help("for example: --listen /ip4/0.0.0.0/tcp/4001 or --listen /ip4/0.0.0.0/udp/4001/quic-v1")
         })
     };
-    app.config.listen(args).iter().map(parse).collect()
+    texts.iter().map(parse).collect()
 }
 
 /// What a new room is for, from the flag or from a file's first line.

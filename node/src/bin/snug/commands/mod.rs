@@ -9,6 +9,7 @@ mod given;
 mod host;
 mod id;
 mod join;
+mod keep;
 mod lan;
 mod profile;
 mod room;
@@ -48,6 +49,7 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Delete(args) => delete::run(&app, args).await,
         Command::Room(RoomCommand::Info(args)) => room::info(&app, args).await,
         Command::Room(RoomCommand::RotateKey(args)) => room::rotate_key(&app, args).await,
+        Command::Keep(args) => keep::run(&app, args).await,
         Command::Rooms(args) => rooms::run(&app, args).await,
         Command::Id(IdCommand::Show(args)) => id::show(&app, &args),
         Command::Id(IdCommand::Verify(args)) => verify::run(&app, &args),

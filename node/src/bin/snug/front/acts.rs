@@ -4,7 +4,7 @@ use snug::engine::Handle;
 use snug::room::{Command, MemberView, Trust};
 use snug_crypto::ids::Fingerprint;
 use snug_crypto::names::RoomKey;
-use snug_crypto::operation::Role;
+use snug_crypto::operation::{Keeper, Role};
 
 use super::people::short;
 use crate::rules::Change;
@@ -23,6 +23,8 @@ pub enum Act {
     Role(String, Role),
     /// Give everybody a new Room Key: this one, or a generated one.
     Rekey(Option<RoomKey>),
+    /// Name a keeper.
+    Keeper(Box<Keeper>),
     /// Let somebody in who waits at the door.
     Approve(String),
     /// Change the rules.
@@ -43,6 +45,7 @@ impl PartialEq for Act {
             (Self::Trust(a, trust), Self::Trust(b, other)) => a == b && trust == other,
             (Self::Rekey(a), Self::Rekey(b)) => a.as_ref().map(RoomKey::reveal) == b.as_ref().map(RoomKey::reveal),
             (Self::Policy(a), Self::Policy(b)) => a == b,
+            (Self::Keeper(a), Self::Keeper(b)) => a == b,
             (Self::DeleteRoom, Self::DeleteRoom) => true,
             _ => false,
         }
@@ -61,6 +64,13 @@ pub fn role(word: &str) -> Option<Role> {
     }
 }
 
+/// A keeper by the line that `snug keep` prints.
+pub fn keeper(offer: &str) -> Result<Act, String> {
+    Keeper::parse(offer)
+        .map(|keeper| Act::Keeper(Box::new(keeper)))
+        .map_err(|error| format!("this is no keeper's offer: {error}"))
+}
+
 /// Does it; the error is a sentence for whoever asked.
 pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
     let command = match act {
@@ -75,6 +85,7 @@ pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
             role,
         },
         Act::Rekey(room_key) => Command::Rekey { room_key },
+        Act::Keeper(offer) => Command::Keeper(offer),
         Act::Approve(who) => {
             let applicants = handle.applicants().await.map_err(|error| error.to_string())?;
             Command::Approve {
@@ -97,7 +108,13 @@ pub async fn perform(handle: &Handle, act: Act) -> Result<(), String> {
 
 pub async fn member(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
     let members = handle.members().await.map_err(|error| error.to_string())?;
-    find(&members, who)
+    let found = find(&members, who);
+    // A keeper has no name; its fingerprint says which.
+    let keepers = handle.keepers().await.map_err(|error| error.to_string())?;
+    let prefix = who.trim().to_lowercase();
+    let mut named = keepers.iter().map(|keeper| keeper.fingerprint);
+    let keeper = named.find(|fingerprint| prefix.len() >= MIN_PREFIX && fingerprint.to_string().starts_with(&prefix));
+    found.or_else(|error| keeper.ok_or(error))
 }
 
 /// A member, or somebody who waits to become one.

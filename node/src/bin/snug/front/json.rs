@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use snug::engine::{Event, EventKind, Handle, SendError};
-use snug::room::{Acquaintance, MemberView, Message, Notice, SendRefused};
+use snug::room::{Acquaintance, KeeperView, MemberView, Message, Notice, SendRefused};
 use snug_crypto::genesis::Policy;
 use snug_crypto::operation::Role;
 
@@ -182,7 +182,13 @@ async fn answer(handle: &Handle, call: Call, unheard: &Unheard) -> Result<Value,
         },
         Call::Members => {
             let members = handle.members().await.map_err(closed)?;
-            Ok(json!({"members": members.iter().map(member).collect::<Vec<_>>()}))
+            let keepers = handle.keepers().await.map_err(closed)?;
+            let keeper =
+                |keeper: &KeeperView| json!({"fingerprint": keeper.fingerprint.to_string(), "online": keeper.online});
+            Ok(json!({
+                "members": members.iter().map(member).collect::<Vec<_>>(),
+                "keepers": keepers.iter().map(keeper).collect::<Vec<_>>(),
+            }))
         }
         Call::Applicants => {
             let waiting = handle.applicants().await.map_err(closed)?;

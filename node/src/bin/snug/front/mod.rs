@@ -19,6 +19,7 @@ use std::io::IsTerminal as _;
 
 use snug::engine::{CloseReason, Events, Handle};
 
+pub use self::interrupt::Interrupts;
 use crate::chosen::KnownPassword;
 use crate::cli::EnterArgs;
 use crate::failure::{Exit, Failure};

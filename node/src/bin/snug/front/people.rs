@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use snug::room::{MemberView, Notice};
+use snug::room::{KeeperView, MemberView, Notice};
 use snug::text::Untrusted;
 use snug_crypto::ids::Fingerprint;
 use snug_crypto::operation::Role;
@@ -99,6 +99,12 @@ pub fn describe(people: &People, member: &MemberView) -> String {
     }
     words.push(member.fingerprint.to_string());
     words.join(", ")
+}
+
+/// A line that describes a keeper.
+pub fn describe_keeper(keeper: &KeeperView) -> String {
+    let online = if keeper.online { "" } else { ", offline" };
+    format!("a keeper, which can't read along{online}, {}", keeper.fingerprint)
 }
 
 /// How many members, in words.

@@ -12,7 +12,7 @@ use snug_crypto::bounds::MAX_TEXT_BYTES;
 
 use super::acts::{self, Act};
 use super::input::Line;
-use super::people::{People, describe, members_in_words};
+use super::people::{People, describe, describe_keeper, members_in_words};
 use super::receipts::Sent;
 use super::session::{self, Dialect, Reaction, Unheard};
 use super::typed::{self, COMMANDS, Typed};
@@ -282,9 +282,11 @@ async fn members(handle: Handle) -> Vec<String> {
     };
     let mut people = People::default();
     members.iter().for_each(|member| people.note(member));
-    members
-        .iter()
-        .map(|member| format!("* {}", describe(&people, member)))
+    let keepers = handle.keepers().await.unwrap_or_default();
+    let lines = members.iter().map(|member| describe(&people, member));
+    lines
+        .chain(keepers.iter().map(describe_keeper))
+        .map(|line| format!("* {line}"))
         .collect()
 }
 

@@ -76,7 +76,13 @@ pub enum Call {
 }
 
 /// The methods, for the error that names them.
-const METHODS: &str = "send, read, members, verify, audit, kick, ban, role, rekey, policy, applicants, approve, room.info, room.delete, status, leave";
+const METHODS: &str = "send, read, members, verify, audit, kick, ban, role, rekey, keeper, policy, applicants, approve, room.info, room.delete, status, leave";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeeperParams {
+    offer: String,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +203,7 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "audit" => bare(Call::Audit),
         "role" => role(params),
         "rekey" => rekey(params),
+        "keeper" => read(params).and_then(|KeeperParams { offer }| acts::keeper(&offer).map(Call::Act).map_err(wrong)),
         _ => {
             let shown = Untrusted::new(method).log();
             Err(Fault::new(

@@ -47,7 +47,7 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 18] = [
+pub const COMMANDS: [(&str, &str); 19] = [
     ("/members", "who is in the room"),
     ("/sent", "how far your newest messages have got"),
     ("/info", "what the room is, and how you are connected"),
@@ -66,6 +66,10 @@ pub const COMMANDS: [(&str, &str); 18] = [
     ("/ban NAME", "the same, and for good"),
     ("/role NAME moderator", "let a member kick and ban; or: admin, member"),
     ("/rekey", "give everybody a new Room Key"),
+    (
+        "/keeper OFFER",
+        "name a helper that holds messages for the absent, and can't read them",
+    ),
     (
         "/approve NAME",
         "let somebody in who waits for a moderator; alone: who waits",
@@ -131,6 +135,10 @@ pub fn parse(text: &str) -> Typed {
         },
         "rekey" if rest.is_empty() => Typed::Act(Act::Rekey(None)),
         "rekey" => Typed::Usage("/rekey; the new Room Key is generated"),
+        "keeper" => acts::keeper(rest).map_or(
+            Typed::Usage("/keeper OFFER, with the line that begins with snugoffer1 and that snug keep prints on the keeper's machine"),
+            Typed::Act,
+        ),
         "approve" if !rest.is_empty() => Typed::Act(Act::Approve(rest.to_owned())),
         "approve" => Typed::Applicants,
         "policy" if rest.is_empty() => Typed::Policy,
@@ -183,6 +191,8 @@ mod tests {
             "/rekey x",
             "/policy approval",
             "/policy history on",
+            "/keeper",
+            "/keeper snugoffer1qqqq",
             "/delete-room",
         ] {
             assert!(matches!(parse(incomplete), Typed::Usage(_)), "{incomplete}");

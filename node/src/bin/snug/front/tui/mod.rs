@@ -25,6 +25,7 @@ use self::state::{Action, State};
 use self::terminal::Screen;
 use super::acts;
 use super::interrupt::Interrupts;
+use super::people::describe_keeper;
 use super::{End, Failure, Room, audit, plain, verify};
 use crate::handout::Handout;
 use crate::rules;
@@ -205,6 +206,11 @@ async fn converse(room: Room) -> Result<End, Failure> {
                         Answer::Members(members) => Answer::ListMembers(members),
                         other => other,
                     }
+                }));
+                let handle = handle.clone();
+                answers.push(Box::pin(async move {
+                    let keepers = handle.keepers().await.unwrap_or_default();
+                    Answer::Lines(keepers.iter().map(describe_keeper).collect())
                 }));
             }
             Some(Action::Info) => answers.push(Box::pin(info(handle.clone()))),
