@@ -112,6 +112,7 @@ pub struct GenerationKeys {
     generation: Generation,
     topic: Topic,
     mesh: MeshKey,
+    keep: MeshKey,
     join: JoinKey,
     intro: IntroKey,
     control: ControlKey,
@@ -133,6 +134,7 @@ impl GenerationKeys {
             generation,
             topic: Topic(*derive(label::TOPIC)),
             mesh: MeshKey::from_secret(&derive(label::MESH)),
+            keep: MeshKey::from_secret(&derive(label::KEEP)),
             join: JoinKey::from_secret(&derive(label::JOIN)),
             intro: IntroKey::from_secret(&derive(label::INTRO)),
             control: ControlKey::from_secret(&derive(label::CONTROL)),
@@ -163,6 +165,12 @@ impl GenerationKeys {
     #[must_use]
     pub const fn mesh(&self) -> &MeshKey {
         &self.mesh
+    }
+
+    /// The key that authenticates links between members and keepers: who has it alone can't pass for a member.
+    #[must_use]
+    pub const fn keep(&self) -> &MeshKey {
+        &self.keep
     }
 
     /// The key that authenticates admissions.

@@ -116,6 +116,8 @@ labels! {
     TOPIC = "topic", Key, "none; k is psk";
     /// Key that authenticates links.
     MESH = "mesh", Key, "none; k is psk";
+    /// Key that authenticates links between members and keepers.
+    KEEP = "keep", Key, "none; k is psk";
     /// Key that authenticates admissions.
     JOIN = "join", Key, "none; k is psk";
     /// Key that seals presence records.

@@ -46,7 +46,7 @@ fn the_schedule_is_that_of_the_vectors() {
     let (names, genesis, generation) = (load("names"), load("genesis"), load("generation"));
     assert_eq!(output("handle"), names["room_ids"][0]["handle"]);
     assert_eq!(output("genesis_hash"), genesis["hash"]);
-    for name in ["extracted", "psk", "topic", "mesh", "join", "intro", "control"] {
+    for name in ["extracted", "psk", "topic", "mesh", "keep", "join", "intro", "control"] {
         assert_eq!(output(name), generation[name], "{name}");
     }
     assert_eq!(output("mdns"), generation["mdns"]["name"]);

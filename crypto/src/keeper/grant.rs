@@ -1,9 +1,9 @@
-//! What lets a keeper into a generation: its topic and its mesh key, sealed to the keeper and signed by whoever may.
+//! What lets a keeper into a generation: its topic and the key of its links, sealed to the keeper and signed by whoever may.
 //!
 //! ```text
 //! body   = 01 ‖ genesis_hash(32) ‖ vk(32) ‖ generation(40) ‖ before(40) ‖ at u64 ‖ object(32) ‖ sealed(1200) ‖ option certificate(142)
 //! grant  = body ‖ S(the admin key, or the certificate's, "sign grant", genesis_hash, H("grant", body))
-//! sealed = X-Wing ciphertext(1120) ‖ ChaCha20-Poly1305(K, nonce = 0, AD empty, topic(32) ‖ mesh(32))
+//! sealed = X-Wing ciphertext(1120) ‖ ChaCha20-Poly1305(K, nonce = 0, AD empty, topic(32) ‖ keep(32))
 //! K      = X(Extract(zeros(32), ss), "keeper", genesis_hash, generation(40), vk)
 //! ```
 //!
@@ -51,8 +51,8 @@ pub struct Grant<'a> {
     pub generation: Generation,
     /// Its gossip topic.
     pub topic: Topic,
-    /// What authenticates its links.
-    pub mesh: &'a MeshKey,
+    /// What authenticates links with keepers.
+    pub keep: &'a MeshKey,
     /// The generation that the keeper is in, or the same in the first grant.
     pub before: Generation,
     /// When, in milliseconds since 1970: a later one counts.
@@ -90,8 +90,8 @@ pub struct Granted {
     pub by_admin: bool,
     /// The gossip topic.
     pub topic: Topic,
-    /// What authenticates links.
-    pub mesh: MeshKey,
+    /// What authenticates links with keepers.
+    pub keep: MeshKey,
 }
 
 /// Why a keeper refuses a grant.
@@ -120,7 +120,7 @@ impl Grant<'_> {
     ) -> Option<UnverifiedGrant> {
         let generation = self.generation;
         let (encapsulated, shared) = keeper.kem.encapsulate(rng)?;
-        let mut text = Zeroizing::new([self.topic.0, *self.mesh.expose()].concat());
+        let mut text = Zeroizing::new([self.topic.0, *self.keep.expose()].concat());
         let tag = aead::cseal(
             &key(&shared, genesis, generation, &keeper.peer()),
             &[0; 12],
@@ -199,7 +199,7 @@ impl UnverifiedGrant {
             at_ms: self.at_ms,
             by_admin: self.certificate.is_none(),
             topic: Topic(secret()?),
-            mesh: MeshKey::from_bytes(secret()?),
+            keep: MeshKey::from_bytes(secret()?),
         })
     }
 

@@ -36,12 +36,12 @@ def invite(text):
     return admin_vk, granted
 
 
-def make_grant(room, vk, ek, randomness, gen, before, at, topic, mesh, signer, certificate=None, sealed_object=b"", version=1):
+def make_grant(room, vk, ek, randomness, gen, before, at, topic, keep, signer, certificate=None, sealed_object=b"", version=1):
     ct, ss = s.xwing_encapsulate(ek, randomness)
     key = s.X(s.extract(bytes(32), ss), "keeper", room, gen, vk)
     digest = s.H("kept object", sealed_object) if sealed_object else bytes(32)
     body = bytes([version]) + room + vk + gen + before + u64(at) + digest
-    body += ct + s.cseal(key, bytes(12), b"", topic + mesh) + s.option(certificate)
+    body += ct + s.cseal(key, bytes(12), b"", topic + keep) + s.option(certificate)
     return body + s.sign(signer, "sign grant", room, s.H("grant", body))
 
 
@@ -148,7 +148,7 @@ def hold(v, _, same, refused, un, uns):
     room, admin, leaf, kem = (un(v[name]) for name in ("genesis_hash", "admin_seed", "leaf_seed", "kem_seed"))
     vk, ek = s.public(un(v["transport_seed"])), s.xwing_expand(kem)[2]
     gen, before = (b.generation(v[name]["count"], un(v[name]["hash"])) for name in ("generation", "before"))
-    topic, mesh, one = un(v["topic"]), un(v["mesh"]), v["offer"]
+    topic, keep, one = un(v["topic"]), un(v["keep"]), v["offer"]
     same("offer", offer_text(vk, ek, one["addresses"]), one["text"])
     same("offer", offer(one["text"]), (vk, ek, one["addresses"]))
     refused("offer", one["reject"], lambda case: offer(case["text"]))
@@ -156,10 +156,10 @@ def hold(v, _, same, refused, un, uns):
         certificate, held = case["certificate"] and un(case["certificate"]), un(case["object"])
         signer = {"admin": admin, "moderator": leaf}[case["by"]]
         drawn = un(case["encapsulation_randomness"])
-        made = make_grant(room, vk, ek, drawn, gen, before, case["at"], topic, mesh, signer, certificate, held)
+        made = make_grant(room, vk, ek, drawn, gen, before, case["at"], topic, keep, signer, certificate, held)
         same("grant", made, case["bytes"])
         _, *keys = grant(made, vk, kem, s.public(admin), room, case["at"])
-        same("what it grants", keys, [topic, mesh])
+        same("what it grants", keys, [topic, keep])
     refused("grant", v["reject_grants"], lambda case: grant(un(case["bytes"]), vk, kem, s.public(admin), room, case["now"]))
     one = v["invite"]
     same("invite", invite_text(s.public(admin), un(v["grants"][0]["bytes"])), one["text"])
@@ -190,7 +190,7 @@ def make(m, case):
 
     def granted(by="admin", **changes):
         values = {"room": m.room, "vk": vk, "ek": ek, "randomness": m.raw(64), "gen": m.gen, "before": before, "at": m.number(40)}
-        values |= {"topic": m.keys["topic"], "mesh": m.keys["mesh"], "signer": m.admin, "certificate": None, "sealed_object": b""}
+        values |= {"topic": m.keys["topic"], "keep": m.keys["keep"], "signer": m.admin, "certificate": None, "sealed_object": b""}
         if by == "moderator":
             values |= {"signer": seeds["leaf"], "certificate": certificate, "sealed_object": sealed}
         return values | changes
@@ -215,7 +215,7 @@ def make(m, case):
         "genesis_hash": m.room.hex(), "admin_seed": m.admin.hex(), "leaf_seed": seeds["leaf"].hex(), "transport_seed": seeds["transport"].hex(),
         "kem_seed": seeds["kem"].hex(), "generation": {"count": 0, "hash": m.room.hex()},
         "before": {"count": int.from_bytes(before[:8], "big"), "hash": before[8:].hex()},
-        "topic": m.keys["topic"].hex(), "mesh": m.keys["mesh"].hex(), "control": m.keys["control"].hex(),
+        "topic": m.keys["topic"].hex(), "keep": m.keys["keep"].hex(), "control": m.keys["control"].hex(),
         "offer": {"addresses": addresses, "text": text, "reject": [
             {"what": "a later version", "text": offer_text(vk, ek, addresses, version=2)},
             {"what": "too many addresses", "text": offer_text(vk, ek, addresses * 17)},

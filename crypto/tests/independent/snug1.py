@@ -328,7 +328,7 @@ def safety_matches(number, typed):
 
 def generation_keys(key, r, handle, count):
     psk = X(extract(r, key.encode()), "psk", handle, u64(count))
-    return psk, {name: X(psk, name) for name in ("topic", "mesh", "join", "intro", "control")}
+    return psk, {name: X(psk, name) for name in ("topic", "mesh", "keep", "join", "intro", "control")}
 
 
 # Genesis

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use snug_crypto::{
     AdminKey, ControlKey, EpochId, ExportKey, Generation, GenerationKeys, Genesis, GenesisHash, IdentityKey, IntroKey,
-    LeafId, OperationHash, PeerKey, RoomKey, RoomRandom,
+    LeafId, MeshKey, OperationHash, PeerKey, RoomKey, RoomRandom, Topic,
     approval::Approval,
     capsule::{AdminCapsule, Capsule},
     control::{self, ControlMessage},
@@ -17,7 +17,9 @@ use snug_crypto::{
     epoch::{NewKey, SealedBox, UnverifiedAnnouncement},
     hand_over,
     invite::{Invite, Serverless},
-    kdf, label,
+    kdf,
+    keeper::{Grant, Granter, KeeperReply, KeeperRequest, KeeperSecrets, KeptItem, UnverifiedGrant},
+    label,
     leaf::{Leave, UnverifiedRecord},
     object::UnverifiedObject,
     operation::{Author, Operation, OperationKind, Role, SignedOperation, UnverifiedOperation},
@@ -47,7 +49,65 @@ const CODECS: &[(&str, Codec)] = &[
         UnverifiedObject::decode(b).ok().map(|v| v.encode().unwrap())
     }),
     ("approval", |b| Approval::decode(b).ok().map(|v| v.encode())),
+    ("grant", |b| UnverifiedGrant::decode(b).ok().map(|v| v.encode())),
+    ("keeper's request", |b| {
+        KeeperRequest::decode(b).ok().map(|v| v.encode().unwrap())
+    }),
+    ("keeper's reply", |b| {
+        KeeperReply::decode(b).ok().map(|v| v.encode().unwrap())
+    }),
 ];
+
+/// What a keeper and members say to each other.
+fn keepers(room: &Room) -> Vec<(usize, Vec<u8>)> {
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let offer = KeeperSecrets::generate(&mut rng).offer(Vec::new());
+    let generation = Generation::first(&room.hash());
+    let grant = Grant {
+        generation,
+        topic: Topic([4; 32]),
+        keep: &MeshKey::from_bytes([5; 32]),
+        before: generation,
+        at_ms: 9,
+        object: None,
+    };
+    let grant = grant
+        .create(Granter::Admin(&room.admin), &offer, &room.hash(), &mut rng)
+        .unwrap();
+    let item = KeptItem {
+        tag: [6; 8],
+        name: [7; 16],
+    };
+    let requests = [
+        KeeperRequest::Deposit(vec![vec![1; 40], vec![]]),
+        KeeperRequest::Holdings {
+            store: [1; 8],
+            after: 2,
+        },
+        KeeperRequest::Fetch(vec![[3; 16]]),
+        KeeperRequest::Generation {
+            generation,
+            grant: Some((grant.encode(), Some(vec![8; 50]))),
+        },
+    ];
+    let replies = [
+        KeeperReply::Kept,
+        KeeperReply::Holdings {
+            store: [1; 8],
+            items: vec![item],
+            next: 3,
+            more: true,
+        },
+        KeeperReply::Items(vec![vec![1; 40]]),
+        KeeperReply::Generation(Some(vec![8; 50])),
+    ];
+    let requests = requests.iter().map(|request| (10, request.encode().unwrap()));
+    let replies = replies.iter().map(|reply| (11, reply.encode().unwrap()));
+    std::iter::once((9, grant.encode()))
+        .chain(requests)
+        .chain(replies)
+        .collect()
+}
 
 /// Honest encodings, each with its codec's place in [`CODECS`].
 static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
@@ -146,6 +206,7 @@ static HONEST: LazyLock<Vec<(usize, Vec<u8>)>> = LazyLock::new(|| {
     ];
     honest.push((7, object.encode().unwrap()));
     honest.push((8, approval.encode()));
+    honest.extend(keepers(&room));
     honest.extend(requests.iter().map(|request| (5, request.encode().unwrap())));
     honest.extend(replies.iter().map(|reply| (6, reply.encode().unwrap())));
     honest

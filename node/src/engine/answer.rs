@@ -86,7 +86,10 @@ impl Actor {
             member: self.room.fingerprint(),
             epoch: facts.epoch,
             shed: facts.shed,
-            links: self.links.iter().copied().collect(),
+            links: (self.links.iter())
+                .filter(|peer| !self.room.is_keeper_linked(peer))
+                .copied()
+                .collect(),
             addresses: self.net.addresses(),
             relay: self.net.relay(),
             reach: self.reach(),

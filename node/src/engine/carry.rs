@@ -2,6 +2,7 @@
 
 use libp2p::Multiaddr;
 use snug_crypto::credential::SignedTombstone;
+use snug_crypto::generation::MeshKey;
 use snug_crypto::ids::IdentityKey;
 
 use super::actor::Actor;
@@ -127,7 +128,7 @@ impl Actor {
             }
             Output::Move(there) => self.move_to(*there),
             Output::Knock(Knock { plain, telling }) => self.net.set_questions(plain, telling),
-            Output::Keepers(keepers) => self.call_keepers(keepers),
+            Output::Keepers { keys, keepers } => self.call_keepers(keys, keepers),
             Output::DeleteAtRendezvous { tombstone } => self.delete_at_rendezvous(&tombstone),
             Output::Remember(people) => self.remember(&people),
             Output::Event(event) => self.on_room_event(event),
@@ -270,17 +271,14 @@ impl Actor {
     }
 
     /// Keepers can't log in at the rendezvous, so they are called where the room's log says.
-    fn call_keepers(&mut self, keepers: Vec<KeeperContact>) {
+    fn call_keepers(&mut self, keys: Vec<MeshKey>, keepers: Vec<KeeperContact>) {
+        // Known before they are called: it decides what is proven to them.
+        let questions = keepers.iter().map(|keeper| (keeper.peer, keeper.question.clone()));
+        self.net.set_keepers(keys, questions.collect());
         for keeper in &keepers {
-            let addresses = keeper
-                .addresses
-                .iter()
-                .filter_map(|address| address.parse().ok())
-                .collect();
-            self.net.call_member(addresses);
+            let addresses = keeper.addresses.iter().filter_map(|address| address.parse().ok());
+            self.net.call_member(addresses.collect());
         }
-        let questions = keepers.into_iter().map(|keeper| (keeper.peer, keeper.question));
-        self.net.set_keepers(questions.collect());
     }
 
     pub(super) fn warn(&mut self, message: String) {

@@ -67,7 +67,7 @@ impl Need {
             | Output::Respond { .. }
             | Output::Audited { .. }
             | Output::Knock(_)
-            | Output::Keepers(_) => Self::Written,
+            | Output::Keepers { .. } => Self::Written,
             Output::Persist(_)
             | Output::Publish { .. }
             | Output::Sent { .. }

@@ -1,6 +1,6 @@
 //! A keeper: a helper that holds what a room's absent members missed, and can't read it (docs/PROTOCOL.md, "Keepers").
 //!
-//! It has three keys of a generation at most: its own, the topic and the mesh key. With these it proves itself on links, as members do,
+//! It has three keys of a generation at most: its own, the topic and the key of links with keepers. With these it proves itself on links, as members do,
 //! and takes what is gossiped or left with it: sealed frames and control messages, by name. No Room Key, no key of an epoch and no
 //! control key ever reaches it, so it can't tell who is in the room, who said something, or what. It forwards nothing.
 
@@ -259,7 +259,7 @@ impl Keeper {
         UnwrapErr(SysRng).fill_bytes(&mut id);
         let store =
             Store::open(&path, id, options.limits, unix_ms()).map_err(|error| KeepError::Disk { path, error })?;
-        let (mesh, topic) = (current.granted.mesh.clone(), current.granted.topic);
+        let (mesh, topic) = (current.granted.keep.clone(), current.granted.topic);
         let mut net = self.listen(&options.listen, mesh, topic)?;
         net.listening(LISTENING).await;
         let mut running = Running {
@@ -461,7 +461,7 @@ impl<R: FnMut(KeepReport)> Running<R> {
             return;
         };
         let (mesh, topic, count) = (
-            current.granted.mesh.clone(),
+            current.granted.keep.clone(),
             current.granted.topic,
             current.granted.generation.count,
         );
@@ -475,7 +475,7 @@ impl<R: FnMut(KeepReport)> Running<R> {
 
     fn doors(&self) -> Vec<MeshKey> {
         let held = self.kept.iter().flat_map(|kept| kept.held.iter().skip(1));
-        held.map(|held| held.granted.mesh.clone()).collect()
+        held.map(|held| held.granted.keep.clone()).collect()
     }
 
     fn tell(&mut self) {

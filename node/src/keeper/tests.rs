@@ -117,7 +117,7 @@ fn grant(
     let grant = Grant {
         generation: generation(count),
         topic: topic(count),
-        mesh: &mesh(count),
+        keep: &mesh(count),
         before: generation(before),
         at_ms,
         object,
@@ -135,7 +135,8 @@ impl Guest {
     fn new(count: u64) -> Self {
         let net = Net::new(NetConfig {
             transport: TransportKey::generate(&mut UnwrapErr(SysRng)),
-            mesh: mesh(count),
+            // That of members among each other, which a keeper lacks.
+            mesh: MeshKey::from_bytes([77; 32]),
             topic: topic(count),
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             any_port: false,
@@ -156,6 +157,8 @@ impl Guest {
 
     async fn linked(count: u64, house: &House) -> Self {
         let mut guest = Self::new(count);
+        let questions = BTreeMap::from([(house.offer.peer(), Vec::new())]);
+        guest.net.set_keepers(vec![mesh(count)], questions);
         guest.net.call_member(house.at.clone());
         while guest.net.next().await
             != (NetEvent::LinkUp {
@@ -190,7 +193,8 @@ impl Guest {
         guest
             .net
             .set_questions(b"nothing that a keeper shall see".to_vec(), b"nor this".to_vec());
-        guest.net.set_keepers(BTreeMap::from([(house.offer.peer(), question)]));
+        let questions = BTreeMap::from([(house.offer.peer(), question)]);
+        guest.net.set_keepers(vec![mesh(count)], questions);
         guest.net.call_member(house.at.clone());
         loop {
             match guest.net.next().await {

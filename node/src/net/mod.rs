@@ -326,12 +326,14 @@ impl Net {
         self.swarm.behaviour_mut().gate.set_questions(plain, telling);
     }
 
-    /// These are the room's keepers, each with what it is asked where it is in another generation.
-    pub fn set_keepers(&mut self, keepers: BTreeMap<PeerKey, Vec<u8>>) {
+    /// These are the room's keepers, each with what it is asked where it is in another generation; and what is proven to them in the place of
+    /// the mesh keys: the current one, then those of the doors.
+    pub fn set_keepers(&mut self, keys: Vec<MeshKey>, questions: BTreeMap<PeerKey, Vec<u8>>) {
+        let keepers = gate::Keepers { keys, questions };
         self.swarm.behaviour_mut().gate.set_keepers(keepers);
     }
 
-    /// We are a keeper: members ask at our door, and we ask nobody. `doors` are the keys of earlier generations, the latest first.
+    /// We are a keeper, and our mesh key is what is proven to keepers: members ask at our door, and we ask nobody. `doors` are the keys of earlier generations, the latest first.
     pub fn keep(&mut self, doors: Vec<MeshKey>) {
         self.swarm.behaviour_mut().gate.keep(doors);
     }

@@ -196,6 +196,13 @@ pub enum Notice {
         /// What it begins with: for its owner.
         invite: String,
     },
+    /// A keeper was removed.
+    KeeperGone {
+        /// The room.
+        room: String,
+        /// Which.
+        fingerprint: Fingerprint,
+    },
     /// Somebody named a keeper.
     Keeper {
         /// The room.
@@ -256,7 +263,7 @@ impl Notice {
             Self::Role { .. } => "role",
             Self::Policy { .. } => "policy",
             Self::KeeperNamed { .. } => "keeper_invite",
-            Self::Keeper { .. } => "keeper",
+            Self::Keeper { .. } | Self::KeeperGone { .. } => "keeper",
             Self::Knocks { .. } | Self::Waiting { .. } => "approval",
             Self::KeyChanged { .. } => "key_changed",
             Self::Trusted { .. } => "verify",
@@ -283,6 +290,7 @@ impl Notice {
             | Self::Policy { .. }
             | Self::KeeperNamed { .. }
             | Self::Keeper { .. }
+            | Self::KeeperGone { .. }
             | Self::Waiting { .. }
             | Self::RoomDeleted { .. } => None,
         }
@@ -306,6 +314,7 @@ impl Notice {
             | Self::Policy { .. }
             | Self::KeeperNamed { .. }
             | Self::Keeper { .. }
+            | Self::KeeperGone { .. }
             | Self::Waiting { .. }
             | Self::RoomDeleted { .. } => None,
         }
@@ -343,6 +352,9 @@ impl Notice {
             Self::KeeperNamed { invite, .. } => format!(
                 "The keeper is named. On its machine, put this line into a file and start: snug keep --invite-file FILE\n{invite}"
             ),
+            Self::KeeperGone { room, fingerprint } => {
+                format!("The keeper {fingerprint} was removed from the room {room}; everybody else has a new Room Key.")
+            }
             Self::Keeper { room, fingerprint } => {
                 format!("The room {room} has another keeper, which holds what it can't read: {fingerprint}.")
             }

@@ -306,6 +306,10 @@ impl Room {
     }
 
     pub(super) fn on_request(&mut self, from: PeerKey, id: RequestId, bytes: &[u8], now: Now) {
+        // Nothing that members tell each other is for a keeper.
+        if self.keepers.is_linked(&from) {
+            return self.out.push_back(Output::Respond { id, bytes: Vec::new() });
+        }
         if !self.flood.questions.admits(&from, now.elapsed) {
             return tracing::debug!("a peer asks more than is answered");
         }

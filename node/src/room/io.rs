@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use snug_crypto::generation::MeshKey;
 use snug_crypto::ids::{IdentityKey, MessageId, PeerKey};
 
 use super::{
@@ -193,7 +194,12 @@ pub enum Output {
     /// What the net asks where a peer is in another generation; replaces the last one.
     Knock(Knock),
     /// The room's keepers, and what the net asks them at their doors; replaces the last ones. They are to be called.
-    Keepers(Vec<KeeperContact>),
+    Keepers {
+        /// What is proven on links with them: the current generation's, then those of the doors.
+        keys: Vec<MeshKey>,
+        /// Who they are.
+        keepers: Vec<KeeperContact>,
+    },
     /// We deleted the room: the rendezvous has to hear of it.
     DeleteAtRendezvous {
         /// An encoded tombstone.

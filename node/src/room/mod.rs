@@ -391,7 +391,7 @@ impl Room {
                 .filter(|_| !self.catching_up.is_in_doubt()),
             self.timeline.next_release(),
             self.questions.next_wake(),
-            self.keepers.next_wake(),
+            self.keepers.next_wake().filter(|_| self.moving.is_none()),
             self.heard.next_wake(),
             self.said.next_wake(),
             self.audit.next_wake(),

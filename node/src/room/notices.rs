@@ -189,6 +189,14 @@ impl Room {
     /// A new generation counts, and we hold it.
     pub(super) fn tell_of_generation(&mut self, generation: Generation, _: Now) {
         let signed = self.authority.get(&generation.hash);
+        if let Some(keeper) = signed
+            .and_then(|signed| self.keeper_removed_by(signed))
+            .filter(|_| self.shown.ready)
+        {
+            let room = self.genesis.room_id().as_str().to_owned();
+            let fingerprint = keeper.fingerprint();
+            return self.event(RoomEvent::System(Notice::KeeperGone { room, fingerprint }));
+        }
         if self.shown.ready && signed.is_some_and(|signed| signed.operation().removes().is_none()) {
             let notice = Notice::Rekeyed {
                 room: self.genesis.room_id().as_str().to_owned(),

@@ -79,7 +79,7 @@ impl World {
                     }
                 }
             }
-            Output::DeleteAtRendezvous { .. } | Output::Remember(_) | Output::Keepers(_) => {}
+            Output::DeleteAtRendezvous { .. } | Output::Remember(_) | Output::Keepers { .. } => {}
             Output::Disconnect { peer } => {
                 if let Some(other) = self.peers.get(&peer).copied() {
                     self.unlink(node, other);

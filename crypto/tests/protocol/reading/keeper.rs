@@ -48,7 +48,7 @@ pub(super) fn keeper(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
         h.same("before", granted.before, before)?;
         h.same("at", granted.at_ms, case.number("at")?)?;
         h.is(v, "topic", granted.topic.0)?;
-        h.is(v, "mesh", granted.mesh.expose())?;
+        h.is(v, "keep", granted.keep.expose())?;
         let object = case.bytes("object")?;
         h.same("object", object.is_empty() || grant.is_with(&object), true)?;
         let certificate = case.at("certificate")?;
@@ -61,7 +61,7 @@ pub(super) fn keeper(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
         let grant = Grant {
             generation: now,
             topic: granted.topic,
-            mesh: &granted.mesh,
+            keep: &granted.keep,
             before,
             at_ms: granted.at_ms,
             object: Some(&object[..]).filter(|object| !object.is_empty()),

@@ -22,6 +22,7 @@ pub(super) fn generation(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
     h.is(v, "psk", keys.psk().expose())?;
     h.is(v, "topic", keys.topic().0)?;
     h.is(v, "mesh", keys.mesh().expose())?;
+    h.is(v, "keep", keys.keep().expose())?;
     h.is(v, "join", keys.join().expose())?;
     h.is(v, "intro", keys.intro().expose())?;
     h.is(v, "control", keys.control().expose())?;

@@ -46,7 +46,7 @@ impl Fixed {
         let grant = Grant {
             generation: self.keys.generation(),
             topic: self.keys.topic(),
-            mesh: self.keys.mesh(),
+            keep: self.keys.keep(),
             before: self.before(),
             at_ms: NOW + number,
             object,
@@ -91,7 +91,7 @@ impl Fixed {
             "generation": { "count": self.keys.generation().count, "hash": hex(self.keys.generation().hash) },
             "before": { "count": self.before().count, "hash": hex(self.before().hash) },
             "topic": hex(self.keys.topic().0),
-            "mesh": hex(self.keys.mesh().expose()),
+            "keep": hex(self.keys.keep().expose()),
             "control": hex(self.keys.control().expose()),
             "offer": self.offers(&offer),
             "grants": [first, second],

@@ -35,6 +35,7 @@ impl Fixed {
             "psk": hex(keys.psk().expose()),
             "topic": hex(keys.topic().0),
             "mesh": hex(keys.mesh().expose()),
+            "keep": hex(keys.keep().expose()),
             "join": hex(keys.join().expose()),
             "intro": hex(keys.intro().expose()),
             "control": hex(keys.control().expose()),

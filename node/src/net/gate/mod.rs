@@ -21,7 +21,7 @@ mod withheld;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -47,7 +47,7 @@ use self::{
 };
 use super::{outside::ToRelays, peer};
 
-pub(crate) use self::protocol::Failure;
+pub(crate) use self::protocol::{Failure, Keepers};
 
 /// When both peers dial at once, the two connections open within this time of each other.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -167,7 +167,7 @@ impl<B: NetworkBehaviour> Gate<B> {
                 local,
                 plain: Vec::new(),
                 telling: Vec::new(),
-                keepers: BTreeMap::new(),
+                keepers: Keepers::default(),
                 is_keeper: false,
             }),
             config,
@@ -280,7 +280,7 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 
     /// What keepers are asked at doors, theirs and ours.
-    pub(crate) fn set_keepers(&mut self, keepers: BTreeMap<PeerKey, Vec<u8>>) {
+    pub(crate) fn set_keepers(&mut self, keepers: Keepers) {
         let old = &self.credentials;
         self.credentials = Arc::new(Credentials {
             mesh: old.mesh.clone(),
@@ -302,7 +302,7 @@ impl<B: NetworkBehaviour> Gate<B> {
             local: old.local,
             plain: Vec::new(),
             telling: Vec::new(),
-            keepers: BTreeMap::new(),
+            keepers: Keepers::default(),
             is_keeper: true,
         });
     }

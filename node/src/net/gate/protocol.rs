@@ -77,19 +77,32 @@ pub(crate) struct Credentials {
     pub(crate) plain: Vec<u8>,
     /// The same by one whose generation is another, and of which the answerer may not know.
     pub(crate) telling: Vec<u8>,
-    /// What keepers are asked, by their keys: at their doors, and at ours.
-    pub(crate) keepers: BTreeMap<PeerKey, Vec<u8>>,
+    /// The room's keepers.
+    pub(crate) keepers: Keepers,
     /// Whether we are one ourselves: then members ask, and we answer.
     pub(crate) is_keeper: bool,
 }
 
+/// Who the room's keepers are, and what they know of it.
+#[derive(Clone, Default)]
+pub(crate) struct Keepers {
+    /// What they and members prove to each other: the current generation's, then those of the doors. A keeper has no other key, so
+    /// it can't pass for a member under another name.
+    pub(crate) keys: Vec<MeshKey>,
+    /// What they are asked at their doors, and at ours, by their peers.
+    pub(crate) questions: BTreeMap<PeerKey, Vec<u8>>,
+}
+
 impl Credentials {
-    /// The current key, or an earlier one.
-    fn key(&self, index: usize) -> &MeshKey {
-        index
-            .checked_sub(1)
-            .and_then(|door| self.doors.get(door))
-            .unwrap_or(&self.mesh)
+    /// The current key, or an earlier one: of those that are proven to this peer.
+    fn key(&self, index: usize, remote: &PeerKey) -> Option<&MeshKey> {
+        if self.keepers.questions.contains_key(remote) {
+            return self.keepers.keys.get(index);
+        }
+        match index.checked_sub(1) {
+            None => Some(&self.mesh),
+            Some(door) => self.doors.get(door),
+        }
     }
 }
 
@@ -116,7 +129,7 @@ pub(crate) struct Proven<S> {
 impl<S> Proven<S> {
     /// Between a member and a keeper the member asks, and what it asks anybody else is none of the keeper's business.
     fn to_keeper(&self) -> Option<&[u8]> {
-        self.credentials.keepers.get(&self.remote).map(Vec::as_slice)
+        self.credentials.keepers.questions.get(&self.remote).map(Vec::as_slice)
     }
 }
 
@@ -132,21 +145,22 @@ impl Proof {
             LinkRole::Dialer => {
                 let mut hello = [0; 40];
                 hello[..32].copy_from_slice(&ours);
-                hello[32..].copy_from_slice(&link::hint(self.mesh(), &ours));
+                hello[32..].copy_from_slice(&link::hint(self.mesh()?, &ours));
                 write(&mut stream, &hello).await?;
                 let theirs = read(&mut stream).await?;
                 self.check(LinkRole::Listener, &ours, &theirs, &read(&mut stream).await?)?;
-                write(&mut stream, &self.prove(&ours, &theirs)).await?;
+                write(&mut stream, &self.prove(&ours, &theirs)?).await?;
             }
             LinkRole::Listener => {
                 let theirs = read(&mut stream).await?;
                 let hint: [u8; 8] = read(&mut stream).await?;
                 let keys = 0..=self.credentials.doors.len();
-                let hinted = |key: &usize| link::hint(self.credentials.key(*key), &theirs) == hint;
+                let key = |key: &usize| self.credentials.key(*key, &self.remote);
+                let hinted = |index: &usize| key(index).is_some_and(|key| link::hint(key, &theirs) == hint);
                 self.key = keys.into_iter().find(hinted).ok_or(Failure::WrongProof)?;
                 let mut answer = [0; 64];
                 answer[..32].copy_from_slice(&ours);
-                answer[32..].copy_from_slice(&self.prove(&theirs, &ours));
+                answer[32..].copy_from_slice(&self.prove(&theirs, &ours)?);
                 write(&mut stream, &answer).await?;
                 self.check(LinkRole::Dialer, &theirs, &ours, &read(&mut stream).await?)?;
             }
@@ -160,12 +174,13 @@ impl Proof {
         })
     }
 
-    fn mesh(&self) -> &MeshKey {
-        self.credentials.key(self.key)
+    fn mesh(&self) -> Result<&MeshKey, Failure> {
+        self.credentials.key(self.key, &self.remote).ok_or(Failure::WrongProof)
     }
 
-    fn prove(&self, dialer_nonce: &[u8; 32], listener_nonce: &[u8; 32]) -> [u8; 32] {
-        link::prove(self.mesh(), self.role, &self.link(dialer_nonce, listener_nonce))
+    fn prove(&self, dialer_nonce: &[u8; 32], listener_nonce: &[u8; 32]) -> Result<[u8; 32], Failure> {
+        let link = self.link(dialer_nonce, listener_nonce);
+        Ok(link::prove(self.mesh()?, self.role, &link))
     }
 
     fn check(
@@ -175,7 +190,7 @@ impl Proof {
         listener_nonce: &[u8; 32],
         proof: &[u8; 32],
     ) -> Result<(), Failure> {
-        if link::verify(self.mesh(), role, &self.link(dialer_nonce, listener_nonce), proof) {
+        if link::verify(self.mesh()?, role, &self.link(dialer_nonce, listener_nonce), proof) {
             Ok(())
         } else {
             Err(Failure::WrongProof)

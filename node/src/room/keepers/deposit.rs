@@ -12,7 +12,7 @@ use snug_crypto::leaf::Record;
 
 use super::{KeeperQuestion, Name};
 use crate::room::delivery::FrameKey;
-use crate::room::timing::REPLY_BYTES;
+use crate::room::timing::{REPLY_BYTES, SYNC_EPOCHS};
 use crate::room::{Phase, Room};
 
 /// What is to be kept, sealed and named; made anew when something changed.
@@ -102,8 +102,11 @@ impl Room {
         let operations = ordered
             .iter()
             .map(|signed| ControlMessage::Operation(signed.to_unverified()));
+        let held = self.epochs.newest_held(SYNC_EPOCHS);
         let epochs: Vec<_> = (self.epochs.announcements())
             .filter(|(_, known)| known.announcement.header().generation == generation)
+            // Of what nobody here can read there is nothing to be read there either.
+            .filter(|(id, _)| held.contains(*id))
             .collect();
         let named: BTreeSet<_> = (epochs.iter())
             .flat_map(|(_, known)| known.announcement.members().iter().map(|member| member.leaf))

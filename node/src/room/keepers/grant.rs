@@ -1,4 +1,4 @@
-//! Naming a keeper, and letting it into each new generation: topic and mesh key, sealed to it and signed by whoever may
+//! Naming a keeper, and letting it into each new generation: topic and link key, sealed to it and signed by whoever may
 //! (docs/PROTOCOL.md, "Keepers").
 
 use snug_crypto::AdminKey;
@@ -41,7 +41,7 @@ impl Room {
         let grant = Grant {
             generation,
             topic: self.keys.topic(),
-            mesh: self.keys.mesh(),
+            keep: self.keys.keep(),
             before: generation,
             at_ms: now.unix_ms,
             object: None,
@@ -98,7 +98,7 @@ impl Room {
         let grant = Grant {
             generation: self.keys.generation(),
             topic: self.keys.topic(),
-            mesh: self.keys.mesh(),
+            keep: self.keys.keep(),
             before,
             at_ms: now.unix_ms,
             object: object.as_deref(),

@@ -14,9 +14,9 @@ use rand::RngExt;
 use snug_crypto::bounds::MAX_FETCH;
 use snug_crypto::control::{self, ControlMessage};
 use snug_crypto::epoch::SealedBox;
-use snug_crypto::ids::{EpochId, Fingerprint, FrameTag, OperationHash, PeerKey};
+use snug_crypto::ids::{EpochId, Fingerprint, FrameTag, IdentityKey, OperationHash, PeerKey};
 use snug_crypto::keeper::{KeeperReply, KeeperRequest, KeptItem};
-use snug_crypto::operation::Keeper;
+use snug_crypto::operation::{Keeper, Operation, SignedOperation};
 
 use super::exchange::Question;
 use super::frames::{Asked, Way};
@@ -29,6 +29,8 @@ pub const MAX_KEEPERS: usize = 4;
 
 /// Between two looks at what a keeper holds; jittered by half. A look costs fifty bytes where nothing is new.
 const LOOK_INTERVAL: Duration = Duration::from_secs(4);
+/// After this long everything is looked at anew: what had to give way there is given again.
+const RELIST: Duration = Duration::from_secs(3_600);
 /// Names of one keeper's items that are remembered: more than it holds by default.
 const MAX_NAMES: usize = 32_768;
 /// Control messages of a keeper that wait for the rest of them.
@@ -87,6 +89,7 @@ struct Shelf {
     /// A question is under way.
     asking: bool,
     next_look: Duration,
+    relist: Duration,
     /// Whether we have seen all that it has once.
     complete: bool,
     /// Whether it may lack something of ours.
@@ -112,6 +115,7 @@ impl Shelf {
             gathered: Vec::new(),
             asking: false,
             next_look: now.elapsed,
+            relist: now.elapsed + RELIST,
             complete: false,
             lacks: false,
         }
@@ -143,6 +147,17 @@ impl Room {
         self.valid_keepers().any(|keeper| keeper.peer() == *peer)
     }
 
+    /// The keeper that an operation removes, if it was one.
+    pub(super) fn keeper_removed_by(&self, signed: &SignedOperation) -> Option<IdentityKey> {
+        let removed = signed.operation().removes()?;
+        let names =
+            |signed: &SignedOperation| matches!(signed.operation(), Operation::Keeper(keeper) if keeper.key == removed);
+        self.authority
+            .iter()
+            .any(|(_, signed)| names(signed))
+            .then_some(removed)
+    }
+
     /// The room's keepers, for people.
     pub fn keepers(&self) -> Vec<KeeperView> {
         let view = |keeper: &Keeper| KeeperView {
@@ -150,6 +165,11 @@ impl Room {
             online: self.keepers.is_linked(&keeper.peer()),
         };
         self.valid_keepers().map(view).collect()
+    }
+
+    /// Whether a peer that we are linked with is no member.
+    pub fn is_keeper_linked(&self, peer: &PeerKey) -> bool {
+        self.keepers.is_linked(peer)
     }
 
     /// Whom we may wait for: a keeper may tell what we missed, too.
@@ -190,6 +210,11 @@ impl Room {
             return;
         }
         if now.elapsed >= shelf.next_look {
+            if now.elapsed >= shelf.relist {
+                shelf.relist = now.elapsed + RELIST;
+                shelf.after = 0;
+                shelf.has.clear();
+            }
             let (store, after) = (shelf.store, shelf.after);
             return self.ask_keeper(peer, &KeeperRequest::Holdings { store, after }, KeeperQuestion::Look);
         }
@@ -236,10 +261,12 @@ impl Room {
         let Ok(bytes) = request.encode() else {
             return tracing::debug!("a question to a keeper is too large");
         };
-        if self.ask_bytes(to, bytes, Question::Keeper { to, question })
-            && let Some(shelf) = self.keepers.links.get_mut(&to)
-        {
-            shelf.asking = true;
+        let asking = self.ask_bytes(to, bytes, Question::Keeper { to, question });
+        if let Some(shelf) = self.keepers.links.get_mut(&to) {
+            shelf.asking = asking;
+            if !asking {
+                shelf.next_look += LOOK_INTERVAL;
+            }
         }
     }
 
@@ -417,7 +444,16 @@ impl Room {
             })
             .collect();
         self.keepers.told = Some((generation.hash, keepers.clone()));
-        self.out.push_back(Output::Keepers(contacts));
+        let earlier = self.generations.all_held().into_iter().map(|held| &held.keys);
+        let earlier = earlier.filter(|keys| keys.generation() != generation);
+        let keys = std::iter::once(&self.keys)
+            .chain(earlier)
+            .map(|keys| keys.keep().clone());
+        let keys = keys.collect();
+        self.out.push_back(Output::Keepers {
+            keys,
+            keepers: contacts,
+        });
         // Somebody who was taken for a member, before it was named.
         for (peer, _) in &keepers {
             if self.members.linked(peer) {

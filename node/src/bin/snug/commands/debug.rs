@@ -186,6 +186,7 @@ fn make() -> Option<Schedule> {
     );
     s.key("topic", ("psk", &psk), label::TOPIC, &[]);
     let mesh = s.key("mesh", ("psk", &psk), label::MESH, &[]);
+    s.key("keep", ("psk", &psk), label::KEEP, &[]);
     s.key("join", ("psk", &psk), label::JOIN, &[]);
     s.key("intro", ("psk", &psk), label::INTRO, &[]);
     s.key("control", ("psk", &psk), label::CONTROL, &[]);
