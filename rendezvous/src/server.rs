@@ -87,6 +87,13 @@ impl Server {
             None => None,
         };
         let may_create = !matches!(&spec, StoreSpec::Redb(path) if holds_data(path));
+        let is_missing = matches!(&spec, StoreSpec::Redb(path) if !path.exists());
+        if is_missing && config.key_file().exists() {
+            tracing::warn!(
+                store = spec.redacted(),
+                "there is a server key, but no store: a new one is made, without any rooms"
+            );
+        }
         let keys = ServerKeys::new(key_file::load_or_create(&config.key_file(), may_create)?)?;
         let metrics = Arc::new(Metrics::default());
         let store = store::open(&spec, &keys.checks()).await?.into();

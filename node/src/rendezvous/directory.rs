@@ -53,6 +53,8 @@ impl Client {
             let page = self.page(&query).await?;
             for listing in &page.rooms {
                 match read(listing.as_slice()) {
+                    // The server can show an entry as often as it likes.
+                    Some(room) if directory.rooms.contains(&room) => {}
                     Some(room) => directory.rooms.push(room),
                     None => directory.refused += 1,
                 }

@@ -402,3 +402,28 @@ async fn nothing_is_registered_over_plain_http_elsewhere() {
     assert!(matches!(error, ChangeError::PlainHttp { .. }), "{error}");
     assert_eq!(error.exit_status(), 2);
 }
+
+#[tokio::test]
+async fn an_entry_of_the_directory_that_is_shown_twice_is_one_room() {
+    let admin = AdminKey::from_seed(&[1; 32]);
+    let entry = |room_id: &str| {
+        let listing = snug_crypto::credential::Listing {
+            genesis_hash: snug_crypto::GenesisHash::from_bytes([2; 32]),
+            admin: admin.public(),
+            room_id: room_id.to_owned(),
+            description: "a room".to_owned(),
+        };
+        snug_rendezvous_api::ByteString::new(listing.sign(&admin)).unwrap()
+    };
+    let page = snug_rendezvous_api::Listings {
+        rooms: vec![entry("den"), entry("den"), entry("barn"), entry("den")],
+        next: None,
+    };
+    let body = serde_json::to_string(&page).unwrap();
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let server = serve(head + &body, false).await;
+    let directory = Client::new(server).unwrap().rooms(None).await.unwrap();
+    let names: Vec<&str> = directory.rooms.iter().map(|room| room.room_id.exact()).collect();
+    assert_eq!(names, ["den", "barn"]);
+}

@@ -1,5 +1,5 @@
-//! `snug-rendezvous doctor`: what works, what doesn't, and what to do about it. It changes nothing, but for what opening a
-//! redb file that a crash left behind repairs.
+//! `snug-rendezvous doctor`: what works, what doesn't, and what to do about it. It changes nothing that is kept; opening a redb file
+//! writes its head, and repairs what a crash left behind. A store of another version is left untouched.
 
 mod files;
 mod network;
@@ -14,7 +14,7 @@ use crate::control::Status;
 use crate::host;
 use crate::key_file;
 use crate::keys::ServerKeys;
-use crate::store::{self, Store};
+use crate::store::{self, OpenError, Store};
 
 /// How a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -211,7 +211,11 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
     };
     if let StoreSpec::Redb(path) = &spec {
         if !path.exists() {
-            return vec![Finding::ok("store", format!("{shown} is made at the first start"))];
+            return vec![Finding::warning(
+                "store",
+                format!("{shown} is missing, though there is a server key"),
+                "if it held rooms, `restore` a backup before the server starts; if not, it is made then",
+            )];
         }
         let path = path.clone();
         let checked = tokio::task::spawn_blocking(move || store::check_redb(&path)).await;
@@ -225,11 +229,7 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
                 )];
             }
             Ok(Err(error)) => {
-                return vec![Finding::failed(
-                    "store",
-                    error.to_string(),
-                    "if another program has it open, end it; if the file is damaged, move it away and `restore` a backup",
-                )];
+                return vec![refused(&error)];
             }
             Err(_) => {
                 return vec![Finding::failed(
@@ -243,14 +243,30 @@ async fn store(config: &Config, running: Option<&Status>) -> Vec<Finding> {
     match store::visit(&spec, &keys.checks()).await {
         Ok(Some(opened)) => answering(&*opened, &shown).await,
         Ok(None) => vec![Finding::ok("store", format!("{shown} is made at the first start"))],
-        Err(error) => vec![Finding::failed(
-            "store",
-            error.to_string(),
-            match spec {
-                StoreSpec::Redb(_) => "restore a backup, or the right server key",
-                StoreSpec::Mongo(_) => "look whether MongoDB runs, and whether address, user and password are right",
-            },
-        )],
+        Err(error) => vec![refused(&error)],
+    }
+}
+
+/// What to do about a store that isn't opened.
+fn refused(error: &OpenError) -> Finding {
+    let todo = match error {
+        OpenError::Newer { .. } => {
+            "use the snug-rendezvous that wrote it, or a newer one; it is whole, so restore nothing over it"
+        }
+        OpenError::Older { .. } => "make a backup with the older program, then start the server of this one",
+        OpenError::OtherKey => "restore the key file that it was made with",
+        OpenError::InUse { .. } => "end the program that has it open",
+        OpenError::Empty { .. } => "`restore` a backup; if there never were rooms, remove the file",
+        OpenError::File { .. } => "if the file is damaged, move it away and `restore` a backup",
+        OpenError::Mongo { .. } => "look whether MongoDB runs, and whether address, user and password are right",
+    };
+    let state = match error {
+        OpenError::Older { .. } => State::Warning,
+        _ => State::Failed,
+    };
+    Finding {
+        state,
+        ..Finding::failed("store", error.to_string(), todo)
     }
 }
 

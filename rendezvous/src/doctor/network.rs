@@ -37,6 +37,13 @@ pub(super) async fn ports(config: &Config, running: Option<&Status>) -> Vec<Find
         let proxies: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
         Finding::ok("transport", format!("plain http behind the proxies {}", proxies.join(", ")))
     });
+    if config.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        findings.push(Finding::warning(
+            "proxies",
+            "everybody is trusted as a proxy: anybody can name any address, and no limit of an address holds",
+            "name the proxy's own address in trusted_proxies",
+        ));
+    }
     findings
 }
 

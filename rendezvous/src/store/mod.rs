@@ -11,7 +11,7 @@ mod redb;
 mod starts;
 mod timed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 use snug_crypto::credential::Kind;
@@ -339,6 +339,24 @@ pub enum OpenError {
         /// The version found.
         found: u32,
     },
+    /// It was written by an older version, and only a server that starts makes it this version's.
+    #[error(
+        "the store has version {found}, and this program's is {STORE_VERSION}: the server brings it there when it starts, and there is no \
+         way back; back it up with the snug-rendezvous that wrote it first. Nothing was changed"
+    )]
+    Older {
+        /// The version found.
+        found: u32,
+    },
+    /// Its file has lost its contents.
+    #[error(
+        "the store {} is empty, which no store is: `restore` a backup; or remove the file, and a new store is made without any rooms",
+        path.display()
+    )]
+    Empty {
+        /// The redb file.
+        path: PathBuf,
+    },
     /// It was made with another server key.
     #[error(
         "the store was made with another server key: without the right key file its rooms can't be reached; \
@@ -361,14 +379,15 @@ pub enum OpenError {
     },
 }
 
-/// Opens a store to look at it, or to do a thing or two in it: as [`open`], but a MongoDB store is neither made nor upgraded nor
-/// brought under another key, as servers may be at work in it. `None` if there is none.
+/// Opens a store to look at it, or to do a thing or two in it: as [`open`], but it is neither made nor upgraded nor brought under another
+/// key: that is for a server to do. `None` if there is none.
 ///
 /// # Errors
 /// [`OpenError`].
 pub async fn visit(spec: &StoreSpec, key_checks: &[[u8; 32]]) -> Result<Option<Box<dyn Store>>, OpenError> {
     Ok(match spec {
-        StoreSpec::Redb(_) => Some(open(spec, key_checks).await?),
+        StoreSpec::Redb(path) if !path.exists() => None,
+        StoreSpec::Redb(path) => Some(open_redb(path, key_checks, Purpose::Look).await?),
         StoreSpec::Mongo(uri) => match mongo::MongoStore::visit(uri, key_checks).await? {
             Some(store) => Some(Box::new(store)),
             None => None,
@@ -383,20 +402,28 @@ pub async fn visit(spec: &StoreSpec, key_checks: &[[u8; 32]]) -> Result<Option<B
 /// [`OpenError`].
 pub async fn open(spec: &StoreSpec, key_checks: &[[u8; 32]]) -> Result<Box<dyn Store>, OpenError> {
     match spec {
-        StoreSpec::Redb(path) => {
-            let (path, key_checks) = (path.clone(), key_checks.to_vec());
-            let opened = tokio::task::spawn_blocking(move || redb::RedbStore::open(&path, &key_checks)).await;
-            match opened {
-                Ok(store) => Ok(Box::new(store?)),
-                Err(_) => Err(OpenError::File {
-                    path: match spec {
-                        StoreSpec::Redb(path) => path.clone(),
-                        StoreSpec::Mongo(_) => PathBuf::new(),
-                    },
-                    reason: "opening it failed inside".to_owned(),
-                }),
-            }
-        }
+        StoreSpec::Redb(path) => open_redb(path, key_checks, Purpose::Serve).await,
         StoreSpec::Mongo(uri) => Ok(Box::new(mongo::MongoStore::open(uri, key_checks).await?)),
+    }
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It is made, upgraded, and brought under the key in force.
+    Serve,
+    /// Only what is asked for changes.
+    Look,
+}
+
+async fn open_redb(path: &Path, key_checks: &[[u8; 32]], purpose: Purpose) -> Result<Box<dyn Store>, OpenError> {
+    let (file, key_checks) = (path.to_owned(), key_checks.to_vec());
+    let opened = tokio::task::spawn_blocking(move || redb::RedbStore::open(&file, &key_checks, purpose)).await;
+    match opened {
+        Ok(store) => Ok(Box::new(store?)),
+        Err(_) => Err(OpenError::File {
+            path: path.to_owned(),
+            reason: "opening it failed inside".to_owned(),
+        }),
     }
 }

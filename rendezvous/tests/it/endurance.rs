@@ -10,7 +10,7 @@ use snug_rendezvous_api::{Credential, Exact, LoginFinish, ProblemType, Session, 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::process::{Serving, on, succeeds};
+use crate::process::{Serving, on, run, succeeds};
 use crate::support::{Client, KEY, PASSWORD, Reply, handle, path_handle, rng};
 
 /// Sockets that the attack opens, if the system lets us.
@@ -178,7 +178,13 @@ async fn a_full_disk_is_told_acknowledges_nothing_and_passes() {
             }
         }
     }
-    // It stays up, and says so to whoever asks for its health, until there is room again.
+    // It stays up, and is not called ready until there is room again.
+    let doctor = ["doctor", "--listen", &serving.address, "--admin-listen", "none"];
+    let asked = run(&mut on(data.path(), &doctor)).1;
+    assert!(
+        asked.contains("FAIL  store") && asked.contains("does not answer the server"),
+        "{asked}"
+    );
     limit(None);
     let end = Instant::now() + Duration::from_secs(60);
     loop {
@@ -191,6 +197,7 @@ async fn a_full_disk_is_told_acknowledges_nothing_and_passes() {
         assert!(Instant::now() < end, "it does not recover");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    succeeds(&mut on(data.path(), &doctor));
     let after = client.member(&handle("after")).await;
     assert_eq!(client.put(&handle("after"), &after, b"here").await.status, 200);
     serving.kill();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use snug_crypto::RoomHandle;
+use snug_rendezvous::testing::STORE_VERSION;
 use snug_rendezvous_api::{Credential, ProblemType};
 
 use crate::process::{Serving, fails_with, on, program, run, serve, succeeds};
@@ -312,6 +313,37 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         );
     }
     std::fs::write(&key, &bytes).unwrap();
+    // Another version's store is told apart from a damaged one, and left alone: whoever restored a backup over it would lose rooms.
+    let store = data.path().join("rooms.redb");
+    let kept = std::fs::read(&store).unwrap();
+    for (version, expected) in [(STORE_VERSION + 1, "use a newer"), (STORE_VERSION - 1, "no way back")] {
+        let database = redb::Database::open(&store).unwrap();
+        let write = database.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+        let mut table = write.open_table(meta).unwrap();
+        table.insert("version", version.to_be_bytes().as_slice()).unwrap();
+        drop(table);
+        write.commit().unwrap();
+        drop(database);
+        let before = std::fs::read(&store).unwrap();
+        let (_, found, _) = run(&mut on(data.path(), &free));
+        assert!(found.contains(expected) && !found.contains("move it away"), "{found}");
+        fails_with(&mut on(data.path(), &["room", "list"]), 1, expected);
+        assert!(std::fs::read(&store).unwrap() == before, "looking changed it");
+    }
+    // A file that lost its contents is no new store, and neither is none beside a key.
+    std::fs::write(&store, []).unwrap();
+    let (code, found, _) = run(&mut on(data.path(), &free));
+    assert!(code == Some(1) && found.contains("is empty"), "{found}");
+    fails_with(&mut serve(data.path(), &[]), 1, "is empty");
+    std::fs::remove_file(&store).unwrap();
+    let missing = succeeds(&mut on(data.path(), &free));
+    assert!(
+        missing.contains("warn  store") && missing.contains("there is a server key"),
+        "{missing}"
+    );
+    std::fs::write(&store, kept).unwrap();
+
     std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let open = succeeds(&mut on(data.path(), &free));
     assert!(
@@ -319,7 +351,6 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         "{open}"
     );
     // A damaged store.
-    let store = data.path().join("rooms.redb");
     let mut damaged = std::fs::read(&store).unwrap();
     damaged.iter_mut().skip(4096).for_each(|byte| *byte = 0x55);
     std::fs::write(&store, damaged).unwrap();

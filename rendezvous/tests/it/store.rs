@@ -9,7 +9,7 @@ use snug_crypto::credential::server::{KeyedHandle, Record, RegistrationId, Token
 use snug_rendezvous::StoreSpec;
 use snug_rendezvous::testing::{
     Capsule, Change, Changed, Entry, FIRST_GENERATION, Finish, NewRoom, OpenError, Opened, PasswordChange, Portion,
-    Registered, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, Tombstone, Word, open,
+    Registered, RoomKeyChange, STORE_VERSION, Session, Settlement, Store, Tombstone, Word, check_redb, open,
 };
 use snug_rendezvous_api::{Exact, Generation, MAX_SUPERSEDED};
 
@@ -657,6 +657,8 @@ async fn a_newer_redb_store_is_refused_untouched() {
         matches!(refused, OpenError::Newer { found } if found == STORE_VERSION + 1),
         "{refused}"
     );
+    let looked_at = check_redb(&path).unwrap_err();
+    assert!(matches!(looked_at, OpenError::Newer { .. }), "{looked_at}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

@@ -326,7 +326,9 @@ impl Draft {
                 mistake("registration", "\"token\" needs registration_token_file");
                 super::Registration::Closed
             }
-            (_, Some(_)) => {
+            // A host who closes it in a hurry need not think of the file.
+            (RegistrationMode::Closed, Some(_)) => super::Registration::Closed,
+            (RegistrationMode::Open, Some(_)) => {
                 mistake("registration_token_file", "this needs registration = \"token\"");
                 super::Registration::Closed
             }

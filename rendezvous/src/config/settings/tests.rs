@@ -189,6 +189,12 @@ fn paths_are_the_files_neighbours_and_passwords_are_not_shown() {
     let (folder, given) =
         with_file("store = \"redb:rooms\"\nregistration = \"token\"\nregistration_token_file = \"tokens\"\n");
     let config = given.resolve(nothing).ok().unwrap().config;
+    // Who closes it in a hurry may leave the file named.
+    let (_closed, closed) = with_file("registration = \"closed\"\nregistration_token_file = \"tokens\"\n");
+    assert_eq!(
+        closed.resolve(nothing).ok().unwrap().config.registration,
+        Registration::Closed
+    );
     assert_eq!(config.data_dir, folder.path().join("data"));
     assert_eq!(config.store, Some(StoreSpec::Redb(folder.path().join("rooms"))));
     assert_eq!(

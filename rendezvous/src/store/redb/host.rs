@@ -11,12 +11,13 @@ use snug_crypto::credential::server::KeyedHandle;
 use tokio::sync::mpsc;
 
 use super::codec::{decode_room, decode_session};
+use super::refuse_untouched;
 use super::writer::{Backend, FileOf};
 use super::{
     CAPSULES, FORMER, Fault, KEY_CHECK, KEY_GENS, LISTED, META, PRESENCE, ROOMS, RedbStore, SESSIONS, VERSION,
     capsule_key, describe, join64,
 };
-use crate::store::{HostStore, OpenError, Piece, Room, RoomDetails, RoomSummary, STORE_VERSION, StoreError};
+use crate::store::{HostStore, OpenError, Piece, Purpose, Room, RoomDetails, RoomSummary, STORE_VERSION, StoreError};
 
 /// Keyed handle → day on which it was last entered. Written only while idle rooms are removed.
 pub(super) const USED: TableDefinition<'_, &[u8; 32], u32> = TableDefinition::new("used");
@@ -410,6 +411,7 @@ pub(in crate::store) fn check(path: &Path) -> Result<bool, OpenError> {
             reason: describe(&other),
         },
     };
+    refuse_untouched(path, Purpose::Look)?;
     let mut database = FileOf(path.to_owned()).open(&redb::Builder::new()).map_err(failed)?;
     database.check_integrity().map_err(|error| failed(error.into()))
 }

@@ -28,8 +28,8 @@ use self::codec::{decode_room, decode_session, encode_room, encode_session};
 use self::sweep::find_expired;
 use self::writer::{Backend, Database, FileOf};
 use super::{
-    Change, Changed, Counts, FIRST_GENERATION, Finish, Listed, NewRoom, OpenError, Opened, Portion, Registered, Room,
-    STORE_VERSION, Session, Settlement, Store, StoreError, Tombstone,
+    Change, Changed, Counts, FIRST_GENERATION, Finish, Listed, NewRoom, OpenError, Opened, Portion, Purpose,
+    Registered, Room, STORE_VERSION, Session, Settlement, Store, StoreError, Tombstone,
 };
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -53,6 +53,10 @@ const LISTED: TableDefinition<'_, &str, (&[u8; 32], &str, &[u8])> = TableDefinit
 
 const VERSION: &str = "version";
 const KEY_CHECK: &str = "key check";
+/// What is written, and removed again, to see if there is space.
+const PROBE: &str = "probe";
+/// As much as a room's capsules may have.
+const PROBE_BYTES: usize = 128 * 1024;
 /// Batches that one sweep takes at most.
 const SWEEP_ROUNDS: usize = 100;
 
@@ -67,12 +71,17 @@ pub(crate) struct RedbStore {
 
 impl RedbStore {
     /// Opens the file, or makes it (0600). Blocks.
-    pub fn open(path: &Path, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
-        refuse_newer_untouched(path)?;
-        Self::open_with(Arc::new(FileOf(path.to_owned())), path.to_owned(), key_checks)
+    pub fn open(path: &Path, key_checks: &[[u8; 32]], purpose: Purpose) -> Result<Self, OpenError> {
+        refuse_untouched(path, purpose)?;
+        Self::open_with(Arc::new(FileOf(path.to_owned())), path.to_owned(), key_checks, purpose)
     }
 
-    fn open_with(backend: Arc<dyn Backend>, path: PathBuf, key_checks: &[[u8; 32]]) -> Result<Self, OpenError> {
+    fn open_with(
+        backend: Arc<dyn Backend>,
+        path: PathBuf,
+        key_checks: &[[u8; 32]],
+        purpose: Purpose,
+    ) -> Result<Self, OpenError> {
         let file_error = |path: &Path, reason: String| OpenError::File {
             path: path.to_owned(),
             reason,
@@ -81,9 +90,26 @@ impl RedbStore {
             redb::Error::DatabaseAlreadyOpen => OpenError::InUse { path: path.clone() },
             other => file_error(&path, describe(&other)),
         })?;
-        let prepared = database.write_now(|transaction| prepare(transaction, key_checks));
+        let prepared = database.write_now(|transaction| prepare(transaction, key_checks, purpose));
         prepared.map_err(|error| file_error(&path, describe(&error)))??;
         Ok(Self { database })
+    }
+
+    /// Tries, after a write has failed, whether the disk takes a room again: what merely fits into the gaps of a full disk's file says
+    /// nothing.
+    async fn probe(&self) -> Result<(), StoreError> {
+        let write = self.database.write_durably(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(PROBE, [0; PROBE_BYTES].as_slice())?;
+            Ok(Ok(()))
+        });
+        write.await?;
+        self.database.is_well();
+        let remove = self.database.write(|transaction| {
+            transaction.open_table(META)?.remove(PROBE)?;
+            Ok(Ok(()))
+        });
+        remove.await
     }
 
     /// Runs a read where it can't hold up the runtime; once more if a write that failed broke it off.
@@ -130,7 +156,10 @@ impl RedbStore {
 }
 
 /// Looks at the version without opening the file for writing. A file that needs repair is left to the real opening.
-fn refuse_newer_untouched(path: &Path) -> Result<(), OpenError> {
+fn refuse_untouched(path: &Path, purpose: Purpose) -> Result<(), OpenError> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        return Err(OpenError::Empty { path: path.to_owned() });
+    }
     let version = || -> Option<u32> {
         let database = redb::ReadOnlyDatabase::open(path).ok()?;
         let table = database.begin_read().ok()?.open_table(META).ok()?;
@@ -139,12 +168,17 @@ fn refuse_newer_untouched(path: &Path) -> Result<(), OpenError> {
     };
     match version() {
         Some(found) if found > STORE_VERSION => Err(OpenError::Newer { found }),
+        Some(found) if found < STORE_VERSION && purpose == Purpose::Look => Err(OpenError::Older { found }),
         _ => Ok(()),
     }
 }
 
 /// Makes the tables, or checks that the store is ours.
-fn prepare(transaction: &WriteTransaction, key_checks: &[[u8; 32]]) -> Result<Result<(), OpenError>, Fault> {
+fn prepare(
+    transaction: &WriteTransaction,
+    key_checks: &[[u8; 32]],
+    purpose: Purpose,
+) -> Result<Result<(), OpenError>, Fault> {
     let current = key_checks.first().map_or(&[][..], <[u8; 32]>::as_slice);
     let mut meta = transaction.open_table(META)?;
     let mut upgraded = false;
@@ -157,12 +191,13 @@ fn prepare(transaction: &WriteTransaction, key_checks: &[[u8; 32]]) -> Result<Re
             meta.insert(KEY_CHECK, current)?;
         }
         Some(found) if found > STORE_VERSION => return Ok(Err(OpenError::Newer { found })),
+        Some(found) if found < STORE_VERSION && purpose == Purpose::Look => return Ok(Err(OpenError::Older { found })),
         Some(_) => {
             let stored = meta.get(KEY_CHECK)?.map(|stored| stored.value().to_vec());
             if !key_checks.iter().any(|check| stored.as_deref() == Some(check)) {
                 return Ok(Err(OpenError::OtherKey));
             }
-            if stored.as_deref() != Some(current) {
+            if stored.as_deref() != Some(current) && purpose == Purpose::Serve {
                 meta.insert(KEY_CHECK, current)?;
             }
             upgraded = version != Some(STORE_VERSION);
@@ -459,7 +494,13 @@ impl Store for RedbStore {
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.read(|transaction| Ok(transaction.open_table(META).map(|_| ()).map(Ok)?))
+        Box::pin(async move {
+            if self.database.is_failing() {
+                self.probe().await?;
+            }
+            self.read(|transaction| Ok(transaction.open_table(META).map(|_| ()).map(Ok)?))
+                .await
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -85,7 +85,13 @@ impl Backend for Disk {
 }
 
 fn store(disk: &Disk) -> RedbStore {
-    RedbStore::open_with(Arc::new(disk.clone()), PathBuf::from("disk"), &[[1; 32]]).unwrap()
+    RedbStore::open_with(
+        Arc::new(disk.clone()),
+        PathBuf::from("disk"),
+        &[[1; 32]],
+        Purpose::Serve,
+    )
+    .unwrap()
 }
 
 fn room(n: u8) -> KeyedHandle {

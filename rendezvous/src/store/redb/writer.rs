@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -80,6 +81,8 @@ pub(super) struct Database {
 struct Shared {
     backend: Arc<dyn Backend>,
     state: watch::Sender<State>,
+    /// Whether a write failed, and none that is as large as a room has succeeded since.
+    failing: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -100,6 +103,7 @@ impl Database {
         let shared = Arc::new(Shared {
             backend,
             state: watch::Sender::new(State::Open(1, Arc::new(database))),
+            failing: AtomicBool::new(false),
         });
         let (sender, receiver) = sync_channel(QUEUE);
         let (end, ended) = oneshot::channel();
@@ -151,6 +155,16 @@ impl Database {
     /// The database as it is now.
     pub fn current(&self) -> Option<Arc<redb::Database>> {
         self.shared.current()
+    }
+
+    /// Whether a write failed, and it isn't known that the trouble is over.
+    pub fn is_failing(&self) -> bool {
+        self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    /// The trouble is over.
+    pub fn is_well(&self) {
+        self.shared.failing.store(false, Ordering::Relaxed);
     }
 
     /// One durable write before anything else runs. Blocks.
@@ -311,6 +325,7 @@ impl Writer {
         let outcome = self.apply(batch, durable, &mut tell);
         if let Err(fault) = &outcome {
             tracing::error!(reason = describe(fault), "the store can't write");
+            self.shared.failing.store(true, Ordering::Relaxed);
         }
         for tell in tell {
             tell(outcome.as_ref().copied().map_err(unavailable));
