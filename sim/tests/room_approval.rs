@@ -433,7 +433,7 @@ fn a_shorter_grace_counts_for_those_who_are_away_already() {
         settle(&mut world, members);
     }
     world.kill(admin + 2);
-    world.run(3 * HOUR);
+    world.run(8 * HOUR);
     assert_eq!(
         world.nodes[admin].room.facts(world.clock()).members,
         3,
