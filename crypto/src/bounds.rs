@@ -50,6 +50,11 @@ bounds! {
     /// Message keys that a receiver keeps for late frames of one sender; the oldest go first.
     MAX_STORED_KEYS: usize = 1_000, "keys";
 
+    /// Direct messages of one epoch of a room of two: then its speaker issues the next one.
+    MAX_PAIR_MESSAGES: u64 = 256, "messages";
+    /// Boxes of direct messages by one member that a receiver tries to open: more would be a way to burn its CPU. One more each second.
+    MAX_PAIR_TRIALS: u64 = 1_024, "boxes";
+
     /// Members whose entries stand in the announcement itself; larger epochs are fetched.
     MAX_INLINE_MEMBERS: usize = 256, "members";
     /// Members of one epoch.

@@ -4,7 +4,7 @@
 //! or 4,096 bytes, and above that by Padmé (Nikitin et al., 2019, 4): at most 12 % more, and few different lengths.
 
 use crate::{
-    MessageId, bounds,
+    IdentityKey, MessageId, bounds,
     wire::{DecodeError, Reader, Writer},
 };
 
@@ -21,7 +21,7 @@ impl ContentKind {
     pub const DELETE: Self = Self(3);
     /// A reaction to a message (reserved).
     pub const REACTION: Self = Self(4);
-    /// A frame of a direct conversation (reserved).
+    /// What a member says to one other: sealed once more, see [`crate::pair`].
     pub const DIRECT: Self = Self(5);
     /// A file offered, accepted or refused (reserved).
     pub const FILE: Self = Self(6);
@@ -33,6 +33,8 @@ impl ContentKind {
     pub const PRESENCE: Self = Self(9);
     /// What was said before, for newcomers, with its first signatures (reserved).
     pub const HISTORY: Self = Self(10);
+    /// At rest only: see [`Content::Private`].
+    const PRIVATE: Self = Self(0xFFFF);
 }
 
 /// One thing that a member says.
@@ -47,7 +49,15 @@ pub enum Content {
         /// When, by the sender's clock: to be shown, never to order by.
         sent_at_ms: u64,
     },
-    /// A kind that this version doesn't understand: to be ignored.
+    /// What a member says to one other, opened, or not sealed yet. Never on the wire, where it is a sealed [`ContentKind::DIRECT`]; at rest
+    /// kind 65535: `identity_vk(32) ‖ kind(2) ‖ lp(body)`.
+    Private {
+        /// The other one: the reader of what is ours, the author of what isn't.
+        with: IdentityKey,
+        /// What is said: no other one of these.
+        said: Box<Self>,
+    },
+    /// A kind whose body isn't read here: [`ContentKind::DIRECT`], which is sealed once more, or one of a later version, to be ignored.
     Unknown {
         /// Its number.
         kind: ContentKind,
@@ -62,7 +72,26 @@ impl Content {
     pub const fn kind(&self) -> ContentKind {
         match self {
             Self::Text { .. } => ContentKind::TEXT,
+            Self::Private { .. } => ContentKind::PRIVATE,
             Self::Unknown { kind, .. } => *kind,
+        }
+    }
+
+    /// A sealed body of [`crate::pair`], to be sent.
+    #[must_use]
+    pub const fn direct(body: Vec<u8>) -> Self {
+        Self::Unknown {
+            kind: ContentKind::DIRECT,
+            bytes: body,
+        }
+    }
+
+    /// The sealed body of what a member says to one other.
+    #[must_use]
+    pub fn as_direct(&self) -> Option<&[u8]> {
+        match self {
+            Self::Unknown { kind, bytes } if *kind == ContentKind::DIRECT => Some(bytes),
+            _ => None,
         }
     }
 
@@ -71,6 +100,7 @@ impl Content {
     pub fn encoded_len(&self) -> usize {
         6 + match self {
             Self::Text { text, reply_to, .. } => 4 + text.len() + 1 + reply_to.map_or(0, |_| 32) + 8,
+            Self::Private { said, .. } => IdentityKey::LEN + said.encoded_len(),
             Self::Unknown { bytes, .. } => bytes.len(),
         }
     }
@@ -79,8 +109,14 @@ impl Content {
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
             Self::Text { text, .. } => text.len() <= bounds::MAX_TEXT_BYTES,
+            Self::Private { said, .. } => said.is_bounded(),
             Self::Unknown { .. } => true,
         }
+    }
+
+    /// Whether it must not leave as it is.
+    pub(crate) const fn is_private(&self) -> bool {
+        matches!(self, Self::Private { .. })
     }
 
     fn write(&self, writer: &mut Writer) {
@@ -98,9 +134,36 @@ impl Content {
                     })
                     .u64(*sent_at_ms);
             }
+            Self::Private { with, said } => {
+                writer.raw(with.as_bytes());
+                said.write(writer);
+            }
             Self::Unknown { bytes, .. } => {
                 writer.raw(bytes);
             }
+        }
+    }
+
+    /// As [`Self::write`]; but what a member sent under the number of [`Self::Private`] doesn't come back as one.
+    fn write_at_rest(&self, writer: &mut Writer) {
+        match self {
+            Self::Unknown { kind, .. } if *kind == ContentKind::PRIVATE => {
+                writer.u16(kind.0).count(0);
+            }
+            _ => self.write(writer),
+        }
+    }
+
+    fn read_at_rest(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match Self::read(reader)? {
+            Self::Unknown { kind, bytes } if kind == ContentKind::PRIVATE && !bytes.is_empty() => {
+                let mut reader = Reader::new(&bytes);
+                let with = IdentityKey::from_bytes(reader.array()?);
+                let said = Box::new(Self::read(&mut reader)?);
+                reader.finish()?;
+                Ok(Self::Private { with, said })
+            }
+            content => Ok(content),
         }
     }
 
@@ -151,9 +214,26 @@ pub(crate) fn write(contents: &[Content], writer: &mut Writer) {
     writer.list(contents, |w, content| content.write(w));
 }
 
+/// Appends contents as they rest on a disk.
+pub(crate) fn write_at_rest(contents: &[Content], writer: &mut Writer) {
+    writer.list(contents, |w, content| content.write_at_rest(w));
+}
+
 /// Reads contents, of which there is at least one.
 pub(crate) fn read_list(reader: &mut Reader<'_>) -> Result<Vec<Content>, DecodeError> {
-    let contents = reader.list("contents", bounds::MAX_CONTENTS, Content::read)?;
+    read_each(reader, Content::read)
+}
+
+/// Reads what [`write_at_rest`] wrote.
+pub(crate) fn read_at_rest(reader: &mut Reader<'_>) -> Result<Vec<Content>, DecodeError> {
+    read_each(reader, Content::read_at_rest)
+}
+
+fn read_each(
+    reader: &mut Reader<'_>,
+    read: impl FnMut(&mut Reader<'_>) -> Result<Content, DecodeError>,
+) -> Result<Vec<Content>, DecodeError> {
+    let contents = reader.list("contents", bounds::MAX_CONTENTS, read)?;
     if contents.is_empty() {
         return Err(DecodeError::Invalid {
             what: "number of contents",
@@ -222,6 +302,34 @@ mod tests {
         let mut padded = writer.finish();
         padded.resize(256, 0);
         assert_eq!(read_padded(&padded).unwrap(), contents);
+    }
+
+    #[test]
+    fn what_is_private_comes_back_from_rest_and_never_from_the_wire() {
+        let said = Content::Text {
+            text: "psst".to_owned(),
+            reply_to: None,
+            sent_at_ms: 1,
+        };
+        let private = Content::Private {
+            with: IdentityKey::from_bytes([7; 32]),
+            said: Box::new(said.clone()),
+        };
+        let rested = |contents: &[Content]| {
+            let mut writer = Writer::new();
+            write_at_rest(contents, &mut writer);
+            let bytes = writer.finish();
+            read_at_rest(&mut Reader::new(&bytes)).unwrap()
+        };
+        assert_eq!(rested(&[private.clone(), said.clone()]), [private.clone(), said]);
+        // Its bytes on the wire are a later version's kind, here and after a rest.
+        let mut writer = Writer::new();
+        write(std::slice::from_ref(&private), &mut writer);
+        let mut padded = writer.finish();
+        padded.resize(256, 0);
+        let read = read_padded(&padded).unwrap();
+        assert!(matches!(&read[..], [Content::Unknown { kind, .. }] if *kind == ContentKind::PRIVATE));
+        assert!(matches!(&rested(&read)[..], [Content::Unknown { .. }]));
     }
 
     #[test]

@@ -95,6 +95,14 @@ id! {
     MessageId[32]
 }
 id! {
+    /// Names the room of two that two members of a room have: `H("pair", genesis hash, both identities)`.
+    PairHash[32]
+}
+id! {
+    /// What direct messages of one epoch of a room of two begin with, so that their reader finds it.
+    PairTag[8]
+}
+id! {
     /// A member's identity: an Ed25519 public key, as it came, not yet checked to be a point.
     IdentityKey[32]
 }
@@ -113,6 +121,18 @@ impl IdentityKey {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(kdf::first_16(&kdf::hash(label::FINGERPRINT, &[self.as_bytes()])))
+    }
+}
+
+impl PairHash {
+    /// `H("pair", genesis hash, the lower identity key, the higher identity key)`.
+    #[must_use]
+    pub fn of(genesis: &GenesisHash, one: &IdentityKey, other: &IdentityKey) -> Self {
+        let (lower, higher) = (one.min(other), one.max(other));
+        Self(kdf::hash(
+            label::PAIR,
+            &[genesis.as_bytes(), lower.as_bytes(), higher.as_bytes()],
+        ))
     }
 }
 

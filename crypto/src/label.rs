@@ -87,6 +87,10 @@ labels! {
     FRAME = "frame", Hash, "epoch_id, hdr, H(contents)";
     /// Message id.
     MESSAGE = "message", Hash, "frame_hash, index";
+    /// Name of the room of two that two members have.
+    PAIR = "pair", Hash, "genesis_hash, the lower identity_vk, the higher identity_vk";
+    /// Context of an epoch of a room of two.
+    PAIR_CONTEXT = "pair context", Hash, "pair_hash, encoded head";
     /// Name of an OPAQUE registration record.
     CREDENTIAL_RECORD = "credential record", Hash, "registration, upload";
     /// Digest of an approval, which a moderator signs.
@@ -165,6 +169,8 @@ labels! {
 
     /// Admission of a leaf.
     ADMISSION = "admission", Mac, "genesis_hash, body up to the admission; k is join";
+    /// Tag of a direct message, first 8 bytes.
+    PAIR_TAG = "pair tag", Mac, "box; k is the pair's psk";
     /// Nonce of a control message, first 24 bytes.
     CONTROL_NONCE = "control nonce", Mac, "type ‖ body; k is control";
     /// What tells a listener which of its mesh keys a dialer will prove, first 8 bytes.

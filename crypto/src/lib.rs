@@ -60,6 +60,8 @@ pub mod object;
 #[cfg(feature = "room")]
 pub mod operation;
 #[cfg(feature = "room")]
+pub mod pair;
+#[cfg(feature = "room")]
 pub mod presence;
 #[cfg(feature = "room")]
 pub mod rest;

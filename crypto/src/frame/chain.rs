@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A chain with the keys of frames that are still missing.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     key: Secret32,
     next: u64,
     /// Keys of counters below `next` that were skipped, ascending.
@@ -20,7 +20,7 @@ pub(super) struct Chain {
 }
 
 /// What has to happen to a chain when the frame at hand is genuine.
-pub(super) struct Step {
+pub(crate) struct Step {
     message_key: Secret32,
     change: Change,
 }
@@ -38,7 +38,7 @@ enum Change {
 
 /// Why there is no key for a counter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ChainError {
+pub(crate) enum ChainError {
     /// Its key was used, or dropped as one of too many.
     Used,
     /// More than [`bounds::MAX_SKIP`] ahead.
@@ -46,7 +46,7 @@ pub(super) enum ChainError {
 }
 
 impl Chain {
-    pub(super) const fn new(key: Secret32) -> Self {
+    pub(crate) const fn new(key: Secret32) -> Self {
         Self {
             key,
             next: 0,
@@ -54,7 +54,7 @@ impl Chain {
         }
     }
 
-    pub(super) fn at_rest(&self) -> ChainAtRest {
+    pub(crate) fn at_rest(&self) -> ChainAtRest {
         ChainAtRest {
             next: self.next,
             key: self.key.clone(),
@@ -62,7 +62,7 @@ impl Chain {
         }
     }
 
-    pub(super) fn restore(stored: ChainAtRest) -> Self {
+    pub(crate) fn restore(stored: ChainAtRest) -> Self {
         Self {
             key: stored.key,
             next: stored.next,
@@ -71,17 +71,17 @@ impl Chain {
     }
 
     /// One above the highest counter seen.
-    pub(super) const fn next(&self) -> u64 {
+    pub(crate) const fn next(&self) -> u64 {
         self.next
     }
 
     /// Counters below `next` whose frames are still missing.
-    pub(super) fn missing(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn missing(&self) -> impl Iterator<Item = u64> + '_ {
         self.skipped.iter().map(|(counter, _)| *counter)
     }
 
     /// The key for the frame with this counter, and the step to commit if it proves genuine.
-    pub(super) fn prepare(&self, counter: u64) -> Result<Step, ChainError> {
+    pub(crate) fn prepare(&self, counter: u64) -> Result<Step, ChainError> {
         let Some(ahead) = counter.checked_sub(self.next) else {
             let index = self.skipped.binary_search_by_key(&counter, |(skipped, _)| *skipped);
             let index = index.map_err(|_| ChainError::Used)?;
@@ -107,7 +107,7 @@ impl Chain {
     }
 
     /// Takes the step.
-    pub(super) fn commit(&mut self, step: Step) {
+    pub(crate) fn commit(&mut self, step: Step) {
         match step.change {
             Change::Advance { key, next, skipped } => {
                 self.key = key;
@@ -123,7 +123,7 @@ impl Chain {
 }
 
 impl Step {
-    pub(super) fn message_key(&self) -> &[u8; 32] {
+    pub(crate) fn message_key(&self) -> &[u8; 32] {
         &self.message_key
     }
 }

@@ -100,6 +100,9 @@ pub enum SealError {
     /// A text of more than [`bounds::MAX_TEXT_BYTES`].
     #[error("a message has at most {} bytes", bounds::MAX_TEXT_BYTES)]
     TextTooLong,
+    /// Something that only one member may read: to be sealed to it first, see [`crate::pair`].
+    #[error("a private message has to be sealed to its reader first")]
+    Private,
     /// The chain is at its end: 2^64 frames were sent.
     #[error("the sender's chain is at its end")]
     Exhausted,

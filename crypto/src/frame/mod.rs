@@ -11,7 +11,7 @@
 //! At most 32 KiB. Every frame is signed: all members know every chain, so an unsigned one could be forged, and burn the
 //! victim's counter. The random nonce keeps a restored snapshot from using a key and nonce twice.
 
-mod chain;
+pub(crate) mod chain;
 mod error;
 mod open;
 mod seal;

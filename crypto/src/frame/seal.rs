@@ -35,6 +35,9 @@ impl Epoch {
         if !contents.iter().all(Content::is_bounded) {
             return Err(SealError::TextTooLong);
         }
+        if contents.iter().any(Content::is_private) {
+            return Err(SealError::Private);
+        }
         let len = content::contents_len(contents);
         let padded = content::padded_len(len).ok_or(SealError::TooLarge { bytes: len })?;
         let member = self

@@ -17,7 +17,7 @@ use crate::{
 #[must_use]
 pub fn encode_contents(contents: &[Content]) -> RestBytes {
     let mut writer = begin(content::contents_len(contents));
-    content::write(contents, &mut writer);
+    content::write_at_rest(contents, &mut writer);
     finish(writer)
 }
 
@@ -27,7 +27,7 @@ pub fn encode_contents(contents: &[Content]) -> RestBytes {
 /// [`DecodeError`].
 pub fn decode_contents(bytes: &[u8]) -> Result<Vec<Content>, DecodeError> {
     let mut reader = open("stored contents", bytes)?;
-    let contents = content::read_list(&mut reader)?;
+    let contents = content::read_at_rest(&mut reader)?;
     reader.finish()?;
     Ok(contents)
 }
@@ -43,7 +43,7 @@ pub fn encode_opened(epoch: &EpochId, frame: &OpenedFrame) -> RestBytes {
         .u64(frame.counter)
         .raw(frame.hash.as_bytes())
         .list(&frame.parents, |w, parent| parent.write(w));
-    content::write(&frame.contents, &mut writer);
+    content::write_at_rest(&frame.contents, &mut writer);
     finish(writer)
 }
 
@@ -59,7 +59,7 @@ pub fn decode_opened(bytes: &[u8]) -> Result<(EpochId, OpenedFrame), DecodeError
         counter: reader.u64()?,
         hash: FrameHash::from_bytes(reader.array()?),
         parents: reader.list("parents", bounds::MAX_PARENTS, ParentRef::read)?,
-        contents: content::read_list(&mut reader)?,
+        contents: content::read_at_rest(&mut reader)?,
     };
     reader.finish()?;
     Ok((epoch, frame))

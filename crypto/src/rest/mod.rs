@@ -10,6 +10,7 @@ mod frame;
 pub mod log;
 mod membership;
 mod own;
+mod pair;
 pub mod vault;
 
 use thiserror::Error;
@@ -20,6 +21,7 @@ pub use export::{ExportError, export_identity, import_identity};
 pub use frame::{decode_contents, decode_opened, decode_parents, encode_contents, encode_opened, encode_parents};
 pub use membership::{GenerationAtRest, MembershipAtRest};
 pub use own::OwnAtRest;
+pub use pair::{FormerKemAtRest, HeardAtRest, ListeningAtRest, PairAtRest, SpeakingAtRest, SpokenAtRest};
 
 use crate::wire::{DecodeError, Reader, Writer};
 

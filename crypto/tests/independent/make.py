@@ -671,6 +671,73 @@ class Maker:
     def keeper(self):
         return keeping.make(self, case)
 
+    def pair(self):
+        """A first word and some turns, and bodies sealed with the right keys that are wrong all the same."""
+        one, other = self.order[0], self.order[-1]
+        identities = [s.public(seeds["identity"]) for seeds in (other, one)]
+        name, psk, epochs, key = s.H("pair", self.room, *sorted(identities)), self.raw(), [], other["kem"]
+        speaker, reader = one["leaf_id"], other["leaf_id"]
+        for number in range(self.random.randint(2, 4)):
+            epochs.append(self.pair_epoch(name, 1 if number == 0 else 2, speaker, reader, key, psk))
+            key, speaker, reader = bytes.fromhex(epochs[-1]["answer_seed"]), reader, speaker
+        return {"genesis_hash": self.room.hex(), "identities": [each.hex() for each in identities], "pair_hash": name.hex(), "epochs": epochs}
+
+    def pair_epoch(self, name, form, speaker, reader, kem_seed, psk):
+        es, answer, drawn, seq, parent = self.raw(), self.raw(), self.raw(64), self.number(63), self.raw()
+        ek, answer_ek = s.xwing_expand(kem_seed)[2], s.xwing_expand(answer)[2]
+        ctx, plain = s.pair_context(name, form, speaker, reader, ek), s.pair_inside(form, seq, es, psk, answer_ek)
+        good = s.pair_box(ctx, form, reader, ek, drawn, psk, plain)
+        snd = s.pair_snd(psk, es, ctx)
+        one = u16(1) + lp(b.text("psst", None, 1))
+
+        def body(padded, counter=0, at=None, box=good, tag=None, over=parent, snd=snd, leaf=speaker, kind=form):
+            mk = s.chain_key(snd, leaf, counter if at is None else at)
+            return s.seal_direct(kind, tag or s.pair_tag(psk, box), box, counter, self.raw(12), over, mk, padded)
+
+        def bad(what, contents=(one,), padded=None, **changes):
+            padded = s.pad(lst(list(contents))) if padded is None else padded
+            return case(what, body(padded, **changes)) | {"speaker": speaker.hex(), "parent": parent.hex()}
+
+        def boxed(inside, ctx=ctx, salt=psk, to=reader, form=form):
+            return s.pair_box(ctx, form, to, ek, self.raw(64), salt, inside)
+
+        def says(text, reply_to=None):
+            return {"kind": 1, "text": text, "reply_to": reply_to, "sent_at_ms": self.number(63)}
+
+        def message(number, said):
+            reply = said["reply_to"] and bytes.fromhex(said["reply_to"])
+            padded = s.pad(lst([u16(1) + lp(b.text(said["text"], reply, said["sent_at_ms"]))]))
+            made = body(padded, number)
+            return {"parent": parent.hex(), "counter": number, "nonce": made[len(good) + 11 : len(good) + 23].hex(), "says": said, "body": made.hex()}
+
+        ones = (says("h\u00e9"), says("x" * B["MAX_TEXT_BYTES"], self.raw().hex()), says(""))
+        messages = [message(number, said) for number, said in enumerate(ones[: self.random.randint(1, 3)])]
+        assert s.open_direct(bytes.fromhex(bad("nothing")["bytes"]), name, form, speaker, reader, kem_seed, psk, parent, set())
+        last = B["MAX_PAIR_MESSAGES"]
+        worse = s.pair_inside(form, seq, es, psk, b"\xff" * 1216)
+        again = bytes.fromhex(messages[0]["body"])
+        return {
+            "form": form, "speaker": speaker.hex(), "reader": reader.hex(), "kem_seed": kem_seed.hex(), "kem_hash": s.H("kem", ek).hex(),
+            "psk": psk.hex(), "seq": seq, "es": es.hex(), "answer_seed": answer.hex(), "encapsulation_randomness": drawn.hex(),
+            "ctx": ctx.hex(), "extracted": s.extract(psk, es).hex(), "snd": snd.hex(), "ck_0": s.X(snd, "sender", speaker).hex(),
+            "box": good.hex(), "tag": s.pair_tag(psk, good).hex(), "messages": messages,
+            "reject": [
+                bad("two contents", [one, one]), bad("no contents", []), bad("a direct message within", [u16(5) + lp(again)]),
+                bad("a text above its bound", [u16(1) + lp(b.text("x" * (B["MAX_TEXT_BYTES"] + 1), None, 1))]),
+                bad("more padding than due", padded=s.pad(lst([one])) + bytes(256)), bad("bytes in the padding", padded=s.pad(lst([one]))[:-1] + b"\1"),
+                bad("no padding", padded=lst([one])), bad("nothing at all", padded=b""),
+                bad("a counter above what an epoch has", counter=last), bad("sealed with another counter's key", counter=3, at=4),
+                bad("in another chain", leaf=reader), bad("of another secret", snd=s.pair_snd(psk, self.raw(), ctx)), bad("in another context", snd=s.pair_snd(psk, es, self.raw())),
+                bad("for another epoch of the room", over=self.raw()), bad("a tag of another psk", tag=s.pair_tag(self.raw(), good)), bad("no tag", tag=bytes(8)),
+                bad("a form that the box isn't of", kind=3 - form), bad("a later form", kind=3),
+                bad("a box of a later version", box=boxed(b"\2" + plain[1:])), bad("a key in the box that is none", box=boxed(worse)),
+                bad("a box for another leaf", box=boxed(plain, to=self.raw(16))), bad("a box of another context", box=boxed(plain, ctx=self.raw())),
+                bad("a box with another salt", box=boxed(plain, salt=self.raw(), form=2)),
+                case("read before", again) | {"speaker": speaker.hex(), "parent": parent.hex()},
+                case("by another member", again) | {"speaker": self.raw(16).hex(), "parent": parent.hex()},
+            ],
+        }
+
     def vault(self):
         words, key, logs = "caf\u0301e " + self.raw(4).hex(), self.raw(), []
         for purpose, number in ((1, self.number(40)), (2, self.number(63))):
@@ -754,7 +821,7 @@ class Maker:
         return {"bounds": [{"name": name, "value": value, "unit": unit} for name, value, unit in rows]}
 
     def files(self):
-        made = {name: getattr(self, name)() for name in ("names", "generation", "capsule", "invite", "safety", "operation", "control", "epoch", "frame")}
+        made = {name: getattr(self, name)() for name in ("names", "generation", "capsule", "invite", "safety", "operation", "control", "epoch", "frame", "pair")}
         made |= {name: getattr(self, name)() for name in ("padding", "presence", "link", "direct", "certificate", "authority", "keeper", "vault", "labels", "bounds")}
         return made | {"genesis": self.genesis_(), "leaf": self.leaf_()}
 

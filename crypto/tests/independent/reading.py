@@ -252,6 +252,43 @@ def frame(v, files):
     refused("statement", v["reject_statements"], lambda case: s.statement(un(case["bytes"]), room, s.public(seed)))
 
 
+def pair(v, _):
+    identities = uns(v["identities"])
+    name = s.H("pair", un(v["genesis_hash"]), *sorted(identities))
+    same("pair", name, v["pair_hash"])
+    s.check(len(identities) == 2, "two")
+    for e in v["epochs"]:
+        form, speaker, reader, seed, psk, es = e["form"], un(e["speaker"]), un(e["reader"]), un(e["kem_seed"]), un(e["psk"]), un(e["es"])
+        ek, answer_ek = s.xwing_expand(seed)[2], s.xwing_expand(un(e["answer_seed"]))[2]
+        same("kem hash", s.H("kem", ek), e["kem_hash"])
+        ctx = s.pair_context(name, form, speaker, reader, ek)
+        same("ctx", ctx, e["ctx"])
+        same("extracted", s.extract(psk, es), e["extracted"])
+        snd = s.pair_snd(psk, es, ctx)
+        same("snd", snd, e["snd"])
+        same("chain", s.X(snd, "sender", speaker), e["ck_0"])
+        sealed = s.pair_box(ctx, form, reader, ek, un(e["encapsulation_randomness"]), psk, s.pair_inside(form, e["seq"], es, psk, answer_ek))
+        same("box", sealed, e["box"])
+        tag, used = s.pair_tag(psk, sealed), set()
+        same("tag", tag, e["tag"])
+        for number, case in enumerate(e["messages"]):
+            says, parent, nonce = case["says"], un(case["parent"]), un(case["nonce"])
+            same("counter", number, case["counter"])
+            said = (1, b.text(says["text"], says["reply_to"] and un(says["reply_to"]), says["sent_at_ms"]))
+            same("kind", 1, says["kind"])
+            padded = s.pad(s.lst([s.u16(1) + s.lp(said[1])]))
+            body = s.seal_direct(form, tag, sealed, number, nonce, parent, s.chain_key(snd, speaker, number), padded)
+            same("body", body, case["body"])
+            found = s.open_direct(body, name, form, speaker, reader, seed, psk, parent, used)
+            same("what it says", found, (said, e["seq"], answer_ek))
+
+        def attempt(case):
+            seen = used if case["what"] == "read before" else set()
+            s.open_direct(un(case["bytes"]), name, form, un(case["speaker"]), reader, seed, psk, un(case["parent"]), seen)
+
+        refused("direct message", e["reject"], attempt)
+
+
 def padding(v, _):
     for case in v["cases"]:
         same("padding", s.padded_len(case["len"]), case["padded"])
@@ -484,7 +521,7 @@ def bounds(v, _):
 
 
 HOLDERS = [
-    names, generation, genesis, capsule, invite, leaf, safety, operation, control, epoch, frame, padding, presence, link, direct,
+    names, generation, genesis, capsule, invite, leaf, safety, operation, control, epoch, frame, pair, padding, presence, link, direct,
     certificate, authority, keeper, vault, labels, bounds,
 ]
 

@@ -756,6 +756,72 @@ def open_frame(data, keys, epoch_id, room, leaf_keys, used):
     return frame_hash, contents
 
 
+# Direct messages
+
+def pair_box_len(form):
+    check(form in (1, 2), "a later form")
+    return 1120 + 1 + 8 + 32 + (32 if form == 1 else 0) + 1216 + 16
+
+
+def pair_context(pair, form, speaker, reader, ek):
+    return H("pair context", pair, bytes([form]) + speaker + reader + H("kem", ek))
+
+
+def pair_salt(form, psk):
+    return psk if form == 2 else bytes(32)
+
+
+def pair_inside(form, seq, es, psk, answer_ek):
+    return b"\1" + u64(seq) + es + (psk if form == 1 else b"") + answer_ek
+
+
+def pair_box(ctx, form, reader, ek, randomness, psk, inside):
+    ct, ss = xwing_encapsulate(ek, randomness)
+    return ct + cseal(X(extract(pair_salt(form, psk), ss), "box", ctx, reader), bytes(12), b"", inside)
+
+
+def pair_tag(psk, sealed_box):
+    return MAC(psk, "pair tag", sealed_box)[:8]
+
+
+def pair_snd(psk, es, ctx):
+    return X(extract(psk, es), "snd", ctx)
+
+
+def seal_direct(form, tag, sealed_box, counter, nonce, parent, mk, padded):
+    head = bytes([form]) + tag + sealed_box + u16(counter)
+    return head + nonce + cseal(mk, nonce, parent + head, padded)
+
+
+def open_direct(data, pair, form, speaker, reader, kem_seed, psk, parent, used):
+    """What a body says that came in a frame of `parent` by `speaker`, and the epoch's number and answer_ek. `psk` is known for form 02."""
+    r = Reader(data)
+    check(r.number(1) == form, "form")
+    tag, sealed_box, counter = r.raw(8), r.raw(pair_box_len(form)), r.number(2)
+    head, nonce = data[: r.at], r.raw(12)
+    if form == 2:
+        check(tag == pair_tag(psk, sealed_box), "not under this psk")
+    ctx = pair_context(pair, form, speaker, reader, xwing_expand(kem_seed)[2])
+    key = X(extract(pair_salt(form, psk), xwing_decapsulate(kem_seed, sealed_box[:1120])), "box", ctx, reader)
+    inside = Reader(copen(key, bytes(12), b"", sealed_box[1120:]))
+    check(inside.number(1) == 1, "version")
+    seq, es = inside.number(8), inside.raw(32)
+    if form == 1:
+        psk = inside.raw(32)
+    answer_ek = inside.raw(1216)
+    inside.end()
+    check(kem_is_canonical(answer_ek), "key")
+    check(tag == pair_tag(psk, sealed_box), "tag")
+    check(counter < B["MAX_PAIR_MESSAGES"] and (tag, counter) not in used, "used")
+    padded = copen(chain_key(pair_snd(psk, es, ctx), speaker, counter), nonce, parent + head, r.rest())
+    c = Reader(padded)
+    contents = c.list(B["MAX_CONTENTS"], lambda: content(c))
+    check(len(padded) == padded_len(c.at) and not any(c.rest()), "padding")
+    check(len(contents) == 1 and contents[0][0] != 5, "not one content")
+    used.add((tag, counter))
+    return contents[0], seq, answer_ek
+
+
 # Direct requests: only that they decode; what they carry is verified on its own
 
 def ids(r):

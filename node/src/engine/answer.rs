@@ -13,11 +13,24 @@ impl Actor {
             Command::Send { reply, .. } if self.closing.is_some() => {
                 let _ = reply.send(Err(Closed.into()));
             }
-            Command::Send { text, reply_to, reply } => {
+            Command::Send {
+                text,
+                reply_to,
+                to,
+                reply,
+            } => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
                 self.sends.insert(ticket, reply);
-                self.feed(Input::Send { ticket, text, reply_to });
+                self.feed(match to {
+                    None => Input::Send { ticket, text, reply_to },
+                    Some(to) => Input::Direct {
+                        ticket,
+                        to,
+                        text,
+                        reply_to,
+                    },
+                });
             }
             Command::Act { reply, .. } if self.closing.is_some() => {
                 let _ = reply.send(Err(Closed.into()));

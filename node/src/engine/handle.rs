@@ -23,6 +23,8 @@ pub(super) enum Command {
     Send {
         text: String,
         reply_to: Option<MessageId>,
+        /// Whom it is for, if for one alone.
+        to: Option<Fingerprint>,
         reply: oneshot::Sender<Result<MessageId, SendError>>,
     },
     Act {
@@ -58,9 +60,35 @@ impl Handle {
         text: impl Into<String>,
         reply_to: Option<MessageId>,
     ) -> BoxFuture<'static, Result<MessageId, SendError>> {
-        let text = text.into();
+        self.queue(None, text.into(), reply_to)
+    }
+
+    /// Says something to one member alone; else as [`Self::send`].
+    ///
+    /// # Errors
+    /// As [`Self::send`]; also refused if there is no such member, or no longer.
+    pub fn send_direct(
+        &self,
+        to: Fingerprint,
+        text: impl Into<String>,
+        reply_to: Option<MessageId>,
+    ) -> BoxFuture<'static, Result<MessageId, SendError>> {
+        self.queue(Some(to), text.into(), reply_to)
+    }
+
+    fn queue(
+        &self,
+        to: Option<Fingerprint>,
+        text: String,
+        reply_to: Option<MessageId>,
+    ) -> BoxFuture<'static, Result<MessageId, SendError>> {
         let (reply, receiver) = oneshot::channel();
-        let queued = self.commands.try_send(Command::Send { text, reply_to, reply });
+        let queued = self.commands.try_send(Command::Send {
+            text,
+            reply_to,
+            to,
+            reply,
+        });
         let commands = self.commands.clone();
         Box::pin(async move {
             match queued {

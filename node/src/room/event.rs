@@ -85,6 +85,8 @@ pub struct Message {
     pub from: MemberView,
     /// What it says.
     pub text: Untrusted,
+    /// Whether it was said to us alone.
+    pub direct: bool,
     /// The message that it answers.
     pub reply_to: Option<MessageId>,
     /// Hashes of the frames its author had seen, at most 8.
@@ -414,6 +416,13 @@ pub enum Warning {
         /// Told apart by.
         fingerprint: Fingerprint,
     },
+    /// Something that was to be said to one member alone was not sent: that one has gone.
+    NotDelivered {
+        /// Whose it was to be.
+        name: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+    },
     /// A member's record contradicts itself: two different ones under one sequence number.
     Equivocation {
         /// Whose.
@@ -436,6 +445,10 @@ impl Warning {
                     issuer.name()
                 )
             }
+            Self::NotDelivered { name, fingerprint } => format!(
+                "A direct message to {} ({fingerprint}) was not sent: that member is no longer in the room.",
+                name.name()
+            ),
             Self::Fork { name, fingerprint } => format!(
                 "{} ({fingerprint}) told members different things: what you read of it isn't what others read. Its signatures prove it. \
                  Its device was restored from a copy, is broken or hostile; /audit says which messages.",

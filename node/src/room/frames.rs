@@ -44,6 +44,15 @@ impl Unopened {
     }
 }
 
+/// What of a content people read, and whether it is for our eyes alone.
+fn spoken(content: &Content) -> Option<(&Content, bool)> {
+    match content {
+        Content::Text { .. } => Some((content, false)),
+        Content::Private { said, .. } if matches!(**said, Content::Text { .. }) => Some((said, true)),
+        _ => None,
+    }
+}
+
 /// How something new reached us: gossip spreads by itself, what a link told us has to be spread by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -109,7 +118,7 @@ impl Room {
         match epoch.open_if(&bytes, |sender| {
             asked == Asked::Yes || speech.admits(sender, now.elapsed)
         }) {
-            Ok((opened, statement)) => {
+            Ok((mut opened, statement)) => {
                 if asked == Asked::No {
                     self.flood.speech.charge(opened.sender, now.elapsed);
                 }
@@ -122,6 +131,8 @@ impl Room {
                 }
                 if !forgotten {
                     self.note_arrived(id, &opened, now);
+                    // At once, whatever the frame waits for: its keys, and what it gives for the answer, are on disk with the frame's own.
+                    self.open_privates(id, &mut opened, now);
                 }
                 self.note_stated(statement, now);
                 let tip = ParentRef { tag, hash: opened.hash };
@@ -189,12 +200,8 @@ impl Room {
                 self.note_shown(epoch, &frame, None, now);
                 continue;
             };
-            // Contents of kinds that this version does not know are skipped: later versions add some.
-            let texts = frame
-                .contents
-                .iter()
-                .filter(|content| matches!(content, Content::Text { .. }));
-            let count = texts.count() as u64;
+            // Contents of kinds that this version does not know are skipped: later versions add some. So is what is said to others.
+            let count = frame.contents.iter().filter_map(spoken).count() as u64;
             if count == 0 {
                 self.note_shown(epoch, &frame, None, now);
                 continue;
@@ -209,12 +216,15 @@ impl Room {
                 contents,
                 ..
             } = frame;
-            for (index, content) in contents.into_iter().enumerate() {
+            for (index, content) in contents.iter().enumerate() {
+                let Some((said, direct)) = spoken(content) else {
+                    continue;
+                };
                 let Content::Text {
                     text,
                     reply_to,
                     sent_at_ms,
-                } = content
+                } = said.clone()
                 else {
                     continue;
                 };
@@ -223,6 +233,7 @@ impl Room {
                     id: MessageId::of(&hash, u32::try_from(index).unwrap_or(u32::MAX)),
                     from: self.view_of(&leaf, now),
                     text: crate::text::Untrusted::new(text),
+                    direct,
                     reply_to,
                     parents: parents.iter().map(|parent| *parent.hash.as_bytes()).collect(),
                     sent_at_ms,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snug_crypto::generation::MeshKey;
-use snug_crypto::ids::{IdentityKey, MessageId, PeerKey};
+use snug_crypto::ids::{Fingerprint, IdentityKey, MessageId, PeerKey};
 
 use super::{
     AuditReport, Change, Command, CommandRefused, GossipId, KeeperContact, Knock, Move, QueryId, RequestId, RoomEvent,
@@ -74,6 +74,17 @@ pub enum Input {
     Send {
         /// What the answer names.
         ticket: Ticket,
+        /// The text, as typed.
+        text: String,
+        /// The message it answers.
+        reply_to: Option<MessageId>,
+    },
+    /// The user says something to one other member alone; answered by exactly one [`Output::Sent`].
+    Direct {
+        /// What the answer names.
+        ticket: Ticket,
+        /// Whom.
+        to: Fingerprint,
         /// The text, as typed.
         text: String,
         /// The message it answers.
@@ -168,7 +179,7 @@ pub enum Output {
         /// Whom.
         peer: PeerKey,
     },
-    /// The answer to one [`Input::Send`].
+    /// The answer to one [`Input::Send`] or [`Input::Direct`].
     Sent {
         /// Which.
         ticket: Ticket,
@@ -229,6 +240,15 @@ pub enum SendRefused {
         /// How many wait.
         waiting: usize,
     },
+    /// Nobody of that fingerprint was ever here.
+    #[error("there is no such member; /members lists them with their fingerprints")]
+    NoSuchMember,
+    /// A direct message to ourselves.
+    #[error("that is you; a direct message is for somebody else")]
+    Yourself,
+    /// The reader of a direct message has left, or was removed.
+    #[error("that member is no longer in the room, and can't read it; it was not sent")]
+    Gone,
     /// The room is closed for us.
     #[error("you are no longer in this room")]
     Closed,

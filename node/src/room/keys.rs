@@ -407,6 +407,8 @@ impl Room {
         self.delivery
             .prune(now.elapsed, retention, |id| held.contains(id), pinned);
         self.members.prune_leaves(&self.epochs.named_leaves());
+        let members = &self.members;
+        (self.pairs).prune(now.elapsed, retention, |leaf| members.leaf(leaf).is_some());
         self.members.prune_registers(now.unix_ms);
     }
 

@@ -19,6 +19,7 @@
 //! | `keepers` | what helpers hold that can't read it |
 //! | `receipts` | who has what we said |
 //! | `audit` | what is missing, withheld or contradictory, and by whom |
+//! | `pairs`, `direct` | what is said to one other: what both share, and its way out of and into frames |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
 //! | `notices` | what people are told |
 //! | `trust` | safety numbers, and names that come under another key |
@@ -35,6 +36,7 @@ mod certificates;
 mod command;
 mod custody;
 mod delivery;
+mod direct;
 mod epochs;
 mod event;
 mod exchange;
@@ -52,6 +54,7 @@ mod moving;
 mod notices;
 mod outbox;
 mod own;
+mod pairs;
 mod receipts;
 mod rekey;
 mod rules;
@@ -95,6 +98,7 @@ use moving::Moving;
 use notices::Shown;
 use outbox::{Outbox, Pace};
 use own::Own;
+use pairs::Pairs;
 use receipts::{Heard, Said};
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
@@ -177,6 +181,7 @@ pub struct Room {
     outbox: Outbox,
     heard: Heard,
     said: Said,
+    pairs: Pairs,
     unopened: Unopened,
     flood: Flood,
     questions: Questions,
@@ -273,6 +278,7 @@ impl Room {
             outbox: Outbox::default(),
             heard: Heard::new(config.read_receipts),
             said: Said::default(),
+            pairs: Pairs::default(),
             unopened: Unopened::default(),
             flood: Flood::default(),
             questions: Questions::new(now.elapsed),
@@ -303,7 +309,7 @@ impl Room {
                     verdict: Verdict::Ignore,
                 });
             }
-            Input::Send { ticket, .. } if self.is_over() => {
+            Input::Send { ticket, .. } | Input::Direct { ticket, .. } if self.is_over() => {
                 self.out.push_back(Output::Sent {
                     ticket,
                     result: Err(SendRefused::Closed),
@@ -325,6 +331,12 @@ impl Room {
             Input::Unreachable => self.own.unreachable(),
             Input::Tombstone { bytes } => self.on_tombstone(&bytes),
             Input::Send { ticket, text, reply_to } => self.on_send(ticket, text, reply_to, now),
+            Input::Direct {
+                ticket,
+                to,
+                text,
+                reply_to,
+            } => self.on_direct(ticket, to, text, reply_to, now),
             Input::Command { ticket, command } => self.on_command(ticket, command, now),
             Input::Audit { ticket } => self.begin_audit(ticket, now),
             Input::Object { bytes } => {

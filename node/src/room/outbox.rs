@@ -4,14 +4,15 @@
 //! What was sealed is remembered until somebody else is known to have it: what was said to an empty room goes out again, sealed anew, when
 //! somebody appears, and so does what a lost state made unreadable. Nothing is dropped in silence.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use snug_crypto::bounds::{MAX_CONTENTS, MAX_TEXT_BYTES};
 use snug_crypto::content::{self, Content};
 use snug_crypto::direct::EpochVector;
 use snug_crypto::frame::ParentRef;
-use snug_crypto::ids::{EpochId, FrameHash, LeafId, MessageId};
+use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId, MessageId};
+use snug_crypto::pair;
 
 use super::timing::{FRAME_PACE, MAX_OUTBOX, SEND_HOLD};
 use super::{Now, Output, Room, RoomEvent, SendRefused, Ticket};
@@ -47,6 +48,19 @@ struct Waiting {
     was: Option<MessageId>,
     content: Content,
     since: Duration,
+    /// The one whom it is for alone has no place in the epoch that we send under.
+    held_back: bool,
+}
+
+/// How it is with the one whom something is for alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// In the epoch.
+    Here,
+    /// On the roster: the next epoch has a place for it.
+    Expected,
+    /// No member any more.
+    Gone,
 }
 
 /// A frame that was sealed, and that may have reached nobody.
@@ -58,7 +72,7 @@ pub(super) struct Unheld {
 impl Outbox {
     /// When the oldest message stops waiting for the others, or for its frame.
     pub(super) fn next_wake(&self, elapsed: Duration) -> Option<Duration> {
-        let hold = self.waiting.front()?.since + SEND_HOLD;
+        let hold = self.oldest()? + SEND_HOLD;
         let paced = self.next_frame().filter(|next| *next > elapsed);
         Some(paced.map_or(hold, |next| next.min(hold)))
     }
@@ -68,17 +82,53 @@ impl Outbox {
         self.last_frame.map(|last| last + FRAME_PACE)
     }
 
-    /// The oldest of what waits, as much as one frame carries.
+    /// Since when the oldest waits of what may leave.
+    fn oldest(&self) -> Option<Duration> {
+        let mut free = self.waiting.iter().filter(|waiting| !waiting.held_back);
+        free.next().map(|waiting| waiting.since)
+    }
+
+    /// The oldest of what may leave, as much as one frame carries.
     fn next_batch(&mut self) -> Vec<Waiting> {
         let mut bytes = content::contents_len(&[]);
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.content.encoded_len();
-            content::padded_len(bytes).is_some()
-        };
-        let count = self.waiting.iter().take(MAX_CONTENTS).take_while(fits).count();
-        // One that fits in no frame goes alone, and is refused.
-        let count = count.max(1).min(self.waiting.len());
-        self.waiting.drain(..count).collect()
+        let (mut batch, mut later): (Vec<Waiting>, VecDeque<Waiting>) = Default::default();
+        let mut is_full = false;
+        for waiting in std::mem::take(&mut self.waiting) {
+            if !is_full && !waiting.held_back {
+                bytes += weight(&waiting.content);
+                // One that fits in no frame goes alone, and is refused.
+                is_full = !batch.is_empty() && (batch.len() >= MAX_CONTENTS || content::padded_len(bytes).is_none());
+            }
+            if is_full || waiting.held_back {
+                later.push_back(waiting);
+            } else {
+                batch.push(waiting);
+            }
+        }
+        self.waiting = later;
+        batch
+    }
+
+    /// Those whom something that waits is for alone.
+    pub(super) fn readers(&self) -> BTreeSet<IdentityKey> {
+        let readers = self.waiting.iter().filter_map(|waiting| reader_of(&waiting.content));
+        readers.collect()
+    }
+
+    /// Holds back, or lets go, what is for this one alone. If it is gone, so is what waits for it: gives who asked for that.
+    pub(super) fn settle_reader(&mut self, who: &IdentityKey, reader: Reader) -> Vec<Option<Ticket>> {
+        let mut lost = Vec::new();
+        self.waiting.retain_mut(|waiting| {
+            if reader_of(&waiting.content) != Some(*who) {
+                return true;
+            }
+            waiting.held_back = reader == Reader::Expected;
+            if reader == Reader::Gone {
+                lost.push(waiting.ticket);
+            }
+            reader != Reader::Gone
+        });
+        lost
     }
 
     fn push(&mut self, ticket: Option<Ticket>, was: Option<MessageId>, content: Content, since: Duration) {
@@ -90,6 +140,7 @@ impl Outbox {
             was,
             content,
             since,
+            held_back: false,
         });
     }
 
@@ -118,6 +169,7 @@ impl Outbox {
             was: None,
             content,
             since,
+            held_back: false,
         };
         let at = self.waiting.partition_point(|other| other.number < number);
         self.waiting.insert(at, waiting);
@@ -191,18 +243,7 @@ impl Outbox {
 
 impl Room {
     pub(super) fn on_send(&mut self, ticket: Ticket, text: String, reply_to: Option<MessageId>, now: Now) {
-        let refusal = if text.is_empty() {
-            Some(SendRefused::Empty)
-        } else if text.len() > MAX_TEXT_BYTES {
-            Some(SendRefused::TooLong { max: MAX_TEXT_BYTES })
-        } else if self.outbox.waiting.len() >= MAX_OUTBOX {
-            Some(SendRefused::QueueFull {
-                waiting: self.outbox.waiting.len(),
-            })
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = self.refusal(&text) {
             return self.out.push_back(Output::Sent {
                 ticket,
                 result: Err(refusal),
@@ -213,6 +254,25 @@ impl Room {
             reply_to,
             sent_at_ms: now.unix_ms,
         };
+        self.wait_to_send(ticket, content, now);
+    }
+
+    /// Why a text isn't taken.
+    pub(super) fn refusal(&self, text: &str) -> Option<SendRefused> {
+        if text.is_empty() {
+            Some(SendRefused::Empty)
+        } else if text.len() > MAX_TEXT_BYTES {
+            Some(SendRefused::TooLong { max: MAX_TEXT_BYTES })
+        } else if self.outbox.waiting.len() >= MAX_OUTBOX {
+            Some(SendRefused::QueueFull {
+                waiting: self.outbox.waiting.len(),
+            })
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn wait_to_send(&mut self, ticket: Ticket, content: Content, now: Now) {
         self.outbox.push(Some(ticket), None, content, now.elapsed);
     }
 
@@ -230,7 +290,8 @@ impl Room {
         if judged.send_exact {
             self.requeue_soliloquies(epoch);
         }
-        let Some(oldest) = self.outbox.waiting.front().map(|waiting| waiting.since) else {
+        self.settle_readers(epoch, now);
+        let Some(oldest) = self.outbox.oldest() else {
             return;
         };
         // On the way from one net to the next nobody would hear it.
@@ -243,7 +304,7 @@ impl Room {
         if pace == Pace::Steady && self.outbox.next_frame().is_some_and(|next| next > now.elapsed) {
             return;
         }
-        while !self.outbox.waiting.is_empty() {
+        while self.outbox.oldest().is_some() {
             let batch = self.outbox.next_batch();
             let contents = batch.iter().map(|waiting| waiting.content.clone()).collect();
             let sealed = self.seal(epoch, contents, now);
@@ -318,10 +379,11 @@ impl Room {
     fn seal(&mut self, id: EpochId, contents: Vec<Content>, now: Now) -> Result<FrameHash, SendRefused> {
         let mine: LeafId = self.own.leaf_id().ok_or(SendRefused::Closed)?;
         let parents = self.timeline.tips();
+        let wire = self.seal_privates(&id, &contents, now)?;
         let epoch = self.epochs.held_mut(&id).ok_or(SendRefused::Closed)?;
         let tag = epoch.tag();
         let sealed = epoch
-            .seal(&mut self.rng, mine, &self.own.secrets().signing, &parents, &contents)
+            .seal(&mut self.rng, mine, &self.own.secrets().signing, &parents, &wire)
             .map_err(|_| SendRefused::TooLong { max: MAX_TEXT_BYTES })?;
         self.timeline.sent(ParentRef { tag, hash: sealed.hash });
         self.audit.keep(sealed.statement);
@@ -340,9 +402,25 @@ impl Room {
     }
 }
 
-/// Places of the messages among the contents of a frame.
-pub(super) fn messages_among(contents: &[Content]) -> Vec<u32> {
-    let is_message = |content: &Content| matches!(content, Content::Text { .. });
+/// What a content takes of a frame, once it is sealed.
+fn weight(content: &Content) -> usize {
+    match content {
+        Content::Private { said, .. } => Content::direct(Vec::new()).encoded_len() + pair::body_len(said),
+        _ => content.encoded_len(),
+    }
+}
+
+/// Whom a content is for alone.
+fn reader_of(content: &Content) -> Option<IdentityKey> {
+    match content {
+        Content::Private { with, .. } => Some(*with),
+        _ => None,
+    }
+}
+
+/// Places of the messages among the contents of a frame, and whom each is for, if for one alone.
+pub(super) fn messages_among(contents: &[Content]) -> Vec<(u32, Option<IdentityKey>)> {
+    let is_message = |content: &Content| matches!(content, Content::Text { .. } | Content::Private { .. });
     let numbered = (0..).zip(contents).filter(|(_, content)| is_message(content));
-    numbered.map(|(index, _)| index).collect()
+    numbered.map(|(index, content)| (index, reader_of(content))).collect()
 }

@@ -43,6 +43,8 @@ pub(super) struct Own {
     incarnation: u32,
     /// The number of the leaf that an earlier run published last with these secrets.
     resumed: Option<u64>,
+    /// Its id, as long as we have its secrets and no other.
+    resumed_leaf: Option<LeafId>,
     /// Whether something of it changed since the last look.
     changed: bool,
     /// The published leaf, and the life that it was given, in milliseconds.
@@ -77,6 +79,7 @@ impl Own {
             // Seconds since 1970: above that of any earlier run, unless the clock was set back, which the first sync mends.
             incarnation: u32::try_from(now.unix_ms / 1_000).unwrap_or(u32::MAX - 1),
             resumed: None,
+            resumed_leaf: None,
             changed: true,
             leaf: None,
             leaf_lifetime_ms: 0,
@@ -126,12 +129,18 @@ impl Own {
         self.leaf.as_ref().map(|leaf| leaf.id())
     }
 
-    /// Takes up the secrets of an earlier run, whose last leaf had this number.
-    pub(super) fn resume(&mut self, own: &OwnAtRest, seq: u64) {
+    /// Our leaf, published in this run or in an earlier one with the secrets that we have.
+    pub(super) fn known_leaf_id(&self) -> Option<LeafId> {
+        self.leaf_id().or(self.resumed_leaf)
+    }
+
+    /// Takes up the secrets of an earlier run, and its last leaf.
+    pub(super) fn resume(&mut self, own: &OwnAtRest, leaf: &Leaf) {
+        self.resumed_leaf = Some(leaf.id());
         self.secrets = own.secrets();
         self.old_kems = own.old_kems().map(|kem| (kem.public().hash(), kem)).collect();
         self.incarnation = own.incarnation();
-        self.resumed = Some(seq);
+        self.resumed = Some(leaf.seq());
     }
 
     pub(super) fn incarnation(&self) -> u32 {
@@ -253,7 +262,7 @@ impl Room {
                 self.own.incarnation = self.own.incarnation.max(old.incarnation().saturating_add(1));
             }
             if self.own.resumed.is_some() {
-                self.lose_state();
+                self.lose_state(now);
             }
         }
         self.publish_leaf(now);
@@ -332,6 +341,7 @@ impl Room {
 
     /// A new KEM key under the same incarnation; the old one lives on for the boxes sealed to it.
     fn rotate(&mut self, now: Now) {
+        self.retire_kem(now);
         let jitter = Duration::from_millis(self.rng.random_range(0..ROTATION_JITTER.as_millis() as u64));
         self.own.rotate_at = now.elapsed + ROTATION + jitter;
         let fresh = KemSecret::generate(&mut self.rng);
@@ -359,6 +369,7 @@ impl Room {
     /// A new incarnation: our place in every known epoch is void, and we are boxed again.
     pub(super) fn rebirth(&mut self, now: Now) {
         self.own.incarnation = self.own.incarnation.saturating_add(1);
+        self.retire_kem(now);
         self.own.secrets = LeafSecrets::generate(&mut self.rng);
         self.own.old_kems.clear();
         self.publish_leaf(now);
@@ -366,7 +377,9 @@ impl Room {
 
     /// What we took up is older than what others have of us: counters were used since, so nothing more is said under these secrets, and
     /// what nobody is known to have is said again.
-    fn lose_state(&mut self) {
+    fn lose_state(&mut self, now: Now) {
+        self.retire_kem(now);
+        self.own.resumed_leaf = None;
         tracing::warn!("the stored state of this room is older than what others know; a new incarnation begins");
         self.own.secrets = LeafSecrets::generate(&mut self.rng);
         self.own.old_kems.clear();
@@ -377,7 +390,7 @@ impl Room {
     pub(super) fn meet_own_frame(&mut self, now: Now) {
         if self.phase == Phase::In {
             self.own.incarnation = self.own.incarnation.saturating_add(1);
-            self.lose_state();
+            self.lose_state(now);
             self.publish_leaf(now);
         }
     }

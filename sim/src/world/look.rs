@@ -65,6 +65,21 @@ impl World {
             .collect()
     }
 
+    /// What was said to a node alone, and by whom, in order.
+    pub fn directs(&self, node: usize) -> Vec<(String, String)> {
+        let direct = |event: &RoomEvent| match event {
+            RoomEvent::Message(message) if message.direct => {
+                Some((message.from.name.exact().to_owned(), message.text.exact().to_owned()))
+            }
+            _ => None,
+        };
+        self.nodes[node]
+            .events
+            .iter()
+            .filter_map(|(_, event)| direct(event))
+            .collect()
+    }
+
     /// The notices that a node showed, in order.
     pub fn notices(&self, node: usize) -> Vec<String> {
         self.nodes[node]

@@ -267,6 +267,21 @@ impl World {
         );
     }
 
+    /// Says something to one other alone; whether it is out stands in `sent`.
+    pub fn direct(&mut self, node: usize, to: usize, text: &str) {
+        let (ticket, to) = (Ticket(self.fresh()), self.nodes[to].room.fingerprint());
+        self.texts.insert(ticket, text.to_owned());
+        self.input(
+            node,
+            Input::Direct {
+                ticket,
+                to,
+                text: text.to_owned(),
+                reply_to: None,
+            },
+        );
+    }
+
     /// An act of authority; whether it was done stands in `commanded`.
     pub fn command(&mut self, node: usize, command: Command) {
         let ticket = Ticket(self.fresh());

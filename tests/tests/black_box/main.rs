@@ -9,6 +9,7 @@ mod bad_input;
 mod burst;
 mod crash;
 mod deletion;
+mod direct;
 mod empty_room;
 mod five_members;
 mod garbage;

@@ -233,7 +233,7 @@ pub(super) fn frame(v: At<'_>, e: At<'_>, h: &mut Held) -> Result<(), Failure> {
     })
 }
 
-fn content(v: At<'_>) -> Result<Content, Failure> {
+pub(super) fn content(v: At<'_>) -> Result<Content, Failure> {
     if v.number("kind")? != 1 {
         let (kind, bytes) = (ContentKind(v.small("kind")?), v.bytes("body")?);
         return Ok(Content::Unknown { kind, bytes });

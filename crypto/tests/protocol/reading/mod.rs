@@ -12,6 +12,7 @@ mod epochs;
 mod keeper;
 mod links;
 mod members;
+mod pair;
 mod room;
 mod tables;
 mod vault;
@@ -50,6 +51,7 @@ pub fn read<'v>(name: &str, file: &dyn Fn(&str) -> &'v Value) -> Result<Held, Fa
         "control" => members::control(v, h),
         "epoch" => epochs::epoch(v, h).map(|_| ()),
         "frame" => epochs::frame(v, At(file("epoch")), h),
+        "pair" => pair::pair(v, h),
         "presence" => links::presence(v, h),
         "link" => links::link(v, h),
         "direct" => links::direct(v, h),

@@ -243,7 +243,7 @@ fn announcement_commit(announcement: &epoch::Announcement) -> usize {
     announcement.encode().len() - (1 + 4 + announcement.members().len() * 52) - 64 - 32 - 32
 }
 
-fn text(text: &str, reply_to: Option<MessageId>) -> Content {
+pub(super) fn text(text: &str, reply_to: Option<MessageId>) -> Content {
     Content::Text {
         text: text.to_owned(),
         reply_to,
@@ -258,7 +258,7 @@ fn unknown(kind: u16, bytes: &[u8]) -> Content {
     }
 }
 
-fn describe(content: &Content) -> Value {
+pub(super) fn describe(content: &Content) -> Value {
     match content {
         Content::Text {
             text,
@@ -267,6 +267,7 @@ fn describe(content: &Content) -> Value {
         } => {
             json!({ "kind": 1, "text": text, "reply_to": reply_to.map(hex), "sent_at_ms": sent_at_ms })
         }
+        Content::Private { .. } => unreachable!("nothing private is described"),
         Content::Unknown { kind, bytes } => json!({ "kind": kind.0, "body": hex(bytes) }),
     }
 }

@@ -15,6 +15,7 @@ mod inputs;
 mod keeper;
 mod links;
 mod members;
+mod pair;
 mod room;
 mod tables;
 mod vault;
@@ -38,6 +39,7 @@ pub const NAMES: &[&str] = &[
     "control",
     "epoch",
     "frame",
+    "pair",
     "padding",
     "presence",
     "link",
@@ -65,6 +67,7 @@ pub fn make(name: &str, inputs: Inputs) -> Value {
         "control" => room.control(),
         "epoch" => room.epoch(),
         "frame" => room.frame(),
+        "pair" => room.pair(),
         "padding" => tables::padding(),
         "presence" => room.presence(),
         "link" => room.link(),

@@ -22,8 +22,14 @@ pub(in crate::room) struct Said {
 
 struct Frame {
     hash: FrameHash,
-    /// Places of its messages among its contents.
-    messages: Vec<u32>,
+    messages: Vec<Followed>,
+}
+
+struct Followed {
+    /// Its place among the frame's contents.
+    index: u32,
+    /// The one whom it is for alone: nobody else counts.
+    reader: Option<IdentityKey>,
     /// What the user was told last.
     told: Counts,
 }
@@ -45,12 +51,22 @@ struct Mark {
 
 impl Said {
     /// A frame of ours with these messages was sealed.
-    pub(in crate::room) fn sealed(&mut self, at: (EpochId, u64), hash: FrameHash, messages: Vec<u32>) {
+    pub(in crate::room) fn sealed(
+        &mut self,
+        at: (EpochId, u64),
+        hash: FrameHash,
+        messages: Vec<(u32, Option<IdentityKey>)>,
+    ) {
         if messages.is_empty() {
             return;
         }
-        let told = Counts::default();
-        if self.frames.insert(at, Frame { hash, messages, told }).is_none() {
+        let follow = |(index, reader)| Followed {
+            index,
+            reader,
+            told: Counts::default(),
+        };
+        let messages = messages.into_iter().map(follow).collect();
+        if self.frames.insert(at, Frame { hash, messages }).is_none() {
             self.order.push_back(at);
         }
         if self.order.len() > MAX_TRACKED
@@ -134,26 +150,37 @@ impl Said {
             let (begun, read) = (sorted(|mark| mark.read_from), sorted(|mark| mark.read));
             let above = |sorted: &[u64], counter: u64| sorted.len() - sorted.partition_point(|mark| *mark <= counter);
             for ((_, counter), frame) in self.frames.range_mut((epoch, 0)..=(epoch, u64::MAX)) {
-                let counts = Counts {
+                let all = Counts {
                     held: above(&held, *counter),
                     delivered: above(&delivered, *counter),
                     read: above(&read, *counter) - above(&begun, *counter),
                 };
-                if counts == frame.told {
-                    continue;
-                }
+                let alone = |reader: &IdentityKey| {
+                    let mark = marks.get(reader).copied().unwrap_or_default();
+                    Counts {
+                        held: usize::from(mark.held > *counter),
+                        delivered: usize::from(mark.delivered > *counter),
+                        read: usize::from(mark.read_from <= *counter && *counter < mark.read),
+                    }
+                };
                 if receipts.len() >= RECEIPTS_AT_ONCE {
                     self.due = Some(elapsed + RECEIPT_TELL);
                     return receipts;
                 }
-                frame.told = counts;
-                receipts.extend(frame.messages.iter().map(|index| Receipt {
-                    id: MessageId::of(&frame.hash, *index),
-                    held_by: counts.held,
-                    delivered: counts.delivered,
-                    read: counts.read,
-                    of,
-                }));
+                for message in &mut frame.messages {
+                    let counts = message.reader.as_ref().map_or(all, alone);
+                    if counts == message.told {
+                        continue;
+                    }
+                    message.told = counts;
+                    receipts.push(Receipt {
+                        id: MessageId::of(&frame.hash, message.index),
+                        held_by: counts.held,
+                        delivered: counts.delivered,
+                        read: counts.read,
+                        of: message.reader.map_or(of, |_| 1),
+                    });
+                }
             }
             self.changed.remove(&epoch);
         }
@@ -192,7 +219,11 @@ mod tests {
         let mut said = Said::default();
         let [alice, bob] = [1, 2].map(|byte| IdentityKey::from_bytes([byte; 32]));
         for counter in 0..3 {
-            said.sealed((EPOCH, counter), FrameHash::from_bytes([counter as u8; 32]), vec![0]);
+            said.sealed(
+                (EPOCH, counter),
+                FrameHash::from_bytes([counter as u8; 32]),
+                vec![(0, None)],
+            );
         }
         said.mark(alice, &mark(2, 1, 0, 0), T);
         assert_eq!(told(&mut said), [(1, 1, 0, 3), (1, 0, 0, 3)]);
@@ -206,10 +237,27 @@ mod tests {
     }
 
     #[test]
+    fn of_a_direct_message_its_reader_alone_counts() {
+        let mut said = Said::default();
+        let [alice, bob] = [1, 2].map(|byte| IdentityKey::from_bytes([byte; 32]));
+        said.sealed(
+            (EPOCH, 0),
+            FrameHash::from_bytes([7; 32]),
+            vec![(0, None), (1, Some(bob))],
+        );
+        said.mark(alice, &mark(1, 1, 0, 1), T);
+        assert_eq!(told(&mut said), [(1, 1, 1, 3)]);
+        said.mark(bob, &mark(1, 1, 0, 0), T);
+        assert_eq!(told(&mut said), [(2, 2, 1, 3), (1, 1, 0, 1)]);
+        said.mark(bob, &mark(1, 1, 0, 1), T);
+        assert_eq!(told(&mut said), [(2, 2, 2, 3), (1, 1, 1, 1)]);
+    }
+
+    #[test]
     fn a_burst_is_told_in_portions_and_what_is_old_is_not_followed() {
         let mut said = Said::default();
         for counter in 0..2_000 {
-            said.sealed((EPOCH, counter), FrameHash::from_bytes([7; 32]), vec![0]);
+            said.sealed((EPOCH, counter), FrameHash::from_bytes([7; 32]), vec![(0, None)]);
         }
         assert_eq!(said.frames.len(), MAX_TRACKED);
         said.mark(IdentityKey::from_bytes([1; 32]), &mark(2_000, 2_000, 0, 0), T);

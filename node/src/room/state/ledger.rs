@@ -149,6 +149,7 @@ impl Room {
         }
         self.note_outbox(now, &mut changes);
         self.note_own(&mut changes);
+        self.note_pairs(now, &mut changes);
         let quiet = |alive: Duration| now.elapsed.saturating_sub(alive) < ALIVE_EVERY;
         if !self.ledger.alive.is_some_and(quiet) || self.phase == Phase::Offline {
             self.ledger.alive = Some(now.elapsed);
@@ -354,7 +355,7 @@ impl Changes {
         self.put_bytes(key, RestBytes::new(value.finish()));
     }
 
-    fn put_bytes(&mut self, key: Vec<u8>, value: RestBytes) {
+    pub(super) fn put_bytes(&mut self, key: Vec<u8>, value: RestBytes) {
         self.0.push(Change {
             key,
             value: Some(value),

@@ -22,6 +22,9 @@
 //! | `t` | the latest frames |
 //! | `q` number | waits to be sent |
 //! | `x` identity epoch counter | two frames that it gave one place |
+//! | `y` leaf leaf `a` | what we share with one other (`pairs`) |
+//! | `y` leaf leaf `c` tag | an epoch of that one's that we read |
+//! | `z` hash | a KEM key that our leaf had |
 //! | `u` epoch counter | was sent, and nobody is known to have it |
 //! | `p` identity | a moderator let it in (`words`) |
 //! | `c` | the admin's word for our leaf (`words`) |
@@ -29,6 +32,7 @@
 mod catch_up;
 mod generations;
 mod ledger;
+mod pairs;
 mod restore;
 mod words;
 
@@ -70,6 +74,8 @@ const UNHELD: u8 = b'u';
 const FORK: u8 = b'x';
 const APPROVAL: u8 = b'p';
 const CERTIFICATE: u8 = b'c';
+const PAIR: u8 = b'y';
+const FORMER_KEM: u8 = b'z';
 
 // Behind an epoch's id.
 const ANNOUNCEMENT: u8 = b'a';

@@ -15,8 +15,8 @@ use snug_crypto::rest::{self, ChainAtRest, EpochAtRest, OwnAtRest};
 use snug_crypto::wire::{DecodeError, Reader};
 
 use super::{
-    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FORK, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING,
-    QUEUED, RECORD, Stored, TIPS, UNHELD, moment,
+    ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FORK, FORMER_KEM, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN,
+    PAIR, PENDING, QUEUED, RECORD, Stored, TIPS, UNHELD, moment,
 };
 use crate::room::outbox::{Unheld, messages_among};
 use crate::room::timeline::Arrived;
@@ -96,7 +96,7 @@ impl Room {
         if !is_ours || self.members.is_expired(leaf, now.unix_ms) {
             return None;
         }
-        self.own.resume(&own, leaf.seq());
+        self.own.resume(&own, leaf);
         self.ledger.own = Some(own.encode());
         self.catching_up.begin(now.elapsed);
 
@@ -115,6 +115,7 @@ impl Room {
         self.take_up_generations(sorted.of(GENERATION), now);
         self.take_up_frames(sorted, now);
         self.take_up_outbox(sorted, now);
+        self.take_up_pairs(sorted.of(PAIR), sorted.of(FORMER_KEM), now, alive_ms);
         for (who, fork) in sorted.of(FORK).filter_map(|(key, value)| fork_at_rest(key, value)) {
             self.audit.restore(who, fork);
         }

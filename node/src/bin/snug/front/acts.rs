@@ -9,6 +9,8 @@ use snug_crypto::operation::{Keeper, Role};
 use super::people::short;
 use crate::rules::Change;
 
+/// What is said where a name is several members'.
+const AMBIGUOUS: &str = "several members go by that name; name one by its fingerprint, see /members";
 /// Digits of a fingerprint that are enough to name somebody, if nobody else begins with them.
 const MIN_PREFIX: usize = 8;
 
@@ -126,7 +128,7 @@ async fn anybody(handle: &Handle, who: &str) -> Result<Fingerprint, String> {
 
 /// Somebody by name, by name and the first digits of the fingerprint (`alice#0123abcd`), or by fingerprint. A whole fingerprint may also be that
 /// of somebody who has left.
-fn find(members: &[MemberView], who: &str) -> Result<Fingerprint, String> {
+pub fn find(members: &[MemberView], who: &str) -> Result<Fingerprint, String> {
     let who = who.trim();
     if let Some(fingerprint) = Fingerprint::from_hex(who) {
         return Ok(fingerprint);
@@ -144,10 +146,13 @@ fn find(members: &[MemberView], who: &str) -> Result<Fingerprint, String> {
     match (found.next(), found.next()) {
         (Some(member), None) => Ok(member.fingerprint),
         (None, _) => Err("there is nobody of that name or fingerprint; /members lists who is here".to_owned()),
-        (Some(_), Some(_)) => {
-            Err("several members go by that name; name one by its fingerprint, see /members".to_owned())
-        }
+        (Some(_), Some(_)) => Err(AMBIGUOUS.to_owned()),
     }
+}
+
+/// Whether this is what [`find`] says of a name that several go by.
+pub fn is_ambiguous(error: &str) -> bool {
+    error == AMBIGUOUS
 }
 
 #[cfg(test)]

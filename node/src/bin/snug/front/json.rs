@@ -8,6 +8,7 @@ use snug_crypto::genesis::Policy;
 use snug_crypto::operation::Role;
 
 use super::acts::{self, Act};
+use super::direct::{Direct, Unsaid, Wanted};
 use super::input::Line;
 use super::rpc::{self, Call, Code, Fault};
 use super::session::{self, Dialect, Reaction, Unheard};
@@ -24,6 +25,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         handout: room.handout,
         password: room.password,
         unheard: Unheard::default(),
+        direct: Direct::default(),
     };
     session::run(dialect, room.handle, room.events, room.ephemeral).await
 }
@@ -49,6 +51,7 @@ struct Rpc {
     handout: Handout,
     password: Option<KnownPassword>,
     unheard: Unheard,
+    direct: Direct,
 }
 
 impl Dialect for Rpc {
@@ -94,10 +97,11 @@ impl Dialect for Rpc {
             Ok(Call::Leave) => Reaction::Leave(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
             Ok(Call::Read) => Reaction::Read(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
             Ok(call) => {
-                let (handle, password, unheard) = (self.handle.clone(), self.password.clone(), self.unheard.clone());
+                let (handle, password) = (self.handle.clone(), self.password.clone());
+                let (unheard, direct) = (self.unheard.clone(), self.direct.clone());
                 Reaction::Await(Box::pin(async move {
                     let outcome = match differs(&call, password).await {
-                        Ok(()) => answer(&handle, call, &unheard).await,
+                        Ok(()) => answer(&handle, call, &unheard, &direct).await,
                         Err(fault) => Err(fault),
                     };
                     let Some(id) = id else { return Vec::new() };
@@ -166,7 +170,7 @@ async fn differs(call: &Call, password: Option<KnownPassword>) -> Result<(), Fau
     }
 }
 
-async fn answer(handle: &Handle, call: Call, unheard: &Unheard) -> Result<Value, Fault> {
+async fn answer(handle: &Handle, call: Call, unheard: &Unheard, direct: &Direct) -> Result<Value, Fault> {
     let failed = |error: String| Fault::new(Code::Failed, error);
     let closed = |error: snug::engine::Closed| Fault::new(Code::Failed, error.to_string());
     match call {
@@ -179,6 +183,14 @@ async fn answer(handle: &Handle, call: Call, unheard: &Unheard) -> Result<Value,
                 Err(Fault::new(Code::InvalidParams, error.to_string()))
             }
             Err(error) => Err(Fault::new(Code::Failed, error.to_string())),
+        },
+        Call::Direct { to, text, reply_to } => match direct.say(handle, &Wanted::Named { to, text }, reply_to).await {
+            Ok(said) => {
+                unheard.sent(handle, said.id).await;
+                Ok(json!({"id": said.id.to_string()}))
+            }
+            Err(Unsaid::Wrong(why)) => Err(Fault::new(Code::InvalidParams, why)),
+            Err(Unsaid::Failed(why)) => Err(Fault::new(Code::Failed, why)),
         },
         Call::Members => {
             let members = handle.members().await.map_err(closed)?;
@@ -345,8 +357,8 @@ fn message(said: &Message) -> Value {
         "text": said.text,
         "reply_to": said.reply_to.map(|id| id.to_string()),
         "parents": said.parents.iter().map(|parent| data_encoding::HEXLOWER.encode(parent)).collect::<Vec<_>>(),
-        // Neither of these two exists yet; bots can rely on the members being there.
-        "direct": false,
+        "direct": said.direct,
+        // Doesn't exist yet; bots can rely on the member being there.
         "history": false,
         "again": said.again,
     })

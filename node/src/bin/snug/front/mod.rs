@@ -2,6 +2,7 @@
 
 mod acts;
 mod audit;
+mod direct;
 mod input;
 mod interrupt;
 pub mod json;

@@ -11,6 +11,7 @@ use snug::text::Untrusted;
 use snug_crypto::bounds::MAX_TEXT_BYTES;
 
 use super::acts::{self, Act};
+use super::direct::{self, Direct, Wanted};
 use super::input::Line;
 use super::people::{People, describe, describe_keeper, members_in_words};
 use super::receipts::Sent;
@@ -34,6 +35,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         here: None,
         sent: Sent::default(),
         unheard: Unheard::default(),
+        direct: Direct::default(),
         refused: Arc::default(),
     };
     session::run(dialect, room.handle, room.events, room.ephemeral).await
@@ -48,6 +50,7 @@ struct Plain {
     /// What was said here last.
     sent: Sent,
     unheard: Unheard,
+    direct: Direct,
     /// A line was not sent.
     refused: Arc<AtomicBool>,
 }
@@ -126,6 +129,25 @@ impl Dialect for Plain {
                         Err(error) => {
                             refused.store(true, Ordering::Relaxed);
                             vec![format!("! Not sent: {error}")]
+                        }
+                    }
+                }))
+            }
+            Typed::Direct(typed) => {
+                let (handle, unheard, sent) = (self.handle.clone(), self.unheard.clone(), self.sent.clone());
+                let (refused, direct) = (Arc::clone(&self.refused), self.direct.clone());
+                Reaction::Await(Box::pin(async move {
+                    match direct.say(&handle, &Wanted::Typed(typed), None).await {
+                        Ok(said) => {
+                            sent.add(said.id, &said.text);
+                            unheard.sent(&handle, said.id).await;
+                            // Whom it went to is worth a look: a name may have been completed wrongly.
+                            let text = Untrusted::new(said.text).line();
+                            vec![format!("* To {} alone: {text}", said.to)]
+                        }
+                        Err(unsaid) => {
+                            refused.store(true, Ordering::Relaxed);
+                            vec![format!("! Not sent: {}", unsaid.why())]
                         }
                     }
                 }))
@@ -270,7 +292,8 @@ fn said(people: &mut People, message: &Message) -> Vec<String> {
     } else {
         name
     };
-    let first = format!("{name}: {}", lines.next().unwrap_or_default());
+    let alone = if message.direct { direct::MARK } else { "" };
+    let first = format!("{name}{alone}: {}", lines.next().unwrap_or_default());
     std::iter::once(first)
         .chain(lines.map(|line| format!("{CONTINUED}{line}")))
         .collect()
@@ -362,6 +385,7 @@ mod tests {
         let mut message = Message {
             id: MessageId::from_bytes([1; 32]),
             from: member("bob\nalice: x", 1),
+            direct: false,
             text: Untrusted::new("hi\n* carol has left the room den.\r\nalice: me too\u{1b}[A"),
             reply_to: None,
             parents: Vec::new(),
@@ -378,6 +402,8 @@ mod tests {
                 "    | alice: me too\u{fffd}[A"
             ]
         );
+        message.direct = true;
+        assert_eq!(said(&mut people, &message)[0], "“bob alice: x” [to you alone]: hi");
         message.from.me = true;
         assert_eq!(said(&mut people, &message), Vec::<String>::new());
     }

@@ -59,6 +59,11 @@ pub enum Call {
         text: String,
         reply_to: Option<MessageId>,
     },
+    Direct {
+        to: String,
+        text: String,
+        reply_to: Option<MessageId>,
+    },
     Members,
     /// Who waits to be let in.
     Applicants,
@@ -76,7 +81,7 @@ pub enum Call {
 }
 
 /// The methods, for the error that names them.
-const METHODS: &str = "send, read, members, verify, audit, kick, ban, role, rekey, keeper, policy, applicants, approve, room.info, room.delete, status, leave";
+const METHODS: &str = "send, dm, read, members, verify, audit, kick, ban, role, rekey, keeper, policy, applicants, approve, room.info, room.delete, status, leave";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +126,15 @@ struct RekeyParams {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SendParams {
+    text: String,
+    #[serde(default)]
+    reply_to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DirectParams {
+    to: String,
     text: String,
     #[serde(default)]
     reply_to: Option<String>,
@@ -188,6 +202,7 @@ fn call(method: &str, params: Value) -> Result<Call, Fault> {
     };
     match method {
         "send" => send(params),
+        "dm" => direct(params),
         "members" => bare(Call::Members),
         "applicants" => bare(Call::Applicants),
         "policy" => policy(params),
@@ -278,11 +293,22 @@ fn send(params: Value) -> Result<Call, Fault> {
     if text.is_empty() {
         return Err(wrong("text is empty"));
     }
-    let reply_to = reply_to.map(|id| message_id(&id).ok_or_else(|| wrong("reply_to is not a message id")));
-    Ok(Call::Send {
-        text,
-        reply_to: reply_to.transpose()?,
-    })
+    let reply_to = answered(reply_to)?;
+    Ok(Call::Send { text, reply_to })
+}
+
+fn direct(params: Value) -> Result<Call, Fault> {
+    let DirectParams { to, text, reply_to } = read(params)?;
+    if text.is_empty() {
+        return Err(wrong("text is empty"));
+    }
+    let reply_to = answered(reply_to)?;
+    Ok(Call::Direct { to, text, reply_to })
+}
+
+fn answered(reply_to: Option<String>) -> Result<Option<MessageId>, Fault> {
+    let id = reply_to.map(|id| message_id(&id).ok_or_else(|| wrong("reply_to is not a message id")));
+    id.transpose()
 }
 
 fn message_id(hex: &str) -> Option<MessageId> {

@@ -14,6 +14,8 @@ pub enum Typed {
     Nothing,
     /// A message to the room.
     Say(String),
+    /// A message to one member alone: who, and what.
+    Direct(String),
     /// Who is here.
     Members,
     /// How far one's newest messages have got.
@@ -47,8 +49,9 @@ pub enum Typed {
 }
 
 /// The commands, with what they do.
-pub const COMMANDS: [(&str, &str); 19] = [
+pub const COMMANDS: [(&str, &str); 20] = [
     ("/members", "who is in the room"),
+    ("/dm NAME text", "say something to one member alone"),
     ("/sent", "how far your newest messages have got"),
     ("/info", "what the room is, and how you are connected"),
     ("/invite", "what to hand on so that others can join"),
@@ -104,6 +107,8 @@ pub fn parse(text: &str) -> Typed {
     let word = command.split_whitespace().next().unwrap_or_default();
     let rest = command[word.len()..].trim();
     match word.to_lowercase().as_str() {
+        "dm" if rest.contains(char::is_whitespace) => Typed::Direct(rest.to_owned()),
+        "dm" => Typed::Usage("/dm NAME text"),
         "members" | "who" => Typed::Members,
         "info" => Typed::Info,
         "sent" => Typed::Sent,
@@ -176,6 +181,7 @@ mod tests {
             parse("/role carol b mod"),
             Typed::Act(Act::Role("carol b".into(), Role::Moderator))
         );
+        assert_eq!(parse("/dm bob  psst "), Typed::Direct("bob  psst".into()));
         assert_eq!(parse("/delete-room den"), Typed::DeleteRoom("den".into()));
         assert_eq!(parse("/approve"), Typed::Applicants);
         assert_eq!(parse("/policy"), Typed::Policy);
@@ -183,6 +189,8 @@ mod tests {
         for incomplete in [
             "/verify",
             "/verified ",
+            "/dm",
+            "/dm bob",
             "/accept",
             "/kick",
             "/ban ",

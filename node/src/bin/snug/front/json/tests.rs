@@ -33,6 +33,7 @@ fn events_have_the_members_that_bots_rely_on() {
     assert_eq!(value["params"]["members"][0]["name"], "alice\u{1b}[2J");
     assert_eq!(value["params"]["members"][0]["role"], "member");
     let said = Message {
+        direct: true,
         id: MessageId::from_bytes([2; 32]),
         from: alice,
         text: Untrusted::new("a\u{202e}b\u{9b}"),
@@ -48,7 +49,7 @@ fn events_have_the_members_that_bots_rely_on() {
     assert_eq!(value["text"], "a\u{202e}b\u{9b}");
     assert_eq!(value["reply_to"], Value::Null);
     assert_eq!(value["parents"][0], "03".repeat(32));
-    assert_eq!(value["direct"], false);
+    assert_eq!(value["direct"], true);
 }
 
 #[test]

@@ -21,6 +21,22 @@ fn calls_are_understood() {
             reply_to
         }
     );
+    let line = r#"{"jsonrpc":"2.0","id":1,"method":"dm","params":{"to":"bob","text":"psst"}}"#;
+    let direct = Call::Direct {
+        to: "bob".into(),
+        text: "psst".into(),
+        reply_to: None,
+    };
+    assert_eq!(parse(line.as_bytes()).1, Ok(direct));
+    for params in [
+        r#"{"to":"bob"}"#,
+        r#"{"text":"x"}"#,
+        r#"{"to":"bob","text":""}"#,
+        r#"{"to":1,"text":"x"}"#,
+    ] {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"dm","params":{params}}}"#);
+        assert_eq!(code_of(&line).1, -32602, "{params}");
+    }
     for (method, call) in [
         ("members", Call::Members),
         ("room.info", Call::RoomInfo),

@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use snug::engine::{CloseReason, Event, EventKind, Events, Handle, RoomInfo, SendError, Status};
 use snug::room::MemberView;
 use snug::text::Untrusted;
-use snug_crypto::ids::MessageId;
+use snug_crypto::ids::{Fingerprint, MessageId};
 
 use self::state::{Action, State};
 use self::terminal::Screen;
@@ -46,6 +46,7 @@ enum Answer {
     Sent {
         ticket: u64,
         text: String,
+        to: Option<Fingerprint>,
         result: Result<MessageId, SendError>,
     },
     Members(Vec<MemberView>),
@@ -136,8 +137,13 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 Some(Err(_)) | None => action = Some(Action::Quit),
             },
             Some(answer) = answers.next(), if !answers.is_empty() => match answer {
-                Answer::Sent { ticket, text, result } => {
-                    state.sent(ticket, text, result.map_err(|error| error.to_string()));
+                Answer::Sent {
+                    ticket,
+                    text,
+                    to,
+                    result,
+                } => {
+                    state.sent(ticket, text, to, result.map_err(|error| error.to_string()));
                 }
                 Answer::Members(members) => {
                     asking = false;
@@ -249,11 +255,19 @@ async fn converse(room: Room) -> Result<End, Failure> {
                     }
                 }));
             }
-            Some(Action::Send { ticket, text }) => {
+            Some(Action::Send { ticket, text, to }) => {
                 let handle = handle.clone();
                 answers.push(Box::pin(async move {
-                    let result = handle.send(text.as_str(), None).await;
-                    Answer::Sent { ticket, text, result }
+                    let result = match to {
+                        Some(to) => handle.send_direct(to, text.as_str(), None).await,
+                        None => handle.send(text.as_str(), None).await,
+                    };
+                    Answer::Sent {
+                        ticket,
+                        text,
+                        to,
+                        result,
+                    }
                 }));
             }
         }

@@ -10,6 +10,7 @@ use snug_crypto::ids::{Fingerprint, MessageId};
 use super::composer::Composer;
 use super::timeline::{Delivery, Entry, Kind, Timeline};
 use crate::front::acts::Act;
+use crate::front::direct;
 use crate::front::people::{People, describe};
 use crate::front::plain;
 use crate::front::receipts::Sent;
@@ -23,7 +24,12 @@ const MAX_MESSAGE_LINES: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send this text; the number comes back with [`State::sent`].
-    Send { ticket: u64, text: String },
+    Send {
+        ticket: u64,
+        text: String,
+        /// Whom it is for, if for one alone.
+        to: Option<Fingerprint>,
+    },
     /// Go offline and end.
     Quit,
     /// Leave the room for good and end.
@@ -159,7 +165,7 @@ impl State {
     }
 
     /// How the sending of a message went; a text that failed goes back into the composer if that is empty.
-    pub fn sent(&mut self, ticket: u64, text: String, result: Result<MessageId, String>) {
+    pub fn sent(&mut self, ticket: u64, text: String, to: Option<Fingerprint>, result: Result<MessageId, String>) {
         match result {
             Ok(id) => {
                 self.timeline.delivered(ticket, Delivery::Sent);
@@ -169,7 +175,8 @@ impl State {
             Err(error) => {
                 self.timeline.delivered(ticket, Delivery::Failed);
                 self.push(now(), Kind::Warning, vec![format!("Not sent: {error}")]);
-                self.composer.put_back(text);
+                let again = to.map_or(text.clone(), |to| format!("/dm {to} {text}"));
+                self.composer.put_back(again);
             }
         }
     }
@@ -304,23 +311,15 @@ impl State {
         self.composer.take();
         match understood {
             Typed::Nothing | Typed::Unknown(_) => None,
-            Typed::Say(text) => {
-                self.tickets += 1;
-                let (ticket, delivery) = (self.tickets, Delivery::Sending);
-                let me = self.members.iter().find(|member| member.me);
-                let name = me.map_or_else(|| "you".to_owned(), |me| self.people.label(me));
-                let lines = snug::text::Untrusted::new(text.as_str()).lines(MAX_MESSAGE_LINES);
-                self.timeline.mark_read();
-                self.timeline.go_to_bottom();
-                let mine = Kind::Mine {
-                    name,
-                    ticket,
-                    delivery,
-                    receipt: None,
-                };
-                self.push(now(), mine, lines);
-                Some(Action::Send { ticket, text })
-            }
+            Typed::Say(text) => Some(self.say(text, None)),
+            Typed::Direct(typed) => match direct::addressed(&self.members, &typed) {
+                Ok((to, text)) => Some(self.say(text.to_owned(), Some(to))),
+                Err(why) => {
+                    self.refused(&format!("Not sent: {why}"));
+                    self.composer.put_back(format!("/dm {typed}"));
+                    None
+                }
+            },
             Typed::Members => Some(Action::ListMembers),
             Typed::Sent => {
                 self.note(self.sent.lines());
@@ -352,6 +351,28 @@ impl State {
         }
     }
 
+    /// Shows what is about to be sent.
+    fn say(&mut self, text: String, to: Option<Fingerprint>) -> Action {
+        self.tickets += 1;
+        let (ticket, delivery) = (self.tickets, Delivery::Sending);
+        let me = self.members.iter().find(|member| member.me);
+        let mut name = me.map_or_else(|| "you".to_owned(), |me| self.people.label(me));
+        if let Some(to) = to {
+            name.push_str(&format!(" [to {} alone]", direct::label(&self.members, to)));
+        }
+        let lines = snug::text::Untrusted::new(text.as_str()).lines(MAX_MESSAGE_LINES);
+        self.timeline.mark_read();
+        self.timeline.go_to_bottom();
+        let mine = Kind::Mine {
+            name,
+            ticket,
+            delivery,
+            receipt: None,
+        };
+        self.push(now(), mine, lines);
+        Action::Send { ticket, text, to }
+    }
+
     fn message(&mut self, at: u64, message: &Message) {
         if message.from.me {
             return;
@@ -360,6 +381,9 @@ impl State {
         let mut name = self.people.label(&message.from);
         if message.from.key_changed {
             name.push_str(" [KEY CHANGED]");
+        }
+        if message.direct {
+            name.push_str(direct::MARK);
         }
         let hue = hue(&message.from.fingerprint);
         self.push(at, Kind::Message { name, hue }, message.text.lines(MAX_MESSAGE_LINES));

@@ -6,7 +6,7 @@ use ratatui::backend::TestBackend;
 use snug::engine::EventKind;
 use snug::room::Message;
 use snug::text::Untrusted;
-use snug_crypto::ids::{EpochId, MessageId};
+use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
 use snug_crypto::operation::Role;
 
 use super::state::{Action, State};
@@ -30,7 +30,12 @@ fn entered(names: &[&str]) -> State {
 }
 
 fn say(state: &mut State, name: &str, byte: u8, text: &str) {
+    tell(state, name, byte, text, false);
+}
+
+fn tell(state: &mut State, name: &str, byte: u8, text: &str, direct: bool) {
     let message = Message {
+        direct,
         id: MessageId::from_bytes([byte; 32]),
         from: member(name, byte),
         text: Untrusted::new(text),
@@ -118,14 +123,49 @@ fn a_message_is_written_sent_and_marked() {
         action,
         Some(Action::Send {
             ticket: 1,
-            text: "hi bob".into()
+            text: "hi bob".into(),
+            to: None,
         })
     );
     assert!(screen(&mut state, 40, 8)[5].contains("alice: hi bob"));
-    state.sent(1, "hi bob".into(), Err("the message is too long".into()));
+    state.sent(1, "hi bob".into(), None, Err("the message is too long".into()));
     let rows = screen(&mut state, 60, 8);
     assert!(rows[5].contains("! Not sent: the message is too long"), "{rows:#?}");
     assert_eq!(rows[7], "> hi bob");
+}
+
+#[test]
+fn what_is_said_to_one_alone_is_marked_on_both_screens_and_goes_to_nobody_by_mistake() {
+    let mut state = entered(&["alice", "bob"]);
+    write(&mut state, "/dm bob psst");
+    let bob = Fingerprint::from_bytes([2; 16]);
+    assert_eq!(
+        press(&mut state, KeyCode::Enter, KeyModifiers::NONE),
+        Some(Action::Send {
+            ticket: 1,
+            text: "psst".into(),
+            to: Some(bob),
+        })
+    );
+    tell(&mut state, "bob", 2, "what?", true);
+    let rows = screen(&mut state, 60, 10).concat();
+    assert!(rows.contains("alice [to bob alone]: psst"), "{rows}");
+    assert!(rows.contains("bob [to you alone]: what?"), "{rows}");
+    write(&mut state, "/dm rob psst");
+    assert_eq!(press(&mut state, KeyCode::Enter, KeyModifiers::NONE), None);
+    assert_eq!(state.composer.text(), "/dm rob psst", "it can be mended");
+    state.composer.take();
+    state.sent(
+        1,
+        "psst".into(),
+        Some(bob),
+        Err("that member is no longer in the room".into()),
+    );
+    assert_eq!(
+        state.composer.text(),
+        format!("/dm {bob} psst"),
+        "it isn't said to all by the next Enter"
+    );
 }
 
 #[test]
@@ -140,7 +180,8 @@ fn a_paste_of_several_lines_waits_in_the_composer() {
         action,
         Some(Action::Send {
             ticket: 1,
-            text: "one\ntwo\nthree".into()
+            text: "one\ntwo\nthree".into(),
+            to: None,
         })
     );
     press(&mut state, KeyCode::Char('x'), KeyModifiers::NONE);
@@ -162,6 +203,7 @@ fn commands_become_actions_and_unknown_ones_can_be_mended() {
             Some(Action::Send {
                 ticket: 1,
                 text: "/x".into(),
+                to: None,
             }),
         ),
     ] {

@@ -1,0 +1,174 @@
+//! What one other says to us: its epochs, and their messages.
+
+use zeroize::Zeroizing;
+
+use super::{Body, Form, Line, NO_PSK, PairError, PairPsk, VERSION, associated};
+use crate::{
+    EpochId, PairTag, aead, bounds,
+    content::{self, Content},
+    frame::chain::{Chain, ChainError},
+    kem::{KEM_CIPHERTEXT, KemKey, KemSecret},
+    rest::ListeningAtRest,
+    wire::{DecodeError, Reader},
+};
+
+/// An epoch of the other one's in a room of two.
+pub struct Listening {
+    tag: PairTag,
+    seq: u64,
+    chain: Chain,
+}
+
+/// What a box held.
+#[derive(Debug)]
+pub struct Begun {
+    /// What they share from now on, if they didn't before.
+    pub psk: PairPsk,
+    /// The key that we seal to when we speak.
+    pub answer: KemKey,
+    /// The epoch. Nothing of this is to be kept before a message of it has opened.
+    pub epoch: Listening,
+}
+
+/// Opens the box of a first word with one of our KEM keys. Costs a decapsulation, whoever it is for.
+///
+/// # Errors
+/// [`PairError`]
+pub fn begin_first(body: &Body<'_>, line: &Line, kem: &KemSecret) -> Result<Begun, PairError> {
+    if body.form != Form::First {
+        return Err(PairError::OtherEpoch);
+    }
+    let (inside, context) = open(body, line, kem, &NO_PSK)?;
+    read(body, line, &inside, &context, None)
+}
+
+/// Opens the box of an epoch under a psk that we have, with a key that we gave the other one. Ask [`Body::is_under`] first.
+///
+/// # Errors
+/// [`PairError`]
+pub fn begin_turn(body: &Body<'_>, line: &Line, kem: &KemSecret, psk: &PairPsk) -> Result<Begun, PairError> {
+    if body.form != Form::Turn {
+        return Err(PairError::OtherEpoch);
+    }
+    let (inside, context) = open(body, line, kem, psk.expose())?;
+    read(body, line, &inside, &context, Some(psk))
+}
+
+type Inside = Zeroizing<Vec<u8>>;
+
+fn open(body: &Body<'_>, line: &Line, kem: &KemSecret, salt: &[u8; 32]) -> Result<(Inside, [u8; 32]), PairError> {
+    let (encapsulated, sealed) =
+        (body.sealed_box().split_first_chunk::<KEM_CIPHERTEXT>()).ok_or(PairError::NotForUs)?;
+    let context = line.context(body.form, &kem.public());
+    let key = line.box_key(salt, &kem.decapsulate(encapsulated), &context);
+    let mut inside = Zeroizing::new(sealed.to_vec());
+    aead::copen(&key, &[0; 12], &[], &mut inside).map_err(|aead::Forged| PairError::NotForUs)?;
+    inside.truncate(body.form.inside_len());
+    Ok((inside, context))
+}
+
+fn read(
+    body: &Body<'_>,
+    line: &Line,
+    inside: &[u8],
+    context: &[u8; 32],
+    shared: Option<&PairPsk>,
+) -> Result<Begun, PairError> {
+    let mut reader = Reader::new(inside);
+    if reader.u8()? != VERSION {
+        return Err(PairError::BadBox);
+    }
+    let seq = reader.u64()?;
+    let secret = Zeroizing::new(reader.array()?);
+    let psk = match shared {
+        Some(psk) => psk.clone(),
+        None => PairPsk::from_secret(&Zeroizing::new(reader.array()?)),
+    };
+    let answer = KemKey::from_bytes(&reader.array()?).ok_or(PairError::BadBox)?;
+    reader.finish()?;
+    if !body.is_under(&psk) {
+        return Err(PairError::BadBox);
+    }
+    Ok(Begun {
+        epoch: Listening {
+            tag: body.tag,
+            seq,
+            chain: Chain::new(line.chain_key(&psk, &secret, context)),
+        },
+        psk,
+        answer,
+    })
+}
+
+impl Listening {
+    /// What its messages begin with.
+    #[must_use]
+    pub const fn tag(&self) -> PairTag {
+        self.tag
+    }
+
+    /// Its number among the speaker's epochs in this pair.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Opens a message that came in a frame of the parent's epoch `parent`; only then does the chain move.
+    ///
+    /// # Errors
+    /// [`PairError`]
+    pub fn open(&mut self, parent: &EpochId, body: &Body<'_>) -> Result<Content, PairError> {
+        if body.tag != self.tag {
+            return Err(PairError::OtherEpoch);
+        }
+        let counter = u64::from(body.counter);
+        if counter >= bounds::MAX_PAIR_MESSAGES {
+            return Err(PairError::Used);
+        }
+        let step = self.chain.prepare(counter).map_err(|error| match error {
+            ChainError::Used | ChainError::TooFar { .. } => PairError::Used,
+        })?;
+        let mut text = Zeroizing::new(body.ciphertext.to_vec());
+        let associated = associated(parent, body.head);
+        aead::copen(step.message_key(), &body.nonce, &associated, &mut text)
+            .map_err(|aead::Forged| PairError::Forged)?;
+        text.truncate(body.ciphertext.len() - aead::TAG);
+        let mut contents = content::read_padded(&text)?;
+        match (contents.pop(), contents.is_empty()) {
+            (Some(said), true) if said.as_direct().is_none() => {
+                self.chain.commit(step);
+                Ok(said)
+            }
+            _ => Err(PairError::Malformed(DecodeError::Invalid {
+                what: "number of contents",
+            })),
+        }
+    }
+
+    /// What of it rests on a disk.
+    #[must_use]
+    pub fn at_rest(&self) -> ListeningAtRest {
+        ListeningAtRest {
+            tag: self.tag,
+            seq: self.seq,
+            chain: self.chain.at_rest(),
+        }
+    }
+
+    /// Takes it up again where it stood.
+    #[must_use]
+    pub fn restore(stored: ListeningAtRest) -> Self {
+        Self {
+            tag: stored.tag,
+            seq: stored.seq,
+            chain: Chain::restore(stored.chain),
+        }
+    }
+}
+
+impl core::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { tag, seq, chain: _ } = self;
+        write!(f, "Listening({tag}, {seq}, redacted)")
+    }
+}
