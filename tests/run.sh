@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, and fetches what they need: tests/run.sh [arguments of `cargo test`]
 #
-# A mongod comes from $MONGOD, or the PATH, or is fetched once into .cache/mongod (a pinned hash in tests/mongod.txt).
+# A mongod comes from $MONGOD, or the PATH, or is fetched once into .cache/mongod (a pinned hash in tests/mongod.txt); a pebble, the test
+# authority for ACME, from $PEBBLE, or the PATH, or Debian's package.
 # The binaries are built first, because the black-box tests start them as processes and don't build on their own.
 # After the counts of the whole run come those that need Python: the API driven by its own document (tests/api/run.sh), and the second
 # implementation of the protocol with the models (tests/audit.sh).
@@ -38,6 +39,25 @@ if [ -z "${MONGOD:-}" ]; then
 fi
 [ -x "$MONGOD" ] || fail "MONGOD=$MONGOD is not a program"
 export MONGOD SNUG_REQUIRE_MONGOD=1
+
+# The test of ACME needs an authority, pebble. Where Debian's packages can be had it is taken out of one, without installing anything.
+fetch_pebble() {
+    local folder=$PWD/.cache/pebble
+    if [ ! -x "$folder/usr/bin/pebble" ]; then
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+        rm -rf "$folder.new" && mkdir -p "$folder.new"
+        (cd "$folder.new" && apt-get download pebble && dpkg-deb -x ./pebble_*.deb . && rm ./*.deb) >/dev/null 2>&1 || return 1
+        rm -rf "$folder" && mv "$folder.new" "$folder"
+    fi
+    PEBBLE=$folder/usr/bin/pebble
+    # Its help is all that it can show without settings.
+    [[ "$("$PEBBLE" -h 2>&1 || true)" == *config* ]]
+}
+
+if [ -z "${PEBBLE:-}" ]; then
+    PEBBLE=$(command -v pebble) || fetch_pebble || { PEBBLE= && echo "no pebble here: the test of ACME will be skipped" >&2; }
+fi
+[ -z "$PEBBLE" ] || export PEBBLE
 
 # Bins and tests in one call: cargo then resolves features once, and the test run below finds everything built.
 cargo build --workspace --locked --bins --tests
