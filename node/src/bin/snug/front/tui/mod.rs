@@ -38,8 +38,8 @@ const STATUS: Duration = Duration::from_secs(2);
 const FRAME: Duration = Duration::from_millis(16);
 /// How long the end of an input stream may take to be noticed.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How long leaving may take.
-const LEAVE: Duration = Duration::from_secs(5);
+/// How long leaving may take: longer than a busy machine and its disk need. Who won't wait presses Ctrl-C again.
+const LEAVE: Duration = Duration::from_secs(30);
 
 /// An answer of the node.
 enum Answer {
