@@ -4,8 +4,8 @@
 # A mongod comes from $MONGOD, or the PATH, or is fetched once into .cache/mongod (a pinned hash in tests/mongod.txt); a pebble, the test
 # authority for ACME, from $PEBBLE, or the PATH, or Debian's package.
 # The binaries are built first, because the black-box tests start them as processes and don't build on their own.
-# After the counts of the whole run come those that need Python: the API driven by its own document (tests/api/run.sh), and the second
-# implementation of the protocol with the models (tests/audit.sh).
+# After the counts of the whole run come those that need more than Rust: the API driven by its own document (tests/api/run.sh), the second
+# implementation of the protocol with the models, and, where there is a C++ compiler, every fuzz target for two seconds (tests/audit.sh).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -85,4 +85,9 @@ awk -v seconds=$((SECONDS - started)) '
 if [ $# -eq 0 ]; then
     tests/api/run.sh 5
     tests/audit.sh python models
+    if command -v c++ >/dev/null; then
+        FUZZ_SECONDS=${FUZZ_SECONDS:-2} tests/audit.sh fuzz
+    else
+        echo "no C++ compiler here: the fuzz targets are left out" >&2
+    fi
 fi

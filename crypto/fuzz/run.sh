@@ -32,7 +32,7 @@ for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" "corpus/.seeds/$target" artifacts
     log=artifacts/$target.log
     if "target/$host/release/$target" "corpus/$target" "corpus/.seeds/$target" "-artifact_prefix=artifacts/$target-" \
-        -max_total_time="$seconds" -max_len=40000 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 >"$log" 2>&1; then
+        -max_total_time="$seconds" -max_len=40000 -timeout=300 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=1 >"$log" 2>&1; then
         awk -v target="$target" '
             /stat::number_of_executed_units/ { units = $2 } /stat::average_exec_per_sec/ { rate = $2 } /stat::peak_rss_mb/ { rss = $2 }
             / cov: / { for (i = 1; i < NF; i++) { if ($i == "cov:") cov = $(i + 1); if ($i == "corp:") corpus = $(i + 1) } }

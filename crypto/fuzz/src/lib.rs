@@ -19,6 +19,12 @@ use snug_crypto::{
 /// What a group does, and what must come of it: the same as in the property tests.
 #[path = "../../tests/protocol/group.rs"]
 pub mod group;
+pub mod pair;
+
+/// The code's own, which is no part of what it offers.
+#[path = "../../src/invite/bech32m.rs"]
+#[expect(dead_code, reason = "it decodes, too")]
+mod checksummed;
 
 /// A member with its view of the epoch.
 pub struct Member {
@@ -161,6 +167,13 @@ pub fn seal(key: &[u8; 32], kind: u8, nonce: &[u8; 24], plaintext: &[u8]) -> Vec
         .encrypt_inout_detached(nonce.into(), &[kind], text.as_mut_slice().into())
         .unwrap();
     [&[kind], &nonce[..], &text, &tag[..]].concat()
+}
+
+/// Any bytes as text with a right checksum.
+pub fn bech32m(prefix: &str, bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(checksummed::encoded_len(prefix, bytes.len()));
+    checksummed::encode_to(prefix, bytes, &mut text);
+    text
 }
 
 /// A message.
