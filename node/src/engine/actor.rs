@@ -94,6 +94,8 @@ pub(super) struct Actor {
     pub(super) session: SharedSession,
     pub(super) rendezvous: RendezvousState,
     pub(super) links: BTreeSet<PeerKey>,
+    /// How many they are, for front ends.
+    pub(super) linked: watch::Sender<usize>,
     pub(super) introductions: Introductions,
     pub(super) known: Reach,
     /// What is looked for on local networks, if anything is.
@@ -136,7 +138,7 @@ pub(super) struct Actor {
     state_was_lost: bool,
     /// Events that the front end has no room for yet: a returning member may have thousands of messages at once.
     untold: VecDeque<Event>,
-    commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<Command>,
     has_handles: bool,
     reports: mpsc::Receiver<Report>,
     heartbeat: JoinHandle<()>,
@@ -167,6 +169,7 @@ impl Actor {
         let (report_sender, reports) = mpsc::channel(REPORTS);
         let (addresses, known_addresses) = watch::channel(Vec::new());
         let (tell, told) = watch::channel(Confirmed::default());
+        let (linked, links) = watch::channel(0);
         let journal =
             (parts.profile.vault()).map(|vault| Journal::start(vault.clone(), room_prefix(&parts.genesis.hash())));
         let (registered, registrations) = mpsc::channel(REPORTS);
@@ -196,6 +199,7 @@ impl Actor {
             session: parts.session,
             rendezvous,
             links: BTreeSet::new(),
+            linked,
             introductions: Introductions::new(parts.peer, intros),
             known: parts.known,
             looking,
@@ -235,7 +239,7 @@ impl Actor {
             profile: parts.profile,
         };
         tokio::spawn(actor.run(parts.introductions, parts.addresses, parts.objects, parts.away));
-        (Handle::new(command_sender), Events::new(event_receiver, tell))
+        (Handle::new(command_sender, links), Events::new(event_receiver, tell))
     }
 
     async fn run(
@@ -298,8 +302,13 @@ impl Actor {
 
     /// Hands the room what happened, and carries out what it says.
     pub(super) fn feed(&mut self, input: Input) {
+        self.feed_all([input]);
+    }
+
+    /// The same for several that came together.
+    pub(super) fn feed_all(&mut self, inputs: impl IntoIterator<Item = Input>) {
         let mut outputs = std::mem::take(&mut self.outputs);
-        self.room.handle(input, self.clock.now(), &mut outputs);
+        self.room.handle_all(inputs, self.clock.now(), &mut outputs);
         for output in outputs.drain(..) {
             let output = match (&mut self.journal, output) {
                 (Some(journal), Output::Persist(changes)) => {

@@ -1,12 +1,39 @@
 //! What the actor answers to its handles.
 
+use snug_crypto::ids::{Fingerprint, MessageId};
+use tokio::sync::oneshot;
+
 use super::actor::Actor;
 use super::handle::Command;
-use super::{Closed, RoomInfo, Status};
+use super::{Closed, RoomInfo, SendError, Status};
 use crate::room::{Input, Ticket};
 use crate::text::Untrusted;
 
+/// Messages that are taken at once, at most: as many as one frame carries.
+const SAID_TOGETHER: usize = snug_crypto::bounds::MAX_CONTENTS;
+
 impl Actor {
+    fn said(
+        &mut self,
+        text: String,
+        reply_to: Option<MessageId>,
+        to: Option<Fingerprint>,
+        reply: oneshot::Sender<Result<MessageId, SendError>>,
+    ) -> Input {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.sends.insert(ticket, reply);
+        match to {
+            None => Input::Send { ticket, text, reply_to },
+            Some(to) => Input::Direct {
+                ticket,
+                to,
+                text,
+                reply_to,
+            },
+        }
+    }
+
     /// An error of a reply means that the caller gave up waiting.
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
@@ -19,18 +46,29 @@ impl Actor {
                 to,
                 reply,
             } => {
-                self.tickets += 1;
-                let ticket = Ticket(self.tickets);
-                self.sends.insert(ticket, reply);
-                self.feed(match to {
-                    None => Input::Send { ticket, text, reply_to },
-                    Some(to) => Input::Direct {
-                        ticket,
-                        to,
-                        text,
-                        reply_to,
-                    },
-                });
+                let mut said = vec![self.said(text, reply_to, to, reply)];
+                // What waits behind it is mostly of the same kind, and looked at together.
+                let mut other = None;
+                while said.len() < SAID_TOGETHER
+                    && let Ok(next) = self.commands.try_recv()
+                {
+                    match next {
+                        Command::Send {
+                            text,
+                            reply_to,
+                            to,
+                            reply,
+                        } => said.push(self.said(text, reply_to, to, reply)),
+                        next => {
+                            other = Some(next);
+                            break;
+                        }
+                    }
+                }
+                self.feed_all(said);
+                if let Some(other) = other {
+                    self.on_command(other);
+                }
             }
             Command::Act { reply, .. } if self.closing.is_some() => {
                 let _ = reply.send(Err(Closed.into()));

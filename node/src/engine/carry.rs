@@ -55,12 +55,14 @@ impl Actor {
             }
             NetEvent::LinkUp { peer } => {
                 self.links.insert(peer);
+                self.linked.send_replace(self.links.len());
                 self.remember_soon();
                 self.introductions.settled(&peer);
                 self.feed(Input::LinkUp { peer });
             }
             NetEvent::LinkDown { peer } => {
                 self.links.remove(&peer);
+                self.linked.send_replace(self.links.len());
                 self.feed(Input::LinkDown { peer });
             }
             NetEvent::Gossip { from, id, bytes } => self.feed(Input::Gossip { from, id, bytes }),

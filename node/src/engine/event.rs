@@ -5,7 +5,7 @@ use std::sync::Arc;
 use snug_crypto::ids::{EpochId, Fingerprint, MessageId};
 use snug_crypto::invite::Serverless;
 use snug_crypto::names::RoomKey;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 
 use crate::room::{MemberView, Message, Notice, Receipt, Warning};
@@ -151,9 +151,14 @@ impl Events {
     /// All that was received so far has been shown: it need not be shown again, whatever happens to this process. A message that was
     /// received and isn't confirmed comes again in the next run of this profile, marked as such.
     pub fn told(&self) {
+        self.told_to(self.serial);
+    }
+
+    /// The same for what was received up to a message.
+    pub fn told_to(&self, serial: u64) {
         self.told.send_if_modified(|confirmed| {
-            let is_news = confirmed.told < self.serial;
-            confirmed.told = confirmed.told.max(self.serial);
+            let is_news = confirmed.told < serial;
+            confirmed.told = confirmed.told.max(serial);
             is_news
         });
     }
@@ -168,6 +173,33 @@ impl Events {
         });
     }
 
+    /// An event that has come already, if there is one.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        if self.closed {
+            return None;
+        }
+        let event = match self.receiver.try_recv() {
+            Ok(event) => event,
+            Err(TryRecvError::Lagged(missed)) => Event::now(EventKind::Lagged { missed }),
+            // The end is told to who waits for it.
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+        };
+        self.note(&event);
+        Some(event)
+    }
+
+    /// The last message handed out: what [`Self::told_to`] confirms.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    fn note(&mut self, event: &Event) {
+        if let EventKind::Message(message) = &event.kind {
+            self.serial = self.serial.max(message.serial);
+        }
+        self.closed = matches!(event.kind, EventKind::Closed(_));
+    }
+
     /// The next event; `None` after [`EventKind::Closed`]. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Event> {
         if self.closed {
@@ -179,15 +211,17 @@ impl Events {
             // The actor always says why it ends, unless it panicked.
             Err(RecvError::Closed) => Event::now(EventKind::Closed(CloseReason::Failed)),
         };
-        if let EventKind::Message(message) = &event.kind {
-            self.serial = self.serial.max(message.serial);
-        }
-        self.closed = matches!(event.kind, EventKind::Closed(_));
+        self.note(&event);
         Some(event)
     }
 }
 
 impl Event {
+    /// What is told in place of an end that nobody told of.
+    pub fn ended() -> Self {
+        Self::now(EventKind::Closed(CloseReason::Failed))
+    }
+
     pub(super) fn now(kind: EventKind) -> Self {
         Self {
             at_unix_ms: super::clock::unix_ms(),

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use snug_crypto::ids::{Fingerprint, MessageId};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{ActError, Closed, RoomInfo, SendError, Status};
 use crate::room::{self, Acquaintance, AuditReport, KeeperView, MemberView};
@@ -16,6 +16,7 @@ pub(super) const COMMANDS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+    links: watch::Receiver<usize>,
 }
 
 #[derive(Debug)]
@@ -46,8 +47,13 @@ pub(super) enum Command {
 }
 
 impl Handle {
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { commands }
+    pub(super) fn new(commands: mpsc::Sender<Command>, links: watch::Receiver<usize>) -> Self {
+        Self { commands, links }
+    }
+
+    /// Whether no other member is linked with us: what is said now waits for somebody.
+    pub fn is_alone(&self) -> bool {
+        *self.links.borrow() == 0
     }
 
     /// Sends a message, and returns its id once it is sealed and given to the mesh. Before the room is ready it waits. Messages are taken

@@ -121,6 +121,7 @@ impl Room {
             Ok((mut opened, statement)) => {
                 if asked == Asked::No {
                     self.flood.speech.charge(opened.sender, now.elapsed);
+                    self.outbox.pacer.heard(opened.sender, now.elapsed);
                 }
                 let key = (id, opened.sender, opened.counter);
                 self.delivery.record(key, opened.hash, bytes, now.elapsed);
@@ -197,12 +198,14 @@ impl Room {
         for Arrived { epoch, frame, again } in ready {
             let Some(leaf) = self.members.leaf(&frame.sender).cloned() else {
                 tracing::debug!(%epoch, "a frame of a leaf that is no longer known");
+                self.ledger.settled(frame.hash);
                 self.note_shown(epoch, &frame, None, now);
                 continue;
             };
             // Contents of kinds that this version does not know are skipped: later versions add some. So is what is said to others.
             let count = frame.contents.iter().filter_map(spoken).count() as u64;
             if count == 0 {
+                self.ledger.settled(frame.hash);
                 self.note_shown(epoch, &frame, None, now);
                 continue;
             }

@@ -54,6 +54,7 @@ mod moving;
 mod notices;
 mod outbox;
 mod own;
+mod pace;
 mod pairs;
 mod receipts;
 mod rekey;
@@ -299,6 +300,27 @@ impl Room {
 
     /// Takes what happened; appends what is to be done to `out`.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        self.handle_all([input], now, out);
+    }
+
+    /// Takes several things that happened at the same moment. What follows from them is looked at once.
+    pub fn handle_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Now, out: &mut Vec<Output>) {
+        for input in inputs {
+            self.take(input, now);
+        }
+        if !self.is_over() {
+            self.settle(now);
+        }
+        self.remember();
+        // Before all else: what leaves this room must be on disk by then.
+        let changes = self.changes(now);
+        if !changes.is_empty() {
+            out.push(Output::Persist(changes));
+        }
+        out.extend(self.out.drain(..));
+    }
+
+    fn take(&mut self, input: Input, now: Now) {
         match input {
             Input::Told { serial } => self.on_told(serial, now),
             Input::Read { serial } => self.on_read(serial, now),
@@ -348,16 +370,6 @@ impl Room {
             Input::Offline => self.go_offline(now),
             Input::Tick => {}
         }
-        if !self.is_over() {
-            self.settle(now);
-        }
-        self.remember();
-        // Before all else: what leaves this room must be on disk by then.
-        let changes = self.changes(now);
-        if !changes.is_empty() {
-            out.push(Output::Persist(changes));
-        }
-        out.extend(self.out.drain(..));
     }
 
     fn is_over(&self) -> bool {

@@ -14,7 +14,8 @@ use snug_crypto::frame::ParentRef;
 use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId, MessageId};
 use snug_crypto::pair;
 
-use super::timing::{FRAME_PACE, MAX_OUTBOX, SEND_HOLD};
+use super::pace::Pacer;
+use super::timing::{MAX_OUTBOX, SEND_HOLD};
 use super::{Now, Output, Room, RoomEvent, SendRefused, Ticket};
 
 /// What waits, and what is not known to have arrived.
@@ -22,18 +23,19 @@ use super::{Now, Output, Room, RoomEvent, SendRefused, Ticket};
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     next_number: u64,
+    /// Numbers that wait no more, since the last look.
+    gone: Vec<u64>,
     /// By epoch and counter: ours, and nobody else is known to have it. The newest.
     unheld: BTreeMap<(EpochId, u64), Unheld>,
     /// Whether `unheld` changed since the last look.
     changed: bool,
-    /// When our last frame left.
-    last_frame: Option<Duration>,
+    pub(super) pacer: Pacer,
 }
 
 /// How soon what waits may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// A frame each [`FRAME_PACE`].
+    /// A frame whenever our share of the room's allows one.
     Steady,
     /// At once: we are going.
     Hurried,
@@ -73,13 +75,8 @@ impl Outbox {
     /// When the oldest message stops waiting for the others, or for its frame.
     pub(super) fn next_wake(&self, elapsed: Duration) -> Option<Duration> {
         let hold = self.oldest()? + SEND_HOLD;
-        let paced = self.next_frame().filter(|next| *next > elapsed);
+        let paced = self.pacer.next(elapsed).filter(|next| *next > elapsed);
         Some(paced.map_or(hold, |next| next.min(hold)))
-    }
-
-    /// When the next frame may leave.
-    fn next_frame(&self) -> Option<Duration> {
-        self.last_frame.map(|last| last + FRAME_PACE)
     }
 
     /// Since when the oldest waits of what may leave.
@@ -102,6 +99,7 @@ impl Outbox {
             if is_full || waiting.held_back {
                 later.push_back(waiting);
             } else {
+                self.gone.push(waiting.number);
                 batch.push(waiting);
             }
         }
@@ -118,6 +116,7 @@ impl Outbox {
     /// Holds back, or lets go, what is for this one alone. If it is gone, so is what waits for it: gives who asked for that.
     pub(super) fn settle_reader(&mut self, who: &IdentityKey, reader: Reader) -> Vec<Option<Ticket>> {
         let mut lost = Vec::new();
+        let gone = &mut self.gone;
         self.waiting.retain_mut(|waiting| {
             if reader_of(&waiting.content) != Some(*who) {
                 return true;
@@ -125,6 +124,7 @@ impl Outbox {
             waiting.held_back = reader == Reader::Expected;
             if reader == Reader::Gone {
                 lost.push(waiting.ticket);
+                gone.push(waiting.number);
             }
             reader != Reader::Gone
         });
@@ -144,11 +144,24 @@ impl Outbox {
         });
     }
 
-    /// What waits: its number, since when, and what it says.
-    pub(super) fn queued(&self) -> impl Iterator<Item = (u64, Duration, &Content)> {
-        self.waiting
+    /// What waits from this number on, the latest first: its number, since when, and what it says.
+    pub(super) fn queued_from(&self, number: u64) -> impl Iterator<Item = (u64, Duration, &Content)> {
+        let newest = self
+            .waiting
             .iter()
-            .map(|waiting| (waiting.number, waiting.since, &waiting.content))
+            .rev()
+            .take_while(move |waiting| waiting.number >= number);
+        newest.map(|waiting| (waiting.number, waiting.since, &waiting.content))
+    }
+
+    /// The number of the next that comes to wait.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Numbers that wait no more, since this was asked last.
+    pub(super) fn take_gone(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.gone)
     }
 
     pub(super) fn unheld(&self) -> impl Iterator<Item = (&(EpochId, u64), &Unheld)> {
@@ -229,6 +242,7 @@ impl Outbox {
         }
         // Their numbers rise as well: that is their order in the next run.
         for waiting in later {
+            self.gone.push(waiting.number);
             let Waiting {
                 ticket,
                 was,
@@ -278,6 +292,7 @@ impl Room {
 
     /// Sends what may go: at once under an exact epoch, else when the oldest has waited long enough.
     pub(super) fn flush_outbox(&mut self, now: Now, pace: Pace) {
+        self.outbox.pacer.hold(false);
         if self.outbox.waiting.is_empty() && self.outbox.unheld.is_empty() {
             return;
         }
@@ -301,8 +316,14 @@ impl Room {
         if !judged.send_exact && now.elapsed.saturating_sub(oldest) < SEND_HOLD {
             return;
         }
-        if pace == Pace::Steady && self.outbox.next_frame().is_some_and(|next| next > now.elapsed) {
-            return;
+        if pace == Pace::Steady
+            && self
+                .outbox
+                .pacer
+                .next(now.elapsed)
+                .is_some_and(|next| next > now.elapsed)
+        {
+            return self.outbox.pacer.hold(true);
         }
         while self.outbox.oldest().is_some() {
             let batch = self.outbox.next_batch();
@@ -318,7 +339,7 @@ impl Room {
                 }
             }
         }
-        self.outbox.last_frame = Some(now.elapsed);
+        self.outbox.pacer.left(now.elapsed);
     }
 
     /// What was said in an epoch of nobody but us goes out again once somebody is here to hear it.

@@ -139,6 +139,11 @@ pub(super) const REPLY_BYTES: usize = 512 << 10;
 /// Between two frames of ours. The first leaves at once; what is said meanwhile leaves together, as one frame. So a lone message waits
 /// for nothing, and a burst costs one signature and one publish for up to 123 messages.
 pub(super) const FRAME_PACE: Duration = Duration::from_millis(5);
+/// A member counts as one who speaks for this long after a frame of its own came, and every one that does adds a [`FRAME_PACE`] to
+/// each other's: whoever talks, a room has some two hundred frames a second.
+pub(super) const SPEAKS_FOR: Duration = Duration::from_millis(500);
+/// Members that are counted so, at most: nobody who talks among many waits for more than a twentieth of a second.
+pub(super) const MAX_SHARES: usize = 10;
 /// Messages that may wait to be sent.
 pub(super) const MAX_OUTBOX: usize = 256;
 /// How long after something new an author is told how far we are: what comes together is told together, with what the front end confirms.

@@ -40,6 +40,8 @@ pub(in crate::room) struct Ledger {
     /// By frame, whether it was handed on.
     pub(super) pending: BTreeMap<FrameHash, bool>,
     pub(super) queued: BTreeSet<u64>,
+    /// The first message that was never looked at.
+    pub(super) next_queued: u64,
     pub(super) unheld: BTreeSet<(EpochId, u64)>,
     pub(super) own: Option<RestBytes>,
     pub(super) tips: Vec<ParentRef>,
@@ -47,6 +49,10 @@ pub(in crate::room) struct Ledger {
     looked_at: Option<(u64, u64, usize)>,
     /// Messages handed on, until the front end says that it has shown them.
     untold: VecDeque<Untold>,
+    /// Of them, the latest that were handed on since the last look.
+    fresh: usize,
+    /// Frames that need no showing any more, since the last look.
+    settled: Vec<FrameHash>,
     next_serial: u64,
 }
 
@@ -80,8 +86,9 @@ impl Ledger {
                 epoch,
                 frame: frame.clone(),
             });
+            self.fresh += 1;
             if self.untold.len() > MAX_UNTOLD {
-                self.untold.pop_front();
+                self.settle_first();
             }
         }
         self.next_serial
@@ -90,7 +97,21 @@ impl Ledger {
     /// The user has seen everything up to this number.
     pub(in crate::room) fn told(&mut self, serial: u64) {
         while self.untold.front().is_some_and(|first| first.serial <= serial) {
-            self.untold.pop_front();
+            self.settle_first();
+        }
+    }
+
+    /// A frame's contents need no showing.
+    pub(in crate::room) fn settled(&mut self, frame: FrameHash) {
+        if self.on {
+            self.settled.push(frame);
+        }
+    }
+
+    fn settle_first(&mut self) {
+        if let Some(first) = self.untold.pop_front() {
+            self.settled.push(first.frame.hash);
+            self.fresh = self.fresh.min(self.untold.len());
         }
     }
 }
@@ -99,6 +120,7 @@ impl Room {
     /// What has to be on disk before anything of this batch leaves.
     pub(in crate::room) fn changes(&mut self, now: Now) -> Vec<Change> {
         let (fresh, dropped) = self.delivery.take_journal();
+        let sent = self.outbox.take_gone();
         if !self.ledger.on {
             return Vec::new();
         }
@@ -147,7 +169,7 @@ impl Room {
                 value,
             );
         }
-        self.note_outbox(now, &mut changes);
+        self.note_outbox(sent, now, &mut changes);
         self.note_own(&mut changes);
         self.note_pairs(now, &mut changes);
         let quiet = |alive: Duration| now.elapsed.saturating_sub(alive) < ALIVE_EVERY;
@@ -274,14 +296,13 @@ impl Room {
     /// Frames whose keys are used up, and whose contents the user may not have seen.
     fn note_pending(&mut self, changes: &mut Changes) {
         let ledger = &mut self.ledger;
-        let mut gone: BTreeSet<FrameHash> = ledger.pending.keys().copied().collect();
         let waiting = self
             .timeline
             .waiting()
             .map(|arrived| (&arrived.epoch, &arrived.frame, arrived.again));
-        let untold = ledger.untold.iter().map(|untold| (&untold.epoch, &untold.frame, true));
+        let fresh = ledger.untold.len() - std::mem::take(&mut ledger.fresh);
+        let untold = (ledger.untold.range(fresh..)).map(|untold| (&untold.epoch, &untold.frame, true));
         for (epoch, frame, handed_on) in waiting.chain(untold) {
-            gone.remove(&frame.hash);
             if ledger.pending.insert(frame.hash, handed_on) != Some(handed_on) {
                 let opened = rest::encode_opened(epoch, frame);
                 let mut value = Writer::with_capacity(1 + opened.len());
@@ -289,9 +310,10 @@ impl Room {
                 changes.put(key(PENDING, &[frame.hash.as_bytes()]), value);
             }
         }
-        for hash in gone {
-            ledger.pending.remove(&hash);
-            changes.forget(key(PENDING, &[hash.as_bytes()]));
+        for hash in ledger.settled.drain(..) {
+            if ledger.pending.remove(&hash).is_some() {
+                changes.forget(key(PENDING, &[hash.as_bytes()]));
+            }
         }
         let tips = self.timeline.tips();
         if tips != ledger.tips {
@@ -300,20 +322,24 @@ impl Room {
         }
     }
 
-    fn note_outbox(&mut self, now: Now, changes: &mut Changes) {
+    /// What waits to be sent, and what was sent and may have reached nobody. What leaves within this share of a second isn't kept on its
+    /// way: nobody was told that it is sent, and the frame is kept before it leaves.
+    fn note_outbox(&mut self, sent: Vec<u64>, now: Now, changes: &mut Changes) {
         let ledger = &mut self.ledger;
-        let mut gone = std::mem::take(&mut ledger.queued);
-        for (number, since, content) in self.outbox.queued() {
-            if !gone.remove(&number) {
+        for number in sent {
+            if ledger.queued.remove(&number) {
+                changes.forget(key(QUEUED, &[&number.to_be_bytes()]));
+            }
+        }
+        if !self.outbox.pacer.holds() {
+            for (number, since, content) in self.outbox.queued_from(ledger.next_queued) {
                 let contents = rest::encode_contents(std::slice::from_ref(content));
                 let mut value = Writer::with_capacity(8 + contents.len());
                 value.u64(wall(now, since)).raw(&contents);
                 changes.put(key(QUEUED, &[&number.to_be_bytes()]), value);
+                ledger.queued.insert(number);
             }
-            ledger.queued.insert(number);
-        }
-        for number in gone {
-            changes.forget(key(QUEUED, &[&number.to_be_bytes()]));
+            ledger.next_queued = self.outbox.next_number();
         }
         if !self.outbox.take_changed() {
             return;

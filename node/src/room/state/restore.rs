@@ -291,6 +291,7 @@ impl Room {
             if let Some(content) = content.and_then(|contents| contents.into_iter().next()) {
                 self.outbox.restore(number, content, moment(now, at_ms));
                 self.ledger.queued.insert(number);
+                self.ledger.next_queued = self.ledger.next_queued.max(number + 1);
             }
         }
         for (key, value) in sorted.of(UNHELD) {

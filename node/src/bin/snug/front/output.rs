@@ -1,6 +1,5 @@
 //! Standard output as lines, written on a thread of its own: a reader that stalls holds up neither the room nor Ctrl-C.
 
-use std::collections::VecDeque;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// Lines handed to the writing thread ahead of what is written.
-const AHEAD: usize = 16;
-/// Lines queued here before events are left to wait (the engine then drops the oldest, and says how many).
+/// Batches of lines handed to the writing thread ahead of what is written.
+const AHEAD: usize = 1;
+/// Lines queued here before events are left to wait (the engine then drops the oldest, and says how many). All of them are written at once.
 const QUEUE: usize = 64;
 /// How long the end of the program waits for a reader that stalls.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -21,11 +20,11 @@ pub struct ReaderGone;
 
 /// The queue to standard output.
 pub struct Output {
-    queue: VecDeque<String>,
-    sender: mpsc::Sender<String>,
+    queue: Vec<String>,
+    sender: mpsc::Sender<Vec<String>>,
     written: oneshot::Receiver<()>,
-    /// Lines handed to the thread.
-    handed: u64,
+    /// Lines that were pushed so far.
+    pushed: u64,
     progress: Arc<Progress>,
 }
 
@@ -39,34 +38,49 @@ struct Progress {
 impl Output {
     /// Starts the writing thread.
     pub fn start() -> Self {
-        let (sender, mut receiver) = mpsc::channel::<String>(AHEAD);
+        let (sender, mut receiver) = mpsc::channel::<Vec<String>>(AHEAD);
         let (done, written) = oneshot::channel();
         let progress = Arc::new(Progress::default());
         let told = Arc::clone(&progress);
         std::thread::spawn(move || {
             let mut stdout = std::io::stdout().lock();
-            while let Some(line) = receiver.blocking_recv() {
-                if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+            while let Some(lines) = receiver.blocking_recv() {
+                let count = lines.len() as u64;
+                let mut text = lines.join("\n");
+                text.push('\n');
+                if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
                     return;
                 }
-                told.lines.fetch_add(1, Ordering::Release);
+                told.lines.fetch_add(count, Ordering::Release);
                 told.more.notify_one();
             }
             // Nobody may be waiting any more.
             let _ = done.send(());
         });
         Self {
-            queue: VecDeque::new(),
+            queue: Vec::new(),
             sender,
             written,
-            handed: 0,
+            pushed: 0,
             progress,
         }
     }
 
     /// Queues lines.
     pub fn push(&mut self, lines: impl IntoIterator<Item = String>) {
+        let before = self.queue.len();
         self.queue.extend(lines);
+        self.pushed += (self.queue.len() - before) as u64;
+    }
+
+    /// Lines that were pushed so far.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// Lines that were written so far, in the order in which they were pushed.
+    pub fn written(&self) -> u64 {
+        self.progress.lines.load(Ordering::Acquire)
     }
 
     /// Whether more should be pushed.
@@ -76,10 +90,10 @@ impl Output {
 
     /// Whether all that was pushed has been written.
     pub fn is_written(&self) -> bool {
-        self.queue.is_empty() && self.progress.lines.load(Ordering::Acquire) == self.handed
+        self.written() == self.pushed
     }
 
-    /// Hands on the next line; without one it waits until one that was handed on is written. Cancel-safe.
+    /// Hands on what is queued; without anything it waits until some that was handed on is written. Cancel-safe.
     pub async fn pump(&mut self) -> Result<(), ReaderGone> {
         if self.queue.is_empty() {
             return tokio::select! {
@@ -89,10 +103,7 @@ impl Output {
             };
         }
         let permit = self.sender.reserve().await.map_err(|_| ReaderGone)?;
-        if let Some(line) = self.queue.pop_front() {
-            permit.send(line);
-            self.handed += 1;
-        }
+        permit.send(std::mem::take(&mut self.queue));
         Ok(())
     }
 

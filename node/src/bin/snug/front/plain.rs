@@ -123,7 +123,7 @@ impl Dialect for Plain {
                     match sending.await {
                         Ok(id) => {
                             sent.add(id, &text);
-                            unheard.sent(&handle, id).await;
+                            unheard.sent(&handle, id);
                             Vec::new()
                         }
                         Err(error) => {
@@ -140,7 +140,7 @@ impl Dialect for Plain {
                     match direct.say(&handle, &Wanted::Typed(typed), None).await {
                         Ok(said) => {
                             sent.add(said.id, &said.text);
-                            unheard.sent(&handle, said.id).await;
+                            unheard.sent(&handle, said.id);
                             // Whom it went to is worth a look: a name may have been completed wrongly.
                             let text = Untrusted::new(said.text).line();
                             vec![format!("* To {} alone: {text}", said.to)]

@@ -329,7 +329,18 @@ pub fn fault(id: &Value, fault: &Fault) -> Result<String, serde_json::Error> {
 
 /// The notification of an event.
 pub fn event(params: &impl Serialize) -> Result<String, serde_json::Error> {
-    text_json::line(&json!({"jsonrpc": "2.0", "method": "event", "params": serde_json::to_value(params)?}))
+    text_json::line(&Notification {
+        jsonrpc: "2.0",
+        method: "event",
+        params,
+    })
+}
+
+#[derive(Serialize)]
+struct Notification<'a, P> {
+    jsonrpc: &'static str,
+    method: &'static str,
+    params: &'a P,
 }
 
 #[cfg(test)]

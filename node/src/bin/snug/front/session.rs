@@ -1,6 +1,6 @@
 //! The loop that the line-oriented front ends share: input, events, replies and signals, none of which waits for another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -79,8 +79,8 @@ pub struct Unheard(Arc<Mutex<BTreeSet<MessageId>>>);
 
 impl Unheard {
     /// A message was just sent: notes it if nobody is there.
-    pub async fn sent(&self, handle: &Handle, id: MessageId) {
-        if handle.status().await.is_ok_and(|status| status.links.is_empty()) {
+    pub fn sent(&self, handle: &Handle, id: MessageId) {
+        if handle.is_alone() {
             self.lock().insert(id);
         }
     }
@@ -112,11 +112,12 @@ pub async fn run<D: Dialect>(
     let mut lines = input::lines(D::MAX_LINE);
     let mut output = Output::start();
     let mut waiting: FuturesUnordered<BoxFuture<'static, Vec<String>>> = FuturesUnordered::new();
+    let mut shown = Shown::default();
     let (mut open, mut lost) = (true, false);
     let drain = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(drain);
 
-    let reason = loop {
+    let reason = 'session: loop {
         if !open && waiting.is_empty() {
             // What the front end was told so far may lag behind.
             let entering = handle.status().await.is_ok_and(|status| status.epoch.is_none());
@@ -134,13 +135,24 @@ pub async fn run<D: Dialect>(
             break None;
         }
         let reaction = tokio::select! {
-            event = events.recv(), if output.has_room() => match event {
-                Some(Event { kind: EventKind::Closed(reason), .. }) => break Some(reason),
-                Some(event) => {
-                    dialect.unheard().event(&event.kind);
-                    dialect.event(&event)
+            event = events.recv(), if output.has_room() => {
+                let mut next = event.or_else(|| Some(Event::ended()));
+                // What has come with it is written with it.
+                loop {
+                    match next {
+                        Some(Event { kind: EventKind::Closed(reason), .. }) => break 'session Some(reason),
+                        Some(event) => {
+                            dialect.unheard().event(&event.kind);
+                            match dialect.event(&event) {
+                                Reaction::Show(lines) => output.push(lines),
+                                other => break other,
+                            }
+                            shown.pushed(output.pushed(), events.serial());
+                        }
+                        None => continue 'session,
+                    }
+                    next = if output.has_room() { events.try_recv() } else { None };
                 }
-                None => break Some(CloseReason::Failed),
             },
             line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
                 Some(line) => {
@@ -158,8 +170,8 @@ pub async fn run<D: Dialect>(
             Some(shown) = waiting.next(), if !waiting.is_empty() => Reaction::Show(shown),
             pumped = output.pump() => match pumped {
                 Ok(()) => {
-                    if output.is_written() {
-                        events.told();
+                    if let Some(serial) = shown.written(output.written()) {
+                        events.told_to(serial);
                     }
                     continue;
                 }
@@ -222,6 +234,30 @@ pub async fn run<D: Dialect>(
     let _ = tokio::time::timeout(LAST_REPLIES, replies).await;
     output.finish().await;
     if lost { end.map(|_| End::Unsent) } else { end }
+}
+
+/// Which messages stand in which lines, until those are written.
+#[derive(Default)]
+struct Shown(VecDeque<(u64, u64)>);
+
+impl Shown {
+    /// The lines up to this one show the messages up to this one.
+    fn pushed(&mut self, line: u64, serial: u64) {
+        match self.0.back_mut() {
+            // Nothing new was said: notices need no confirmation.
+            Some((_, last)) if *last == serial => {}
+            _ => self.0.push_back((line, serial)),
+        }
+    }
+
+    /// The last message that stands in the lines up to this one, if that is news.
+    fn written(&mut self, line: u64) -> Option<u64> {
+        let mut told = None;
+        while let Some((_, serial)) = self.0.pop_front_if(|(last, _)| *last <= line) {
+            told = Some(serial);
+        }
+        told
+    }
 }
 
 /// How somebody goes.

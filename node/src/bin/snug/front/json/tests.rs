@@ -9,12 +9,20 @@ fn shown(kind: EventKind) -> Value {
         at_unix_ms: 1_700_000_000_123,
         kind,
     };
-    let params = Params {
-        room: "den",
-        at: rfc3339(event.at_unix_ms),
-        body: body(&event.kind).unwrap(),
+    let (room, at) = ("den", rfc3339(event.at_unix_ms));
+    let line = match &event.kind {
+        EventKind::Message(said) => rpc::event(&Params {
+            room,
+            at,
+            body: Said::of(said),
+        }),
+        kind => rpc::event(&Params {
+            room,
+            at,
+            body: body(kind).unwrap(),
+        }),
     };
-    serde_json::from_str(&rpc::event(&params).unwrap()).unwrap()
+    serde_json::from_str(&line.unwrap()).unwrap()
 }
 
 #[test]
@@ -43,7 +51,7 @@ fn events_have_the_members_that_bots_rely_on() {
         serial: 1,
         again: false,
     };
-    let line = rpc::event(&message(&said)).unwrap();
+    let line = rpc::event(&Said::of(&said)).unwrap();
     assert!(!line.contains(['\u{202e}', '\u{9b}', '\u{1b}']), "{line}");
     let value = &shown(EventKind::Message(said))["params"];
     assert_eq!(value["text"], "a\u{202e}b\u{9b}");
