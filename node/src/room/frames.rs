@@ -9,7 +9,7 @@ use snug_crypto::bounds::MAX_GOSSIP_BYTES;
 use snug_crypto::content::Content;
 use snug_crypto::control::{self, ControlError, ControlMessage};
 use snug_crypto::credential::{SignedTombstone, TOMBSTONE_LEN, Tombstone};
-use snug_crypto::frame::{self, Blame, OpenedFrame, ParentRef};
+use snug_crypto::frame::{self, Blame, ParentRef};
 use snug_crypto::ids::{EpochId, MessageId, PeerKey};
 use snug_crypto::leaf::{Record, RecordError, UnverifiedRecord};
 use snug_crypto::operation::{Author, Operation, SignedOperation, UnverifiedOperation};
@@ -210,16 +210,12 @@ impl Room {
                 continue;
             }
             // The frame is shown when the last of its messages is.
-            let last = self.ledger.handed_on(epoch, &frame, count);
+            let last = self.ledger.number(count);
             self.note_shown(epoch, &frame, Some(last), now);
             let mut serial = last - count;
-            let OpenedFrame {
-                parents,
-                hash,
-                contents,
-                ..
-            } = frame;
-            for (index, content) in contents.iter().enumerate() {
+            let from = self.view_of(&leaf, now);
+            let parents: Vec<[u8; 32]> = frame.parents.iter().map(|parent| *parent.hash.as_bytes()).collect();
+            for (index, content) in (0..).zip(&frame.contents) {
                 let Some((said, direct)) = spoken(content) else {
                     continue;
                 };
@@ -227,24 +223,25 @@ impl Room {
                     text,
                     reply_to,
                     sent_at_ms,
-                } = said.clone()
+                } = said
                 else {
                     continue;
                 };
                 serial += 1;
                 let message = Message {
-                    id: MessageId::of(&hash, u32::try_from(index).unwrap_or(u32::MAX)),
-                    from: self.view_of(&leaf, now),
-                    text: crate::text::Untrusted::new(text),
+                    id: MessageId::of(&frame.hash, index),
+                    from: from.clone(),
+                    text: crate::text::Untrusted::new(text.as_str()),
                     direct,
-                    reply_to,
-                    parents: parents.iter().map(|parent| *parent.hash.as_bytes()).collect(),
-                    sent_at_ms,
+                    reply_to: *reply_to,
+                    parents: parents.clone(),
+                    sent_at_ms: *sent_at_ms,
                     serial,
                     again,
                 };
                 self.event(RoomEvent::Message(message));
             }
+            self.ledger.handed_on(last, epoch, frame);
         }
     }
 

@@ -47,21 +47,13 @@ pub(in crate::room) struct Ledger {
     pub(super) tips: Vec<ParentRef>,
     pub(super) alive: Option<Duration>,
     looked_at: Option<(u64, u64, usize)>,
-    /// Messages handed on, until the front end says that it has shown them.
-    untold: VecDeque<Untold>,
-    /// Of them, the latest that were handed on since the last look.
-    fresh: usize,
+    /// Frames whose messages were handed on, until the front end says that it has shown them: the serial of each one's last message.
+    untold: VecDeque<(u64, FrameHash)>,
+    /// Those of them that were handed on since the last look.
+    fresh: Vec<(EpochId, OpenedFrame)>,
     /// Frames that need no showing any more, since the last look.
     settled: Vec<FrameHash>,
     next_serial: u64,
-}
-
-/// A frame whose contents were handed on.
-pub(super) struct Untold {
-    /// Of its last message.
-    serial: u64,
-    epoch: EpochId,
-    frame: OpenedFrame,
 }
 
 impl Ledger {
@@ -77,26 +69,27 @@ impl Ledger {
         };
     }
 
-    /// A frame's messages are handed on, so many; gives the number of the last one. The front end confirms numbers.
-    pub(in crate::room) fn handed_on(&mut self, epoch: EpochId, frame: &OpenedFrame, messages: u64) -> u64 {
+    /// Numbers for so many messages of a frame; gives the last one. The front end confirms numbers.
+    pub(in crate::room) fn number(&mut self, messages: u64) -> u64 {
         self.next_serial += messages;
-        if self.on {
-            self.untold.push_back(Untold {
-                serial: self.next_serial,
-                epoch,
-                frame: frame.clone(),
-            });
-            self.fresh += 1;
-            if self.untold.len() > MAX_UNTOLD {
-                self.settle_first();
-            }
-        }
         self.next_serial
+    }
+
+    /// A frame's messages are handed on, the last one under this number.
+    pub(in crate::room) fn handed_on(&mut self, serial: u64, epoch: EpochId, frame: OpenedFrame) {
+        if !self.on {
+            return;
+        }
+        self.untold.push_back((serial, frame.hash));
+        self.fresh.push((epoch, frame));
+        if self.untold.len() > MAX_UNTOLD {
+            self.settle_first();
+        }
     }
 
     /// The user has seen everything up to this number.
     pub(in crate::room) fn told(&mut self, serial: u64) {
-        while self.untold.front().is_some_and(|first| first.serial <= serial) {
+        while self.untold.front().is_some_and(|(last, _)| *last <= serial) {
             self.settle_first();
         }
     }
@@ -109,9 +102,8 @@ impl Ledger {
     }
 
     fn settle_first(&mut self) {
-        if let Some(first) = self.untold.pop_front() {
-            self.settled.push(first.frame.hash);
-            self.fresh = self.fresh.min(self.untold.len());
+        if let Some((_, frame)) = self.untold.pop_front() {
+            self.settled.push(frame);
         }
     }
 }
@@ -300,9 +292,9 @@ impl Room {
             .timeline
             .waiting()
             .map(|arrived| (&arrived.epoch, &arrived.frame, arrived.again));
-        let fresh = ledger.untold.len() - std::mem::take(&mut ledger.fresh);
-        let untold = (ledger.untold.range(fresh..)).map(|untold| (&untold.epoch, &untold.frame, true));
-        for (epoch, frame, handed_on) in waiting.chain(untold) {
+        let fresh = std::mem::take(&mut ledger.fresh);
+        let handed_on = fresh.iter().map(|(epoch, frame)| (epoch, frame, true));
+        for (epoch, frame, handed_on) in waiting.chain(handed_on) {
             if ledger.pending.insert(frame.hash, handed_on) != Some(handed_on) {
                 let opened = rest::encode_opened(epoch, frame);
                 let mut value = Writer::with_capacity(1 + opened.len());

@@ -65,6 +65,9 @@ pub fn measure(members: &mut [Member], load: &Load) -> Value {
         let each = members.iter_mut();
         each.map(|member| Usage::of(member.process().pid())).collect()
     };
+    members
+        .iter_mut()
+        .for_each(|member| Usage::forget_peak(member.process().pid()));
     let before = usage(members);
     let mut posted = vec![0_u64; load.senders];
     let start = Instant::now();
