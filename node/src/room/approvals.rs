@@ -56,6 +56,21 @@ impl Approvals {
         self.version += 1;
     }
 
+    fn is_full_for(&self, identity: &IdentityKey) -> bool {
+        self.given.len() >= MAX_APPROVALS && !self.given.contains_key(identity)
+    }
+
+    /// Forgets what lets nobody in any more: words of earlier generations, and those for who is in, whose leaves show them. If everybody
+    /// still waits, somebody has to be approved again.
+    fn make_room(&mut self, generation: Generation, spare: &BTreeSet<IdentityKey>) {
+        self.given
+            .retain(|identity, (of, _)| *of == generation && !spare.contains(identity));
+        while self.given.len() >= MAX_APPROVALS {
+            self.given.pop_first();
+        }
+        self.version += 1;
+    }
+
     pub(super) fn next_wake(&self) -> Option<Duration> {
         self.next_ask
     }
@@ -111,17 +126,18 @@ impl Room {
     }
 
     fn keep_approval(&mut self, identity: IdentityKey, generation: Generation, approval: Approval, now: Now) {
-        let approvals = &mut self.approvals;
-        if approvals.given.len() >= MAX_APPROVALS {
-            // Those of earlier generations let nobody in.
-            let before = approvals.given.len();
-            approvals.given.retain(|_, (of, _)| *of == generation);
-            approvals.version += u64::from(approvals.given.len() != before);
+        if self.approvals.is_full_for(&identity) {
+            let admission = self.admission();
+            let is_in = |who: &IdentityKey| {
+                self.members
+                    .current_leaf(who)
+                    .is_some_and(|leaf| admission.counts(leaf))
+            };
+            let spare: BTreeSet<IdentityKey> = self.approvals.given.keys().filter(|who| is_in(who)).copied().collect();
+            self.approvals.make_room(generation, &spare);
         }
         // A later word replaces one whose author may have lost its role.
-        if approvals.given.len() < MAX_APPROVALS || approvals.given.contains_key(&identity) {
-            approvals.restore(identity, generation, approval);
-        }
+        self.approvals.restore(identity, generation, approval);
         if identity == self.me && self.own.leaf().is_some() && self.moving.is_none() && self.is_waiting() {
             self.publish_leaf(now);
         }
@@ -217,5 +233,59 @@ impl Room {
             // What doesn't verify is no worse than no answer.
             self.take_approval(self.me, generation, approval, now);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use snug_crypto::GenesisHash;
+    use snug_crypto::identity::Identity;
+
+    use super::*;
+
+    /// A room that asks for approval takes in more people than words are kept.
+    #[test]
+    fn words_for_those_who_are_in_make_room_for_those_who_wait() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (genesis, moderator) = (GenesisHash::from_bytes([1; 32]), Identity::generate(&mut rng));
+        let generation = Generation::first(&genesis);
+        let word = |who: &IdentityKey| Approval::sign(Author::Member(&moderator), who, generation, &genesis);
+        let mut approvals = Approvals::default();
+        let people: Vec<IdentityKey> = (0..=MAX_APPROVALS)
+            .map(|_| Identity::generate(&mut rng).key())
+            .collect();
+        let (last, first) = people.split_last().unwrap();
+        for who in first {
+            assert!(!approvals.is_full_for(who));
+            approvals.restore(*who, generation, word(who));
+        }
+        assert!(!approvals.is_full_for(&first[0]), "a word that is known is replaced");
+        assert!(approvals.is_full_for(last));
+        let (inside, waits) = first.split_at(MAX_APPROVALS - 3);
+        approvals.make_room(generation, &inside.iter().copied().collect());
+        assert!(!approvals.is_full_for(last));
+        assert!(waits.iter().all(|who| approvals.of(who, &generation).is_some()));
+        assert!(inside.iter().all(|who| approvals.of(who, &generation).is_none()));
+    }
+
+    #[test]
+    fn words_stay_bounded_though_everybody_still_waits() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let (genesis, moderator) = (GenesisHash::from_bytes([1; 32]), Identity::generate(&mut rng));
+        let generation = Generation::first(&genesis);
+        let mut approvals = Approvals::default();
+        for _ in 0..MAX_APPROVALS + 10 {
+            let who = Identity::generate(&mut rng).key();
+            if approvals.is_full_for(&who) {
+                approvals.make_room(generation, &BTreeSet::new());
+            }
+            let word = Approval::sign(Author::Member(&moderator), &who, generation, &genesis);
+            approvals.restore(who, generation, word);
+            assert!(approvals.of(&who, &generation).is_some());
+        }
+        assert!(approvals.given.len() <= MAX_APPROVALS);
     }
 }
