@@ -116,6 +116,7 @@ fn room(args: &Args) -> Value {
         .map(|member| Usage::of(member.process().pid()))
         .collect();
 
+    let wire = procfs::loopback_bytes();
     let mut sent: HashMap<String, Instant> = HashMap::new();
     let pause = Duration::from_secs(1) / args.rate;
     let started = Instant::now();
@@ -151,6 +152,7 @@ fn room(args: &Args) -> Value {
         "each message once at each other member"
     );
     let last_member: Figures = last_member.into_values().collect();
+    let wire = (procfs::loopback_bytes() - wire) / u64::from(args.messages);
 
     let (mut rss, mut peak, mut cpu) = (Vec::new(), Vec::new(), 0.0);
     for (member, before) in members.iter_mut().zip(&before) {
@@ -170,6 +172,7 @@ fn room(args: &Args) -> Value {
     println!("latency:                {latency}");
     println!("latency, last member:   {last_member}");
     println!("CPU of all members:     {per_delivery:.0} us for each delivery");
+    println!("loopback:               {wire} bytes for each message, whatever went over it");
     println!(
         "member's memory:        {:.1} MiB at the median, {:.1} at most",
         mib(rss[rss.len() / 2]),
@@ -193,7 +196,7 @@ fn room(args: &Args) -> Value {
         "throughput": throughput,
         "members": args.members, "messages": args.messages, "bytes": args.bytes, "rate": args.rate, "seconds": took.as_secs_f64(),
         "latency_ms": latency.to_json(), "last_member_ms": last_member.to_json(), "deliveries": deliveries,
-        "cpu_us_per_delivery": per_delivery,
+        "cpu_us_per_delivery": per_delivery, "loopback_bytes_per_message": wire,
         "member_rss_kib": { "median": rss[rss.len() / 2], "max": rss[rss.len() - 1], "peak_max": peak[peak.len() - 1] },
         "rendezvous_rss_kib": { "idle": idle_server.rss_kib, "after": server.rss_kib, "peak": server.peak_kib },
     })

@@ -16,6 +16,18 @@ pub struct Usage {
     pub cpu_s: f64,
 }
 
+/// Bytes that went over the loopback interface so far, with their headers, whoever sent them: of one room alone only where nobody else
+/// uses it, as in a network namespace of its own.
+pub fn loopback_bytes() -> u64 {
+    let devices = fs::read_to_string("/proc/self/net/dev").expect("Linux");
+    let mut lines = devices.lines();
+    let line = lines.find_map(|line| line.trim_start().strip_prefix("lo:"));
+    let field = line.and_then(|line| line.split_whitespace().next());
+    field
+        .and_then(|bytes| bytes.parse().ok())
+        .expect("received bytes of lo")
+}
+
 impl Usage {
     /// Of a process that runs.
     pub fn of(pid: u32) -> Self {
