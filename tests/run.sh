@@ -2,7 +2,7 @@
 # Runs every test of the workspace, and fetches what they need: tests/run.sh [arguments of `cargo test`]
 #
 # A mongod comes from $MONGOD, or the PATH, or is fetched once into .cache/mongod (a pinned hash in tests/mongod.txt); a pebble, the test
-# authority for ACME, from $PEBBLE, or the PATH, or Debian's package.
+# authority for ACME, from $PEBBLE, or the PATH, or Debian's package; a miniupnpd, which opens ports on routers, likewise ($MINIUPNPD).
 # The binaries are built first, because the black-box tests start them as processes and don't build on their own.
 # After the counts of the whole run come those that need more than Rust: the API driven by its own document (tests/api/run.sh), the second
 # implementation of the protocol with the models, and, where there is a C++ compiler, every fuzz target for two seconds (tests/audit.sh).
@@ -58,6 +58,24 @@ if [ -z "${PEBBLE:-}" ]; then
     PEBBLE=$(command -v pebble) || fetch_pebble || { PEBBLE= && echo "no pebble here: the test of ACME will be skipped" >&2; }
 fi
 [ -z "$PEBBLE" ] || export PEBBLE
+
+# What many routers run. Its package wants to start it as a service, so it is only taken apart.
+fetch_miniupnpd() {
+    local folder=$PWD/.cache/miniupnpd
+    if [ ! -x "$folder/usr/sbin/miniupnpd" ]; then
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+        rm -rf "$folder.new" && mkdir -p "$folder.new"
+        (cd "$folder.new" && apt-get download miniupnpd-nftables && dpkg-deb -x ./miniupnpd-nftables_*.deb . && rm ./*.deb) >/dev/null 2>&1 || return 1
+        rm -rf "$folder" && mv "$folder.new" "$folder"
+    fi
+    MINIUPNPD=$folder/usr/sbin/miniupnpd
+    [[ "$("$MINIUPNPD" --help 2>&1 || true)" == *ext_ifname* ]]
+}
+
+if [ -z "${MINIUPNPD:-}" ]; then
+    MINIUPNPD=$(command -v miniupnpd) || fetch_miniupnpd || { MINIUPNPD= && echo "no miniupnpd here: the test of it will be skipped" >&2; }
+fi
+[ -z "$MINIUPNPD" ] || export MINIUPNPD
 
 # Bins and tests in one call: cargo then resolves features once, and the test run below finds everything built.
 cargo build --workspace --locked --bins --tests

@@ -12,3 +12,4 @@ pub mod profile;
 pub mod rendezvous;
 pub mod room;
 pub mod text;
+mod upnp;

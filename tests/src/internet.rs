@@ -15,9 +15,10 @@ pub enum Nat {
     Symmetric,
 }
 
-/// The public network, 203.0.113.0/24.
+/// The public network, a /24.
 #[derive(Debug)]
 pub struct Internet {
+    net: &'static str,
     switch: Namespace,
     hosts: u8,
     homes: u8,
@@ -28,7 +29,30 @@ pub struct Internet {
 pub struct AtHome {
     /// The machine.
     pub host: Namespace,
-    _router: Namespace,
+    /// What is between it and the others.
+    pub router: Router,
+}
+
+/// A router with its two sides, `lan` and `wan`.
+#[derive(Debug)]
+pub struct Router {
+    /// The machine.
+    pub machine: Namespace,
+    /// Its address at home.
+    pub lan: String,
+    /// Its address on the public network.
+    pub wan: String,
+}
+
+impl Router {
+    /// The public ports that lead inside at this moment, whoever asked for them.
+    pub fn open_ports(&self) -> usize {
+        let rules = run(&self.machine, "nft", &["list", "ruleset"], "");
+        rules
+            .lines()
+            .filter(|line| line.contains("dnat ip to") || line.contains("dnat to"))
+            .count()
+    }
 }
 
 /// Whether all of this can be made here. If not, that is said on standard error.
@@ -83,18 +107,29 @@ fn rules(nat: Nat) -> String {
          add chain ip home mine {{ type filter hook input priority 0; }}
          add rule ip home mine iifname \"wan\" ct state new drop
          add chain ip home through {{ type filter hook forward priority 0; }}
+         add rule ip home through iifname \"wan\" ct status dnat accept
          add rule ip home through iifname \"wan\" ct state new drop
         "
     )
 }
 
 impl Internet {
-    /// An empty one.
+    /// An empty one, of addresses that are nobody's.
     pub fn new() -> Self {
+        Self::at("203.0.113")
+    }
+
+    /// An empty one of addresses that miniupnpd takes for public: the others are known to be reserved. Nothing of it leaves the namespaces.
+    pub fn unreserved() -> Self {
+        Self::at("11.203.113")
+    }
+
+    fn at(net: &'static str) -> Self {
         let switch = Namespace::new();
         switch.ip(&["link", "add", "br0", "type", "bridge"]);
         switch.ip(&["link", "set", "br0", "up"]);
         Self {
+            net,
             switch,
             hosts: 0,
             homes: 0,
@@ -112,7 +147,7 @@ impl Internet {
     pub fn home(&mut self, nat: Nat) -> AtHome {
         self.homes += 1;
         let (router, host) = (Namespace::new(), Namespace::new());
-        self.plug(&router, "wan");
+        let wan = self.plug(&router, "wan");
         router.plug("lan", &host, "eth0");
         let net = format!("10.{}.0", self.homes);
         router.ip(&["addr", "add", &format!("{net}.1/24"), "dev", "lan"]);
@@ -120,14 +155,28 @@ impl Internet {
         host.ip(&["route", "add", "default", "via", &format!("{net}.1")]);
         run(&router, "sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], "");
         run(&router, "nft", &["-f", "-"], &rules(nat));
-        AtHome { host, _router: router }
+        let lan = format!("{net}.1");
+        let machine = router;
+        AtHome {
+            host,
+            router: Router { machine, lan, wan },
+        }
+    }
+
+    /// Carries a machine from where it is to another home, as a guest.
+    pub fn carry(laptop: &Namespace, to: &Router) {
+        laptop.ip(&["link", "del", "eth0"]);
+        to.machine.plug("guest", laptop, "eth0");
+        to.machine.ip(&["addr", "add", "10.200.0.1/24", "dev", "guest"]);
+        laptop.ip(&["addr", "add", "10.200.0.2/24", "dev", "eth0"]);
+        laptop.ip(&["route", "add", "default", "via", "10.200.0.1"]);
     }
 
     /// Gives a machine the next public address, on a device of this name.
     fn plug(&mut self, machine: &Namespace, device: &str) -> String {
         self.hosts += 1;
         let port = format!("port{}", self.hosts);
-        let address = format!("203.0.113.{}", self.hosts);
+        let address = format!("{}.{}", self.net, self.hosts);
         machine.plug(device, &self.switch, &port);
         self.switch.ip(&["link", "set", &port, "master", "br0"]);
         machine.ip(&["addr", "add", &format!("{address}/24"), "dev", device]);

@@ -4,7 +4,7 @@
 //! - [`binaries`] finds the programs, [`process`] runs one with a transcript and an end,
 //! - [`home`] is one person's data folder, [`member`] drives `snug … --json`, [`plain`] drives `snug … --plain`,
 //! - [`rendezvous`] and [`mongod`] are the servers, [`capture`] a proxy that keeps all that passes,
-//! - [`netns`] makes networks of their own for them,
+//! - [`netns`] makes networks of their own for them, [`internet`] one with routers in it, [`igd`] is what opens ports of those,
 //! - [`canary`] searches bytes for a secret in every form it could have taken.
 //!
 //! Nothing here sleeps until something is ready: it waits for the event that says so, up to [`PATIENCE`].
@@ -18,6 +18,7 @@ pub mod binaries;
 pub mod canary;
 pub mod capture;
 pub mod home;
+pub mod igd;
 pub mod internet;
 pub mod member;
 pub mod mongod;

@@ -22,6 +22,7 @@ use super::introductions::Introductions;
 use super::journal::{Committed, Journal};
 use super::registrar::Registered;
 use super::relays::Relaying;
+use super::router::{self, Router};
 use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
 use crate::lan::{self, Looking};
 use crate::net::Net;
@@ -77,6 +78,8 @@ pub(super) struct Parts {
     pub known: Reach,
     /// What to look for on local networks, if at all.
     pub looking: Option<Looking>,
+    /// Whether the router is asked to open a port.
+    pub upnp: bool,
     /// Why we come without the rendezvous' leave: it is away, and we were here before.
     pub away: Option<ServerError>,
     /// What ended generations while we were away.
@@ -100,6 +103,8 @@ pub(super) struct Actor {
     pub(super) known: Reach,
     /// What is looked for on local networks, if anything is.
     pub(super) looking: Option<watch::Sender<Looking>>,
+    /// The home's router, if it is asked to open a port.
+    pub(super) router: Option<Router>,
     /// Who was found there, sealed.
     found: mpsc::Receiver<Vec<Vec<u8>>>,
     /// When those who are linked are to be remembered.
@@ -188,6 +193,7 @@ impl Actor {
             tokio::spawn(lan::run(receiver, found_sender));
             sender
         });
+        let router = parts.upnp.then(|| Router::start(parts.net.presentable()));
         let intros = parts.beat_keys.borrow().intros.clone();
         let actor = Self {
             room: parts.room,
@@ -203,6 +209,7 @@ impl Actor {
             introductions: Introductions::new(parts.peer, intros),
             known: parts.known,
             looking,
+            router,
             found,
             remember_at: None,
             beat_keys: parts.beat_keys,
@@ -285,6 +292,7 @@ impl Actor {
                 Some(report) = self.reports.recv() => self.on_report(report),
                 Some(registered) = self.registrations.recv() => self.on_registered(registered),
                 Some(records) = self.found.recv() => self.on_found(&records),
+                mapped = router::mapped(&mut self.router) => self.net.set_mapped(mapped),
                 () = sleep_until(wake) => {
                     self.last_tick = Instant::now();
                     if self.remember_at.is_some_and(|at| at <= self.last_tick) {
@@ -515,6 +523,7 @@ impl Actor {
             events,
             leavers,
             journal,
+            router,
             ..
         } = self;
         registration.cancel();
@@ -527,7 +536,7 @@ impl Actor {
         capsules.finish().await;
         stop_heartbeat.cancel();
         // It bounds its own withdrawal.
-        let (stopped, ()) = tokio::join!(heartbeat, net.shutdown());
+        let (stopped, (), ()) = tokio::join!(heartbeat, net.shutdown(), router::end(router));
         if let Err(error) = stopped {
             tracing::error!(%error, "the heartbeat task failed");
         }

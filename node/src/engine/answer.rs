@@ -143,6 +143,7 @@ impl Actor {
                 .collect(),
             addresses: self.net.addresses(),
             relay: self.net.relay(),
+            upnp: self.upnp(),
             reach: self.reach(),
             rendezvous: self.rendezvous,
             net: self.net.stats(),

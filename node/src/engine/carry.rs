@@ -40,6 +40,9 @@ impl Actor {
             NetEvent::Listening(_) | NetEvent::NotListening(_) => {
                 let presentable = self.net.presentable();
                 let addresses: Vec<String> = self.net.dialable().iter().map(Multiaddr::to_string).collect();
+                if let Some(router) = &self.router {
+                    router.tell(&presentable);
+                }
                 if let Some(looking) = &self.looking {
                     looking.send_if_modified(|looking| {
                         let is_news = looking.addresses != presentable;

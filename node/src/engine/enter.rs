@@ -56,6 +56,10 @@ pub struct EnterOptions {
     pub lan: bool,
     /// Uses relays: to be called through, and to call others.
     pub relays: bool,
+    /// Relays for members who can't reach each other, when it can be reached itself.
+    pub serves: bool,
+    /// Asks the router to open a port (UPnP).
+    pub upnp: bool,
     /// Registers a new Room Key even over plain http to another host (`--insecure-registration`).
     pub insecure_registration: bool,
     /// Whether others are told what the user has read.
@@ -106,6 +110,8 @@ pub(super) async fn enter_with_heartbeat(
         addresses,
         lan,
         relays: uses_relays,
+        serves,
+        upnp,
         insecure_registration,
         read_receipts,
     } = options;
@@ -178,6 +184,7 @@ pub(super) async fn enter_with_heartbeat(
         any_port,
         max_participants,
         relays: uses_relays,
+        serves,
         limits: NetLimits::default(),
     })?;
     if client.is_none() {
@@ -253,6 +260,7 @@ pub(super) async fn enter_with_heartbeat(
         addresses,
         known,
         looking,
+        upnp,
         away,
         objects,
     }))

@@ -30,6 +30,7 @@ mod moving;
 mod registrar;
 mod relays;
 mod remember;
+mod router;
 mod status;
 
 #[cfg(test)]
@@ -40,4 +41,4 @@ pub use enter::{AdminAccess, EnterOptions, Meeting, enter};
 pub use error::{ActError, Closed, EnterError, SendError};
 pub use event::{CloseReason, Event, EventKind, Events};
 pub use handle::Handle;
-pub use status::{RendezvousState, RoomInfo, Status};
+pub use status::{RendezvousState, RoomInfo, Status, UpnpState};

@@ -8,7 +8,7 @@ use libp2p::multiaddr::Protocol;
 use tokio::time::Instant;
 
 use super::actor::Actor;
-use crate::net::RelayState;
+use crate::net::{RelayState, is_public};
 use crate::rendezvous::ServerUrl;
 
 /// Addresses of the server's host that are tried.
@@ -84,19 +84,8 @@ fn whole(text: &str, hosts: &[IpAddr]) -> Vec<Multiaddr> {
         }
         _ => return Vec::new(),
     };
-    let is_fine = !is_private(ip) || hosts.iter().any(|host| is_private(*host));
+    let is_fine = is_public(ip) || !hosts.iter().all(|host| is_public(*host));
     if is_fine { vec![address] } else { Vec::new() }
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let is_shared = a == 100 && b & 0xc0 == 64;
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || is_shared
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
-    }
 }
 
 impl Actor {

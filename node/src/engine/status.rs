@@ -26,12 +26,37 @@ pub struct Status {
     pub reach: Vec<Multiaddr>,
     /// Whether we can be called through a relay.
     pub relay: RelayState,
+    /// Whether the home's router leads to us.
+    pub upnp: UpnpState,
     /// The rendezvous, as last heard of.
     pub rendezvous: RendezvousState,
     /// What the mesh has counted.
     pub net: NetStats,
     /// Frames, records, announcements and questions that were let go because somebody said, or a link asked, too much.
     pub shed: u64,
+}
+
+/// How things stand with the home's router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpnpState {
+    /// It is not asked, as we were told.
+    Off,
+    /// There is none, or none that opens a port for us.
+    None,
+    /// It leads a port of its own to us.
+    Mapped,
+}
+
+impl UpnpState {
+    /// The stable word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::None => "none",
+            Self::Mapped => "mapped",
+        }
+    }
 }
 
 /// How things stand with the rendezvous.

@@ -234,6 +234,7 @@ impl Keeper {
             // It publishes nothing, so this decides nothing.
             max_participants: u16::MAX,
             relays: false,
+            serves: false,
             limits: NetLimits {
                 connections: CONNECTIONS,
                 ..NetLimits::default()

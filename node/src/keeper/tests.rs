@@ -142,6 +142,7 @@ impl Guest {
             any_port: false,
             max_participants: 10,
             relays: false,
+            serves: false,
             limits: NetLimits {
                 patience: BOUND,
                 direct_timeout: BOUND,

@@ -7,15 +7,16 @@
 //!                    ├ direct
 //!                    ├ exchange
 //!                    ├ identify
-//!                    └ punch
+//!                    ├ punch
+//!                    └ relay, relayed       we relay for members, and they for us
 //! ```
 
 use libp2p::{
     connection_limits::{self, ConnectionLimits},
     dcutr, identify,
     identity::PublicKey,
-    memory_connection_limits,
-    swarm::NetworkBehaviour,
+    memory_connection_limits, relay,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
 use super::{
@@ -37,6 +38,10 @@ pub(crate) struct Mesh {
     pub(crate) identify: identify::Behaviour,
     /// Makes links through relays direct, where routers allow it (DCUtR).
     pub(crate) punch: dcutr::Behaviour,
+    /// Relays for members, where that is wanted and of use (`serve`).
+    pub(crate) relay: Toggle<relay::Behaviour>,
+    /// Is called through members who do, and calls others through them.
+    pub(crate) relayed: relay::client::Behaviour,
 }
 
 /// The whole node.

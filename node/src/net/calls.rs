@@ -19,9 +19,6 @@ use super::{
 const MAX_CIRCUITS: usize = 2;
 const MAX_BESIDE_CIRCUITS: usize = 6;
 
-/// Addresses of ours that a relay has reached us at.
-const MAX_EXTERNAL: usize = 4;
-
 /// When nothing more was said for this long of what an unspecified address stands for, that was all.
 const INTERFACES: Duration = Duration::from_millis(50);
 
@@ -96,44 +93,6 @@ impl Net {
     #[must_use]
     pub fn relay(&self) -> RelayState {
         self.relays.state()
-    }
-
-    pub(super) fn ask_relays(&mut self) {
-        let now = Instant::now();
-        if let Some(listener) = self.relays.overdue(now) {
-            // Its end is told as an event.
-            self.swarm.remove_listener(listener);
-            self.relays.closed(listener, now);
-        }
-        while let Some(address) = self.relays.next(now) {
-            match self.swarm.listen_on(address) {
-                Ok(listener) => self.relays.asked(listener, now),
-                Err(error) => {
-                    tracing::debug!(%error, "a relay can't be asked");
-                    self.relays.failed(now);
-                }
-            }
-        }
-    }
-
-    /// A relay has confirmed that we can be reached: through it, or where it sees us.
-    pub(super) fn on_reachable(&mut self, address: Multiaddr) {
-        let is_news = if dialer::is_circuit(&address) {
-            self.relays.reserved(address.clone())
-        } else if self.external.len() < MAX_EXTERNAL && !self.external.contains(&address) {
-            self.external.push(address.clone());
-            true
-        } else {
-            false
-        };
-        if is_news {
-            self.ready.push_back(NetEvent::Listening(address));
-        }
-    }
-
-    pub(super) fn on_unreachable(&mut self, address: Multiaddr) {
-        self.external.retain(|other| *other != address);
-        self.ready.push_back(NetEvent::NotListening(address));
     }
 
     /// Connections through relays whose peer is linked directly by now, and had the time to say there what it was saying.

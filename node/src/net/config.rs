@@ -29,6 +29,8 @@ pub struct NetConfig {
     pub max_participants: u16,
     /// Whether relays are used: to be called through, and to call others.
     pub relays: bool,
+    /// Whether we relay for members who can't reach each other, when we can be reached ourselves.
+    pub serves: bool,
     /// Everything that is bounded.
     pub limits: NetLimits,
 }

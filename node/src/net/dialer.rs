@@ -249,6 +249,11 @@ impl Dialer {
         })
     }
 
+    /// Whether somebody named the peer, or it is linked.
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
+    }
+
     /// Where a peer can be reached, as far as is known: the newest first.
     pub(crate) fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
         self.peers.get(peer).map_or(&[], |target| &target.addresses)

@@ -121,6 +121,14 @@ pub struct NetStats {
     pub links: usize,
     /// Those of them that lead through a relay.
     pub relayed: usize,
+    /// Whether we relay for members who can't reach each other.
+    pub serves: bool,
+    /// Links of others that lead through us right now.
+    pub carried: usize,
+    /// …and since the start.
+    pub carried_ever: u64,
+    /// Reservations and circuits of others that were refused for their number.
+    pub carry_refused: u64,
     /// Inbound connections that are unproven right now.
     pub unproven: usize,
     /// Frames of ours that were published.

@@ -26,6 +26,9 @@ const DIAL_WITHIN: Duration = Duration::from_secs(1);
 /// Between two questions to a random link; jittered by half.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// After a link was lost, or we can be called somewhere else: whom we lost may be found there, too.
+const SOON: Duration = Duration::from_secs(4);
+
 /// Questions and answers between linked peers.
 pub(crate) type Exchange = libp2p::request_response::Behaviour<DirectCodec>;
 
@@ -60,6 +63,12 @@ impl Curiosity {
     /// A link came up, and is asked now.
     pub(crate) fn asked(&mut self, now: Instant) {
         self.next = Some(now + INTERVAL.mul_f64(self.rng.random_range(0.75..1.25)));
+    }
+
+    /// Something changed of who can be reached how.
+    pub(crate) fn soon(&mut self, now: Instant) {
+        let soon = now + SOON.mul_f64(self.rng.random_range(0.5..1.0));
+        self.next = self.next.map(|next| next.min(soon));
     }
 
     pub(crate) fn wake(&self) -> Option<Instant> {
@@ -203,6 +212,8 @@ mod tests {
         let due = curiosity.wake().unwrap();
         assert!(curiosity.choose(&links, due).is_some_and(|peer| links.contains(&peer)));
         assert!(curiosity.wake().unwrap() > due);
+        curiosity.soon(due);
+        assert!(curiosity.wake().unwrap() <= due + SOON);
         assert_eq!(curiosity.choose(&[], curiosity.wake().unwrap()), None);
     }
 }

@@ -57,6 +57,11 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
     host(address).is_some_and(|ip| ip.is_loopback())
 }
 
+/// Whether the whole internet could reach the address, as far as its form says.
+pub(crate) fn is_public(address: &Multiaddr) -> bool {
+    !super::dialer::is_circuit(address) && host(address).is_some_and(super::reach::is_public)
+}
+
 /// The addresses of a peer that are worth telling others, the likeliest first: loopback only where there is nothing else (a node elsewhere
 /// would dial itself), nothing link-local (it needs a scope), nothing through a relay (that holds for this run alone), TCP after QUIC.
 pub(crate) fn presentable(addresses: &[Multiaddr]) -> Vec<Multiaddr> {

@@ -9,7 +9,8 @@
 //! - `direct`: one request, one reply.
 //! - `dialer`, `caller`: whom to dial, and when again; where to call whoever lives there.
 //! - `exchange`: who else is there.
-//! - `outside`, `relays`: how we are called by those who can't reach us.
+//! - `outside`, `relays`, `ways`: how we are called by those who can't reach us.
+//! - `reach`, `serve`: where others reach us, and how we relay for members who can't reach each other.
 
 mod behaviour;
 mod caller;
@@ -26,10 +27,13 @@ mod listen;
 mod outside;
 mod peer;
 mod pump;
+mod reach;
 mod relays;
 mod scoring;
+mod serve;
 mod swarm;
 mod watch;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -64,15 +68,18 @@ use self::{
     gossip::{CurrentTopic, Gossip},
     links::Links,
     relays::Relays,
+    serve::Serving,
+    swarm::Built,
+    ways::MemberRelays,
 };
 use crate::room::{GossipId, QueryId, RequestId, Verdict};
 
-pub(crate) use self::listen::by_host;
 pub use self::{
     config::{NetConfig, NetLimits},
     event::{NetError, NetEvent, NetStats, PublishError},
     relays::RelayState,
 };
+pub(crate) use self::{listen::by_host, reach::is_public};
 
 /// Frames that wait for their verdict at once; the oldest goes without. A frame is at most 32 KiB, but kept by gossipsub
 /// anyway; this is about the ids.
@@ -110,6 +117,15 @@ pub struct Net {
     relays: Relays,
     /// Where a relay has reached us, besides where we listen.
     external: Vec<Multiaddr>,
+    /// Where a router leads to us.
+    mapped: Vec<Multiaddr>,
+    /// Where we listen and the internet could reach us.
+    public: Vec<Multiaddr>,
+    /// Relays that are members, for the transport.
+    member_relays: MemberRelays,
+    /// We relay for members, if we can be reached.
+    serves: bool,
+    serving: Serving,
     /// When connections through relays end whose peers are linked directly.
     retiring: HashMap<PeerId, Instant>,
     uses_relays: bool,
@@ -131,7 +147,12 @@ impl Net {
     ///
     /// [`NetError`], if the key is no key, or nothing can be listened on though something should be.
     pub fn new(mut config: NetConfig) -> Result<Self, NetError> {
-        let (mut swarm, filter, local) = swarm::build(&mut config)?;
+        let Built {
+            mut swarm,
+            local,
+            filter,
+            member_relays,
+        } = swarm::build(&mut config)?;
         let mut listeners = HashMap::new();
         let mut reason = None;
         for address in &config.listen {
@@ -173,6 +194,11 @@ impl Net {
             curiosity: Curiosity::new(seed),
             relays: Relays::new(!config.relays, seed),
             external: Vec::new(),
+            mapped: Vec::new(),
+            public: Vec::new(),
+            member_relays,
+            serves: config.serves,
+            serving: Serving::default(),
             retiring: HashMap::new(),
             uses_relays: config.relays,
             limits: config.limits,
@@ -318,6 +344,7 @@ impl Net {
     /// Whether there is no relay that could still tell us how it sees us.
     fn is_observed(&self) -> bool {
         matches!(self.relays.state(), RelayState::Off | RelayState::None)
+            || self.relays.is_at_member()
             || self.swarm.behaviour().outside.is_observed()
     }
 
@@ -420,11 +447,11 @@ impl Net {
         }
     }
 
-    /// Where this peer listens, and where a relay has reached it, without its id: loopback last.
+    /// Where this peer listens, where a relay has reached it, and where a router leads to it, without its id: loopback last.
     #[must_use]
     pub fn addresses(&self) -> Vec<Multiaddr> {
         let own = self.listeners.values().flatten();
-        let mut addresses: Vec<_> = own.chain(&self.external).cloned().collect();
+        let mut addresses: Vec<_> = own.chain(&self.external).chain(&self.mapped).cloned().collect();
         addresses.sort_by_key(|address| (listen::is_loopback(address), address.clone()));
         addresses.dedup();
         addresses
@@ -437,6 +464,10 @@ impl Net {
         NetStats {
             links: self.links.up(),
             relayed: gate.relayed(),
+            serves: self.serving.is_on(),
+            carried: self.serving.circuits(),
+            carried_ever: self.serving.opened,
+            carry_refused: self.serving.refused,
             unproven: gate.unproven(),
             wedged: gate.inner().gossip.closed(),
             ..self.stats
@@ -515,6 +546,11 @@ impl Net {
         }
         let is_observed = self.is_observed();
         while let Some((peer, addresses)) = self.dialer.next_through_relays(is_observed, Instant::now()) {
+            let addresses = self.sorted_circuits(addresses);
+            if addresses.is_empty() {
+                self.dial_failed(&peer);
+                continue;
+            }
             self.stats.dials += 1;
             let dial = DialOpts::peer_id(peer)
                 .condition(PeerCondition::Disconnected)

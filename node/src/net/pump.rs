@@ -31,12 +31,14 @@ impl Net {
             SwarmEvent::NewListenAddr { listener_id, address } => {
                 self.listeners.entry(listener_id).or_default().push(address.clone());
                 self.ready.push_back(NetEvent::Listening(address));
+                self.judge_reach();
             }
             SwarmEvent::ExpiredListenAddr { listener_id, address } => {
                 if let Some(addresses) = self.listeners.get_mut(&listener_id) {
                     addresses.retain(|other| *other != address);
                 }
                 self.ready.push_back(NetEvent::NotListening(address));
+                self.judge_reach();
             }
             SwarmEvent::ListenerClosed {
                 listener_id, reason, ..
@@ -60,6 +62,7 @@ impl Net {
             SwarmEvent::ListenerClosed { listener_id, .. } => {
                 let addresses = self.listeners.remove(&listener_id).unwrap_or_default();
                 self.ready.extend(addresses.into_iter().map(NetEvent::NotListening));
+                self.judge_reach();
             }
             SwarmEvent::ConnectionEstablished {
                 peer_id, connection_id, ..
@@ -73,6 +76,7 @@ impl Net {
                 ..
             } => {
                 self.retiring.remove(&peer_id);
+                self.serving.gone(&peer_id);
                 tracing::debug!(peer = %peer_id, ?cause, "disconnected");
                 self.dial_failed(&peer_id);
                 self.on_called_lost(&peer_id, false);
@@ -121,6 +125,8 @@ impl Net {
                 }
             }
             gate::Event::Down { peer } => {
+                self.relays.remove_member(&peer);
+                self.curiosity.soon(Instant::now());
                 if self.links.closed(&peer)
                     && let Some(key) = peer::key_of(&peer)
                 {
@@ -158,6 +164,7 @@ impl Net {
             gate::Event::Inner(MeshEvent::Direct(event)) => self.on_direct(event),
             gate::Event::Inner(MeshEvent::Exchange(event)) => self.on_exchange(event),
             gate::Event::Inner(MeshEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+                self.on_identified(peer_id, &info);
                 // A relay's own idea of where it is comes among them; the one that counts is in what the peer has confirmed.
                 let useful = |address: &Multiaddr| !is_circuit(address) || !listen::is_loopback(address);
                 let known = info.listen_addrs.into_iter().filter(useful);
@@ -170,7 +177,9 @@ impl Net {
                 }
                 Err(error) => tracing::debug!(peer = %remote_peer_id, %error, "no direct connection can be made"),
             },
-            gate::Event::Inner(MeshEvent::Identify(_)) => {}
+            gate::Event::Inner(MeshEvent::Relay(event)) => self.serving.on_event(&event),
+            // Told by the addresses that come and go.
+            gate::Event::Inner(MeshEvent::Identify(_) | MeshEvent::Relayed(_)) => {}
         }
     }
 

@@ -1,16 +1,20 @@
-//! Where we can be called through: one reservation at one of the relays that the rendezvous names. No I/O, no clock of its own.
+//! Where we can be called through: one reservation at one of the relays that the rendezvous names, or else at a member who relays. No I/O, no
+//! clock of its own.
 //!
-//! Its addresses are tried one after the other, the best first; whatever ends a reservation, another is asked for: of each relay in
-//! turn, with a pause after each round that grows. A listener of a relay may end without ever having had an address, so it is known by its
-//! id.
+//! The rendezvous' addresses are tried one after the other, the best first, and then, if nobody can reach us, the members that we are linked
+//! with; whatever ends a reservation, another is asked for: of each relay in turn, with a pause after each round that grows. A listener of a
+//! relay may end without ever having had an address, so it is known by its id.
 
 use std::time::{Duration, Instant};
 
-use libp2p::{Multiaddr, core::transport::ListenerId, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, core::transport::ListenerId, multiaddr::Protocol};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 /// Addresses of relays that are known at once.
 const MAX_KNOWN: usize = 16;
+
+/// Members who relay that are known at once: one is enough, and the others are for when it goes.
+const MAX_MEMBERS: usize = 8;
 
 /// The pause after a round in which no relay took us, doubled…
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -27,9 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum RelayState {
     /// We use none, as we were told.
     Off,
-    /// Nobody has named one.
+    /// The rendezvous has named none, and no member relays for us.
     None,
-    /// One is named, and doesn't take us, or not yet.
+    /// The rendezvous has named one, and it doesn't take us, or not yet.
     Asking,
     /// We can be called through it.
     Reserved,
@@ -52,7 +56,11 @@ impl RelayState {
 pub(crate) struct Relays {
     is_off: bool,
     known: Vec<Multiaddr>,
-    /// The one to try next.
+    /// Members who relay, and where others reach them.
+    members: Vec<(PeerId, Multiaddr)>,
+    /// Others reach us without one, so we are no burden to members.
+    is_reachable: bool,
+    /// The one to try next, of both together.
     next: usize,
     rounds: u32,
     state: State,
@@ -72,6 +80,8 @@ impl Relays {
         Self {
             is_off,
             known: Vec::new(),
+            members: Vec::new(),
+            is_reachable: false,
             next: 0,
             rounds: 0,
             state: State::Idle,
@@ -91,12 +101,49 @@ impl Relays {
             return;
         }
         self.known = known;
+        self.begin(now);
+    }
+
+    /// A member that we are linked with relays, and others reach it there.
+    pub(crate) fn add_member(&mut self, member: PeerId, address: Multiaddr, now: Instant) {
+        let address = address.with(Protocol::P2p(member));
+        if self.is_off || !is_relay(&address) {
+            return;
+        }
+        if let Some((_, known)) = self.members.iter_mut().find(|(known, _)| *known == member) {
+            *known = address;
+        } else if self.members.len() < MAX_MEMBERS {
+            self.members.push((member, address));
+            if self.state == State::Idle {
+                self.begin(now);
+            }
+        }
+    }
+
+    /// It relays no more, or isn't linked.
+    pub(crate) fn remove_member(&mut self, member: &PeerId) {
+        self.members.retain(|(known, _)| known != member);
+    }
+
+    /// Whether others reach us without a relay. What stands, stands.
+    pub(crate) fn set_reachable(&mut self, is_reachable: bool, now: Instant) {
+        self.is_reachable = is_reachable;
+        if self.state == State::Idle {
+            self.begin(now);
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
         (self.next, self.rounds) = (0, 0);
         match self.state {
-            State::Idle | State::Due(_) if self.known.is_empty() => self.state = State::Idle,
+            State::Idle | State::Due(_) if self.candidates() == 0 => self.state = State::Idle,
             State::Idle | State::Due(_) => self.state = State::Due(now),
             State::Asking(..) | State::Reserved(..) => {}
         }
+    }
+
+    fn candidates(&self) -> usize {
+        self.known.len() + if self.is_reachable { 0 } else { self.members.len() }
     }
 
     /// Where to ask for a reservation now, as an address to listen on; [`Relays::asked`] or [`Relays::failed`] must follow.
@@ -104,8 +151,18 @@ impl Relays {
         if !matches!(self.state, State::Due(due) if due <= now) {
             return None;
         }
-        let relay = self.known.get(self.next)?.clone();
-        Some(relay.with(Protocol::P2pCircuit))
+        if self.candidates() == 0 {
+            self.state = State::Idle;
+            return None;
+        }
+        // Members come and go between one try and the next.
+        self.next = self.next.min(self.candidates() - 1);
+        let of_members = self.next.saturating_sub(self.known.len());
+        let relay = match self.known.get(self.next) {
+            Some(relay) => relay,
+            None => &self.members.get(of_members)?.1,
+        };
+        Some(relay.clone().with(Protocol::P2pCircuit))
     }
 
     pub(crate) fn asked(&mut self, listener: ListenerId, now: Instant) {
@@ -115,16 +172,16 @@ impl Relays {
     /// The relay that was asked won't have us.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.next += 1;
-        if self.next < self.known.len() {
+        if self.next < self.candidates() {
             self.state = State::Due(now);
             return;
         }
         self.next = 0;
         let pause = FIRST_PAUSE.saturating_mul(1 << self.rounds.min(8)).min(LAST_PAUSE);
         self.rounds = self.rounds.saturating_add(1);
-        self.state = match self.known.is_empty() {
-            true => State::Idle,
-            false => State::Due(now + pause.mul_f64(self.rng.random_range(0.5..1.0))),
+        self.state = match self.candidates() {
+            0 => State::Idle,
+            _ => State::Due(now + pause.mul_f64(self.rng.random_range(0.5..1.0))),
         };
     }
 
@@ -150,9 +207,9 @@ impl Relays {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Reserved(_, circuit) => {
                 // The same relay first: most likely it was started anew, or our own network was.
-                self.state = match self.known.is_empty() {
-                    true => State::Idle,
-                    false => State::Due(now + FIRST_PAUSE.mul_f64(self.rng.random_range(0.5..1.0))),
+                self.state = match self.candidates() {
+                    0 => State::Idle,
+                    _ => State::Due(now + FIRST_PAUSE.mul_f64(self.rng.random_range(0.5..1.0))),
                 };
                 Some(circuit)
             }
@@ -187,12 +244,24 @@ impl Relays {
         }
     }
 
+    /// Whether a relay of this id is one of the rendezvous'.
+    pub(crate) fn is_named(&self, relay: &PeerId) -> bool {
+        let ends_in = |address: &Multiaddr| address.iter().last() == Some(Protocol::P2p(*relay));
+        self.known.iter().any(ends_in)
+    }
+
+    /// Whether it is a member through whom we can be called.
+    pub(crate) fn is_at_member(&self) -> bool {
+        let relay = self.circuit().and_then(super::ways::relay_of);
+        relay.is_some_and(|relay| !self.is_named(&relay))
+    }
+
     pub(crate) fn state(&self) -> RelayState {
         match self.state {
             _ if self.is_off => RelayState::Off,
             State::Reserved(..) => RelayState::Reserved,
-            State::Due(_) | State::Asking(..) => RelayState::Asking,
-            State::Idle => RelayState::None,
+            State::Due(_) | State::Asking(..) if !self.known.is_empty() => RelayState::Asking,
+            State::Due(_) | State::Asking(..) | State::Idle => RelayState::None,
         }
     }
 }
@@ -275,6 +344,63 @@ mod tests {
         assert_eq!(relays.overdue(relays.wake().unwrap()), Some(listener));
         assert_eq!(relays.closed(listener, now), None);
         assert_eq!(relays.next(now), Some(circuit(&known[1])));
+    }
+
+    #[test]
+    fn members_are_asked_after_the_rendezvous_relays_and_by_those_only_whom_nobody_can_reach() {
+        let (known, mut now) = ([relay(1)], Instant::now());
+        let (member, other) = (PeerId::random(), PeerId::random());
+        let address: Multiaddr = "/ip4/192.0.2.7/tcp/1".parse().unwrap();
+        let at = |member| circuit(&address.clone().with(Protocol::P2p(member)));
+        let mut relays = relays(&known, now);
+        relays.add_member(member, address.clone(), now);
+        relays.add_member(member, address.clone(), now);
+        for expected in [circuit(&known[0]), at(member)] {
+            assert_eq!(relays.next(now), Some(expected));
+            relays.failed(now);
+        }
+        assert_eq!((relays.next(now), relays.state()), (None, RelayState::Asking));
+        now = relays.wake().unwrap();
+        assert_eq!(relays.next(now), Some(circuit(&known[0])));
+        relays.set_reachable(true, now);
+        relays.failed(now);
+        assert_eq!(relays.next(now), None, "we are no burden to members");
+
+        let mut alone = Relays::new(false, [3; 32]);
+        alone.add_member(member, address.clone(), now);
+        assert_eq!((alone.next(now), alone.state()), (Some(at(member)), RelayState::None));
+        let listener = ListenerId::next();
+        alone.asked(listener, now);
+        assert!(alone.reserved(at(member)) && alone.is_at_member());
+        alone.add_member(other, address.clone(), now);
+        assert_eq!(alone.state(), RelayState::Reserved);
+        alone.remove_member(&member);
+        assert_eq!(alone.closed(listener, now), Some(at(member)));
+        assert_eq!(alone.next(alone.wake().unwrap()), Some(at(other)));
+        alone.remove_member(&other);
+        assert_eq!(
+            (alone.next(alone.wake().unwrap()), alone.state()),
+            (None, RelayState::None)
+        );
+        let mut off = Relays::new(true, [3; 32]);
+        off.add_member(member, address, now);
+        assert_eq!(off.next(now), None);
+    }
+
+    #[test]
+    fn who_becomes_unreachable_asks_the_members_that_are_there() {
+        let now = Instant::now();
+        let mut relays = Relays::new(false, [3; 32]);
+        relays.set_reachable(true, now);
+        relays.add_member(PeerId::random(), "/ip4/192.0.2.7/tcp/1".parse().unwrap(), now);
+        assert_eq!((relays.next(now), relays.wake()), (None, None));
+        relays.set_reachable(false, now);
+        assert!(relays.next(now).is_some());
+        for port in 1..100 {
+            let address = format!("/ip4/192.0.2.7/tcp/{port}").parse().unwrap();
+            relays.add_member(PeerId::random(), address, now);
+        }
+        assert_eq!(relays.members.len(), MAX_MEMBERS);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use libp2p::{PeerId, Swarm, SwarmBuilder, dcutr, identity::Keypair, noise, relay, tcp, yamux};
+use libp2p::{
+    PeerId, Swarm, SwarmBuilder, Transport, core::upgrade::Version, dcutr, identity::Keypair, noise, relay,
+    swarm::behaviour::toggle::Toggle, tcp, yamux,
+};
 use snug_crypto::PeerKey;
 
 use super::{
@@ -14,8 +17,9 @@ use super::{
     gate::{Gate, GateConfig},
     gossip::{self, CurrentTopic},
     outside::{AtRelay, Outside},
-    peer,
+    peer, serve,
     watch::Watch,
+    ways::{MemberRelays, Ways},
 };
 
 /// A connection that nobody uses is closed after this. Links beat, so they are always in use.
@@ -34,11 +38,29 @@ const MAX_NEGOTIATING: usize = 32;
 const QUIC_STREAM_BYTES: u32 = 1 << 20;
 const QUIC_CONNECTION_BYTES: u32 = 4 << 20;
 
-/// The swarm, not listening yet, and our own key.
-pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic, PeerKey), NetError> {
+/// A swarm, not listening yet, and what else its owner needs.
+pub(crate) struct Built {
+    pub(crate) swarm: Swarm<Node>,
+    pub(crate) local: PeerKey,
+    /// Lets peers subscribe to the topic.
+    pub(crate) filter: CurrentTopic,
+    /// Which relays are members.
+    pub(crate) member_relays: MemberRelays,
+}
+
+pub(crate) fn build(config: &mut NetConfig) -> Result<Built, NetError> {
     let keypair = peer::keypair(&config.transport).ok_or(NetError::Key)?;
-    let local = peer::key_of(&PeerId::from(keypair.public())).ok_or(NetError::Key)?;
+    let id = PeerId::from(keypair.public());
+    let local = peer::key_of(&id).ok_or(NetError::Key)?;
     let mut topic = None;
+    let (others, outside) = relay::client::new(id);
+    let (members, relayed) = relay::client::new(id);
+    let member_relays = MemberRelays::default();
+    let ways = Ways {
+        members,
+        others,
+        which: member_relays.clone(),
+    };
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux)
@@ -51,17 +73,19 @@ pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic
             quic.max_concurrent_stream_limit = MAX_STREAMS as u32;
             quic
         })
-        .with_relay_client(noise::Config::new, yamux)
+        .with_other_transport(|keypair| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+            let noise = noise::Config::new(keypair)?;
+            let circuits = ways.upgrade(Version::V1Lazy).authenticate(noise);
+            Ok(circuits.multiplex(yamux()))
+        })
         .map_err(|error| NetError::Setup {
             reason: error.to_string(),
         })?
-        .with_behaviour(
-            |keypair, relay| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
-                let (node, of) = node(config, keypair, local, relay)?;
-                topic = Some(of);
-                Ok(node)
-            },
-        )
+        .with_behaviour(|keypair| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+            let (node, of) = node(config, keypair, local, Clients { outside, relayed })?;
+            topic = Some(of);
+            Ok(node)
+        })
         .map_err(|error| NetError::Setup {
             reason: error.to_string(),
         })?
@@ -72,17 +96,28 @@ pub(crate) fn build(config: &mut NetConfig) -> Result<(Swarm<Node>, CurrentTopic
         })
         .with_connection_timeout(HANDSHAKE)
         .build();
-    let topic = topic.ok_or_else(|| NetError::Setup {
+    let filter = topic.ok_or_else(|| NetError::Setup {
         reason: "there is no topic".to_owned(),
     })?;
-    Ok((swarm, topic, local))
+    Ok(Built {
+        swarm,
+        local,
+        filter,
+        member_relays,
+    })
+}
+
+/// Two clients of relays: of those that are of no room, and of members.
+struct Clients {
+    outside: relay::client::Behaviour,
+    relayed: relay::client::Behaviour,
 }
 
 fn node(
     config: &NetConfig,
     keypair: &Keypair,
     local: PeerKey,
-    relay: relay::client::Behaviour,
+    clients: Clients,
 ) -> Result<(Node, CurrentTopic), NetError> {
     let limits = &config.limits;
     let (gossip, topic) = gossip::gossip(&gossip::topic(&config.topic), config.max_participants)?;
@@ -92,8 +127,10 @@ fn node(
         exchange: exchange(limits.direct_timeout),
         identify: identify(keypair.public()),
         punch: dcutr::Behaviour::new(keypair.public().into()),
+        relay: Toggle::from(config.serves.then(|| serve::relay(keypair.public().into()))),
+        relayed: clients.relayed,
     };
-    let outside = Outside::new(AtRelay::new(relay, keypair.public()));
+    let outside = Outside::new(AtRelay::new(clients.outside, keypair.public()));
     let gate = GateConfig {
         patience: limits.patience,
         beat: limits.beat,

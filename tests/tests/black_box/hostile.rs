@@ -34,6 +34,8 @@ impl Hostile {
             addresses: Vec::new(),
             lan: false,
             relays: true,
+            serves: true,
+            upnp: false,
             insecure_registration: false,
             read_receipts: false,
         };

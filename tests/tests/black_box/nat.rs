@@ -1,6 +1,8 @@
 //! Members behind routers that let nobody in: through the rendezvous' relay they meet all the same, and directly where a hole can be punched.
 
-use std::process::Command;
+mod members;
+mod upnp;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -92,7 +94,7 @@ fn serve(machine: &Namespace, home: &Home, flags: &[&str]) -> Process {
 /// Two members, each at home behind a router of this kind, who have not waited for each other yet.
 struct Two {
     _homes: [Home; 2],
-    _routers: [AtHome; 2],
+    routers: [AtHome; 2],
     alice: Member,
     bob: Member,
 }
@@ -101,22 +103,13 @@ impl Two {
     fn behind(nat: Nat, internet: &mut Internet, server: &Server) -> Self {
         let routers = [internet.home(nat), internet.home(nat)];
         let homes = [Home::new(), Home::new()];
-        let made = homes[0].snug([
-            "create",
-            "--server",
-            &server.url(),
-            "--insecure-registration",
-            "--name",
-            "alice",
-            "--json",
-        ]);
-        let card = created(&routers[0].host, &made);
+        let card = make(&routers[0].host, &homes[0], "alice", server);
         let mut alice = enter(&routers[0].host, &homes[0], "alice", &card);
         alice.ready();
         let bob = enter(&routers[1].host, &homes[1], "bob", &card);
         Self {
             _homes: homes,
-            _routers: routers,
+            routers,
             alice,
             bob,
         }
@@ -131,8 +124,19 @@ impl Two {
     }
 }
 
-fn created(machine: &Namespace, command: &Command) -> Value {
-    let made = process::run("create", &mut machine.command(command), "");
+/// Makes a room at the server; nobody is in it afterwards.
+fn make(machine: &Namespace, home: &Home, name: &str, server: &Server) -> Value {
+    let url = server.url();
+    let command = home.snug([
+        "create",
+        "--server",
+        &url,
+        "--insecure-registration",
+        "--name",
+        name,
+        "--json",
+    ]);
+    let made = process::run("create", &mut machine.command(&command), "");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     serde_json::from_slice(&made.stdout).expect("create prints JSON")
 }
@@ -273,6 +277,25 @@ fn when_the_relay_goes_and_comes_back_so_does_the_room() {
             status["relayed"] == 1 && status["relay"] == "reserved"
         });
     }
+}
+
+#[test]
+fn a_laptop_that_is_carried_to_another_home_is_found_there() {
+    if !internet::permitted() {
+        return;
+    }
+    let mut internet = Internet::new();
+    let server = Server::start(&mut internet, &[]);
+    let mut two = Two::behind(Nat::Symmetric, &mut internet, &server);
+    two.meet();
+    let other = internet.home(Nat::Symmetric);
+    Internet::carry(&two.routers[1].host, &other.router);
+    let carried = Instant::now();
+    say(&mut two.alice, "where are you?");
+    say(&mut two.bob, "with friends");
+    hear(&mut two.bob, "where are you?");
+    hear(&mut two.alice, "with friends");
+    eprintln!("all is heard {:?} after the laptop was carried", carried.elapsed());
 }
 
 #[test]

@@ -264,6 +264,7 @@ fn net(keys: &GenerationKeys) -> Net {
         any_port: false,
         max_participants: 256,
         relays: true,
+        serves: false,
         limits: NetLimits::default(),
     };
     Net::new(config).expect("a mesh on loopback")

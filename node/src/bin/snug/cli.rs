@@ -179,6 +179,14 @@ pub struct EnterArgs {
     #[arg(long)]
     pub no_relay: bool,
 
+    /// Don't relay for members who can't reach each other, though they could reach you
+    #[arg(long)]
+    pub no_relay_for_members: bool,
+
+    /// Don't ask the router to open a port for members elsewhere
+    #[arg(long, env = "SNUG_NO_UPNP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_upnp: bool,
+
     /// Lines in and out, for pipes and screen readers, instead of the full screen
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,

@@ -24,6 +24,8 @@ pub struct Config {
     listen: Vec<String>,
     mdns: Option<bool>,
     relay: Option<bool>,
+    relay_for_members: Option<bool>,
+    upnp: Option<bool>,
     color: Option<Color>,
     read_receipts: Option<bool>,
 }
@@ -54,7 +56,7 @@ impl Config {
         })?;
         Self::parse(&text).map_err(|error| {
             Failure::usage(format_args!("the configuration file {shown} is wrong: {error}"))
-                .help("it may set server, name, profile, data-dir, listen, mdns, relay, color and read-receipts")
+                .help("it may set server, name, profile, data-dir, listen, mdns, relay, relay-for-members, upnp, color and read-receipts")
         })
     }
 
@@ -105,6 +107,16 @@ impl Config {
     /// Whether relays are used.
     pub fn relay(&self, args: &EnterArgs) -> bool {
         !args.no_relay && self.relay.unwrap_or(true)
+    }
+
+    /// Whether this node relays for members who can't reach each other.
+    pub fn relay_for_members(&self, args: &EnterArgs) -> bool {
+        !args.no_relay_for_members && self.relay_for_members.unwrap_or(true)
+    }
+
+    /// Whether the router is asked to open a port.
+    pub fn upnp(&self, args: &EnterArgs) -> bool {
+        !args.no_upnp && self.upnp.unwrap_or(true)
     }
 
     /// Name of the profile.

@@ -122,6 +122,8 @@ impl Den {
             addresses: Vec::new(),
             lan: false,
             relays: true,
+            serves: true,
+            upnp: false,
             insecure_registration: false,
             read_receipts: true,
         }

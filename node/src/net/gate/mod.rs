@@ -28,7 +28,7 @@ use std::{
 
 use either::Either;
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
     core::{ConnectedPoint, Endpoint},
     swarm::{
         CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
@@ -200,6 +200,13 @@ impl<B: NetworkBehaviour> Gate<B> {
                 && is_dialer(&connection.endpoint)
                 && connection.stage != Stage::Refused
         })
+    }
+
+    /// Where we dialed a peer whose direct connection is open.
+    pub(crate) fn dialed_address(&self, peer: &PeerId) -> Option<Multiaddr> {
+        let mut open = self.open_connections(peer).map(|(connection, _)| &connection.endpoint);
+        let dialed = open.find(|endpoint| is_dialer(endpoint) && !endpoint.is_relayed());
+        dialed.map(|endpoint| endpoint.get_remote_address().clone())
     }
 
     /// Peers that are linked through relays only.

@@ -8,6 +8,7 @@ mod direct;
 mod faults;
 mod gossip;
 mod links;
+mod members;
 mod rekey;
 mod relay;
 mod rogue;
@@ -63,6 +64,7 @@ fn config(listen: &[&str]) -> NetConfig {
         any_port: false,
         max_participants: 20,
         relays: true,
+        serves: true,
         limits: patient(),
     }
 }

@@ -72,6 +72,10 @@ pub struct Who {
     pub lan: bool,
     /// Uses relays.
     pub relays: bool,
+    /// Relays for members.
+    pub serves: bool,
+    /// Asks the router to open a port.
+    pub upnp: bool,
 }
 
 /// Who enters, as given.
@@ -87,6 +91,8 @@ pub fn who(app: &App, args: &CreateArgs, prompter: &Prompter, front: Front) -> R
         read_receipts: app.config.read_receipts(&args.enter),
         lan: app.config.mdns(&args.enter),
         relays: app.config.relay(&args.enter),
+        serves: app.config.relay_for_members(&args.enter),
+        upnp: app.config.upnp(&args.enter),
     })
 }
 
@@ -190,6 +196,8 @@ pub async fn enter(app: &App, front: Front, client: Client, made: Made, who: Who
         addresses: Vec::new(),
         lan: who.lan,
         relays: who.relays,
+        serves: who.serves,
+        upnp: who.upnp,
         insecure_registration,
         read_receipts: who.read_receipts,
     })

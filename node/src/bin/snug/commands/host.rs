@@ -69,6 +69,8 @@ pub async fn run(app: &App, args: HostArgs) -> Result<u8, Failure> {
             read_receipts: app.config.read_receipts(&args.enter),
             lan: app.config.mdns(&args.enter),
             relays: app.config.relay(&args.enter),
+            serves: app.config.relay_for_members(&args.enter),
+            upnp: app.config.upnp(&args.enter),
         };
         create::enter(app, front, client, made, who).await
     }

@@ -102,6 +102,8 @@ pub async fn run(app: &App, args: JoinArgs) -> Result<u8, Failure> {
         addresses: target.addresses,
         lan: app.config.mdns(&args.enter),
         relays: app.config.relay(&args.enter),
+        serves: app.config.relay_for_members(&args.enter),
+        upnp: app.config.upnp(&args.enter),
         insecure_registration: args.insecure_registration,
         read_receipts: app.config.read_receipts(&args.enter),
     })

@@ -101,6 +101,8 @@ pub async fn rotate_key(app: &App, args: RotateKeyArgs) -> Result<u8, Failure> {
         addresses: Vec::new(),
         lan: false,
         relays: true,
+        serves: false,
+        upnp: false,
         insecure_registration: args.insecure_registration,
         read_receipts: false,
     })

@@ -33,6 +33,8 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
         read_receipts,
         lan,
         relays,
+        serves,
+        upnp,
     } = create::who(app, &args, prompter, front)?;
 
     let rng = &mut given::rng();
@@ -57,6 +59,9 @@ pub async fn create(app: &App, args: CreateArgs, front: Front, prompter: &Prompt
         expected_genesis: Some(capsule.genesis.hash()),
         addresses: Vec::new(),
         relays,
+        serves,
+        // Who goes out again at once needs no port.
+        upnp: upnp && args.join,
         lan,
         insecure_registration: false,
         read_receipts,

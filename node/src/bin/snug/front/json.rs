@@ -247,6 +247,8 @@ async fn answer(handle: &Handle, call: Call, unheard: &Unheard, direct: &Direct)
                 "relayed": status.net.relayed,
                 "shed": status.shed,
                 "relay": status.relay.as_str(),
+                "relaying": status.net.serves.then_some(status.net.carried),
+                "upnp": status.upnp.as_str(),
                 "addresses": status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "rendezvous": status.rendezvous.as_str(),
             }))

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use snug::engine::{Event, EventKind, Handle, Status};
+use snug::engine::{Event, EventKind, Handle, Status, UpnpState};
 use snug::room::{Message, Notice};
 use snug::text::Untrusted;
 use snug_crypto::bounds::MAX_TEXT_BYTES;
@@ -362,6 +362,13 @@ pub fn about(info: &snug::engine::RoomInfo, status: &Status) -> Vec<String> {
             members_in_words(links)
         ),
     });
+    if status.net.carried > 0 {
+        let links = if status.net.carried == 1 { "link" } else { "links" };
+        lines.push(format!("{} {links} of others through you", status.net.carried));
+    }
+    if status.upnp == UpnpState::Mapped {
+        lines.push("Your router leads to you (UPnP)".to_owned());
+    }
     lines.push(format!("Your fingerprint {}", status.member));
     lines
 }
