@@ -17,6 +17,7 @@ use std::time::Duration;
 pub mod binaries;
 pub mod canary;
 pub mod capture;
+pub mod crossing;
 pub mod home;
 pub mod igd;
 pub mod internet;

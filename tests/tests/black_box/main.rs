@@ -33,4 +33,5 @@ mod stores;
 mod trust;
 mod tui;
 mod vault;
+mod weather;
 mod wiretap;
