@@ -155,10 +155,11 @@ fn make(
         .map(|sealed| merkle::leaf(&sealed.leaf, &sealed.ciphertext))
         .collect();
     let (box_root, paths) = merkle::build(&leaves).ok_or(IssueError::MemberCount)?;
-    boxes
-        .iter_mut()
-        .zip(paths)
-        .for_each(|(sealed, path)| sealed.path = path);
+    boxes.iter_mut().zip(paths).for_each(|(sealed, mut path)| {
+        // Kept for as long as the epoch is.
+        path.shrink_to_fit();
+        sealed.path = path;
+    });
     header.commit = commit;
     header.box_root = box_root;
     let epoch_id: EpochId = secrets.epoch_id();

@@ -51,10 +51,12 @@ pub struct Epoch {
     id: EpochId,
     genesis: GenesisHash,
     keys: FrameKeys,
-    members: HashMap<LeafId, Member>,
+    /// Ascending by leaf: in a room of a thousand a table of its own would take twice the room.
+    members: Vec<Member>,
 }
 
 struct Member {
+    leaf: LeafId,
     key: LeafPublicKey,
     chain: Chain,
 }
@@ -127,18 +129,17 @@ impl Epoch {
             return Err(EpochError::WrongSecrets);
         }
         let keys: HashMap<LeafId, LeafPublicKey> = members.iter().copied().collect();
-        let mut live = HashMap::with_capacity(announcement.members().len());
+        // Ascending, as the announcement's are.
+        let mut live = Vec::with_capacity(announcement.members().len());
         for entry in announcement.members() {
             let key = *keys
                 .get(&entry.leaf)
                 .ok_or(EpochError::MissingKey { leaf: entry.leaf })?;
-            live.insert(
-                entry.leaf,
-                Member {
-                    key,
-                    chain: Chain::new(secrets.chain_key(&entry.leaf)),
-                },
-            );
+            live.push(Member {
+                leaf: entry.leaf,
+                key,
+                chain: Chain::new(secrets.chain_key(&entry.leaf)),
+            });
         }
         Ok(Self {
             id: secrets.epoch_id(),
@@ -151,9 +152,6 @@ impl Epoch {
     /// What of it rests on a disk, but for its chains.
     #[must_use]
     pub fn at_rest(&self) -> EpochAtRest {
-        let mut members: Vec<(LeafId, LeafPublicKey)> =
-            self.members.iter().map(|(leaf, member)| (*leaf, member.key)).collect();
-        members.sort_unstable_by_key(|(leaf, _)| *leaf);
         EpochAtRest {
             id: self.id,
             genesis: self.genesis,
@@ -162,14 +160,24 @@ impl Epoch {
                 envelope: self.keys.envelope.clone(),
                 export: self.keys.export.clone(),
             },
-            members,
+            members: self.members.iter().map(|member| (member.leaf, member.key)).collect(),
         }
+    }
+
+    fn member(&self, leaf: &LeafId) -> Option<&Member> {
+        let at = self.members.binary_search_by_key(leaf, |member| member.leaf).ok()?;
+        self.members.get(at)
+    }
+
+    fn member_mut(&mut self, leaf: &LeafId) -> Option<&mut Member> {
+        let at = self.members.binary_search_by_key(leaf, |member| member.leaf).ok()?;
+        self.members.get_mut(at)
     }
 
     /// What of a member's chain rests on a disk; `None` for a leaf that is no member.
     #[must_use]
     pub fn chain_at_rest(&self, leaf: &LeafId) -> Option<ChainAtRest> {
-        self.members.get(leaf).map(|member| member.chain.at_rest())
+        self.member(leaf).map(|member| member.chain.at_rest())
     }
 
     /// Takes an epoch up again where its chains stood. A snapshot that is older than what was sent since must not go unnoticed: its
@@ -181,16 +189,15 @@ impl Epoch {
         stored: EpochAtRest,
         mut chain: impl FnMut(&LeafId) -> Option<ChainAtRest>,
     ) -> Result<Self, RestError> {
-        let mut members = HashMap::with_capacity(stored.members.len());
+        // Ascending, or they would not have decoded.
+        let mut members = Vec::with_capacity(stored.members.len());
         for (leaf, key) in stored.members {
             let chain = chain(&leaf).ok_or(RestError::Missing { what: "a sender chain" })?;
-            members.insert(
+            members.push(Member {
                 leaf,
-                Member {
-                    key,
-                    chain: Chain::restore(chain),
-                },
-            );
+                key,
+                chain: Chain::restore(chain),
+            });
         }
         Ok(Self {
             id: stored.id,
@@ -221,7 +228,7 @@ impl Epoch {
     /// What came of a member's frames; `None` for a leaf that is no member.
     #[must_use]
     pub fn progress(&self, leaf: &LeafId) -> Option<Progress> {
-        let chain = &self.members.get(leaf)?.chain;
+        let chain = &self.member(leaf)?.chain;
         Some(Progress {
             next: chain.next(),
             missing: chain.missing().collect(),

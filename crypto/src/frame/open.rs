@@ -65,7 +65,11 @@ impl Epoch {
         let counter = reader.u64()?;
         let parents = reader.list("parents", bounds::MAX_PARENTS, ParentRef::read)?;
         let header = text.len() - reader.remaining();
-        let member = self.members.get_mut(&sender).ok_or(FrameError::NotAMember)?;
+        let at = self.members.binary_search_by_key(&sender, |member| member.leaf);
+        let member = at
+            .ok()
+            .and_then(|at| self.members.get_mut(at))
+            .ok_or(FrameError::NotAMember)?;
         let step = member.chain.prepare(counter).map_err(|error| match error {
             ChainError::Used => FrameError::Duplicate,
             ChainError::TooFar { ahead } => FrameError::TooFarAhead { ahead },

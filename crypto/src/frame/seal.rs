@@ -41,8 +41,7 @@ impl Epoch {
         let len = content::contents_len(contents);
         let padded = content::padded_len(len).ok_or(SealError::TooLarge { bytes: len })?;
         let member = self
-            .members
-            .get(&me)
+            .member(&me)
             .filter(|member| member.key == key.public())
             .ok_or(SealError::NotAMember)?;
         let counter = member.chain.next();
@@ -86,7 +85,7 @@ impl Epoch {
         let tag = aead::xseal(self.keys.envelope.expose(), &nonce, &head[..AD], envelope);
         bytes.extend_from_slice(&tag);
 
-        if let Some(member) = self.members.get_mut(&me) {
+        if let Some(member) = self.member_mut(&me) {
             member.chain.commit(step);
         }
         Ok(SealedFrame {

@@ -13,7 +13,8 @@ use snug_crypto::ids::OperationHash;
 use snug_crypto::leaf::{Leaf, LeafSigningKey};
 use snug_crypto::operation::Role;
 
-use super::timing::{CERTIFICATE_INTERVAL, CLOCK_SKEW_MS};
+use super::judgement::Versions;
+use super::timing::{CERTIFICATE_INTERVAL, CLOCK_SKEW_MS, look_pause};
 use super::{Now, Phase, Room, Verdict};
 
 /// Certificates given, and the one that we were given.
@@ -23,6 +24,11 @@ pub(super) struct Certificates {
     given: BTreeMap<[u8; 32], Duration>,
     /// For our leaf.
     own: Option<(Certificate, SignedCertificate)>,
+    /// In which state of the room it was looked last who lacks one, and when that is asked again.
+    looked_at: Option<Versions>,
+    next_look: Duration,
+    /// Until when it has to wait, because the last look was long.
+    pause: Duration,
 }
 
 /// What it takes to register a generation at the rendezvous.
@@ -53,6 +59,9 @@ pub struct Refreshing {
     pub ours: bool,
 }
 
+/// Between two looks at who lacks a certificate, when nothing else changed.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+
 /// An admin that did not make the generation registers it if its maker could not.
 const MAKERS_TIME: Duration = Duration::from_secs(4);
 
@@ -69,9 +78,19 @@ impl Room {
         let (Some(admin), Phase::In, None) = (self.own.admin(), self.phase, &self.moving) else {
             return;
         };
+        // All members are gone through for it: not with each message.
+        let (people, _, _, authority, generations) = self.versions();
+        let state = (people, 0, 0, authority, generations);
+        let is_due = self.certificates.looked_at != Some(state) || now.elapsed >= self.certificates.next_look;
+        if !is_due || now.elapsed < self.certificates.pause {
+            return;
+        }
         let due = |at: &Duration| now.elapsed.saturating_sub(*at) >= CERTIFICATE_INTERVAL;
         let admission = self.admission();
         let roster = self.members.roster(&admission, now.unix_ms);
+        self.certificates.looked_at = Some(state);
+        self.certificates.next_look = now.elapsed + CERTIFICATE_LOOK;
+        self.certificates.pause = now.elapsed + look_pause(roster.len());
         let lacking: Vec<[u8; 32]> = (roster.values())
             .filter(|leaf| leaf.identity() != self.me && self.authority.role(&leaf.identity()) >= Role::Moderator)
             .map(|leaf| *leaf.key().as_bytes())

@@ -38,6 +38,8 @@ impl Seen {
 #[derive(Default)]
 pub(super) struct Delivery {
     seen: BTreeMap<EpochId, BTreeMap<LeafId, Seen>>,
+    /// Of whom something is missing in an epoch: asked with each frame, when all others have spoken, too.
+    gappy: BTreeMap<EpochId, BTreeSet<LeafId>>,
     kept: BTreeMap<FrameKey, Kept>,
     order: VecDeque<FrameKey>,
     bytes: usize,
@@ -71,16 +73,22 @@ impl Delivery {
     /// Notes a frame that was opened (or is our own), and keeps its ciphertext.
     pub(super) fn record(&mut self, key: FrameKey, hash: FrameHash, bytes: Vec<u8>, elapsed: Duration) {
         let (epoch, sender, counter) = key;
-        self.seen
-            .entry(epoch)
-            .or_default()
-            .entry(sender)
-            .or_default()
-            .insert(counter);
+        let seen = self.seen.entry(epoch).or_default().entry(sender).or_default();
+        seen.insert(counter);
+        let has_gap = !seen.extra.is_empty();
+        self.note_gap(epoch, sender, has_gap);
         self.fresh.push(key);
         self.keep(key, hash, bytes, elapsed);
         while self.order.len() > KEPT_FRAMES || self.bytes > KEPT_BYTES {
             self.drop_of_the_loudest();
+        }
+    }
+
+    fn note_gap(&mut self, epoch: EpochId, sender: LeafId, has_gap: bool) {
+        if has_gap {
+            self.gappy.entry(epoch).or_default().insert(sender);
+        } else if let Some(gappy) = self.gappy.get_mut(&epoch) {
+            gappy.remove(&sender);
         }
     }
 
@@ -121,6 +129,7 @@ impl Delivery {
             .filter(|counter| missing.binary_search(counter).is_err())
             .collect();
         let seen = Seen { next: first, extra };
+        self.note_gap(epoch, sender, !seen.extra.is_empty());
         self.seen.entry(epoch).or_default().insert(sender, seen);
     }
 
@@ -142,6 +151,7 @@ impl Delivery {
         }
         kept_on.into_iter().rev().for_each(|key| self.order.push_front(key));
         self.seen.retain(|epoch, _| keep(epoch));
+        self.gappy.retain(|epoch, _| keep(epoch));
     }
 
     fn drop_oldest(&mut self) {
@@ -176,8 +186,7 @@ impl Delivery {
 
     /// Of whom something is known to be missing in an epoch.
     pub(super) fn gappy(&self, epoch: &EpochId) -> impl Iterator<Item = &LeafId> {
-        let senders = self.seen.get(epoch).into_iter().flatten();
-        senders.filter(|(_, seen)| !seen.extra.is_empty()).map(|(leaf, _)| leaf)
+        self.gappy.get(epoch).into_iter().flatten()
     }
 
     /// Of whom we have anything in an epoch.

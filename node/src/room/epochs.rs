@@ -234,13 +234,22 @@ impl Epochs {
 
     /// The greatest announced candidate, and the greatest that we hold and that contains `leaf`: the one to send under.
     pub(super) fn rank(&self, view: &View<'_>, leaf: Option<&LeafId>) -> (Option<Standing>, Option<Standing>) {
-        let (mut best, mut send) = (None, None);
-        for (id, known) in &self.known {
+        let (mut best, mut send): (Option<Standing>, Option<Standing>) = (None, None);
+        // The largest first. One of fewer members than are covered already can't rank above: in a room that fills, most needn't be looked at.
+        let mut largest: Vec<(&EpochId, &Known)> = self.known.iter().collect();
+        largest.sort_by_key(|(_, known)| Reverse(known.announcement.members().len()));
+        for (id, known) in largest {
+            let members = known.announcement.members().len();
+            let may_rank = |above: &Option<Standing>| above.is_none_or(|above| members >= above.coverage);
+            let may_send = self.held.contains_key(id) && leaf.is_some_and(|leaf| known.lists(leaf));
+            if !(may_rank(&best) || may_send && may_rank(&send)) {
+                continue;
+            }
             let Some(standing) = self.standing(id, view) else {
                 continue;
             };
             best = best.max(Some(standing));
-            if self.held.contains_key(id) && leaf.is_some_and(|leaf| known.lists(leaf)) {
+            if may_send {
                 send = send.max(Some(standing));
             }
         }
@@ -261,6 +270,20 @@ impl Epochs {
         self.known.len() > MAX_ANNOUNCEMENTS || self.held.len() > MAX_HELD_EPOCHS
     }
 
+    /// Whether more of one issuer may be kept than should be: what ranks them is asked only then.
+    fn is_crowded_by_one(&self, members: &Members) -> bool {
+        let mut by_issuer: BTreeMap<IdentityKey, usize> = BTreeMap::new();
+        let issuers = self
+            .known
+            .values()
+            .filter_map(|known| members.leaf(&known.announcement.header().issuer));
+        issuers.into_iter().any(|leaf| {
+            let count = by_issuer.entry(leaf.identity()).or_default();
+            *count += 1;
+            *count > MAX_ANNOUNCEMENTS_PER_ISSUER
+        })
+    }
+
     /// Keeps the store bounded: drops the worst-standing announcements, and epochs held beyond the retention.
     pub(super) fn prune(&mut self, view: &View<'_>, elapsed: Duration, retention: Duration, keep: &[Option<EpochId>]) {
         let kept = |id: &EpochId| keep.contains(&Some(*id));
@@ -272,6 +295,9 @@ impl Epochs {
             .collect();
         for id in aged {
             self.forget(id);
+        }
+        if !self.is_crowded() && !self.is_crowded_by_one(view.members) {
+            return;
         }
         let mut by_issuer: BTreeMap<IdentityKey, usize> = BTreeMap::new();
         let mut order: Vec<(bool, Option<Standing>, Duration, EpochId)> = self

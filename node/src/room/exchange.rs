@@ -3,8 +3,7 @@
 //! Gossip is quick and forgets; this is slower and does not. Each new link exchanges everything, each few seconds one link is compared
 //! with, and a gap is pulled when it shows.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -12,7 +11,7 @@ use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::{Bundle, DirectReply, DirectRequest, Wants};
 use snug_crypto::epoch::{Announcement, SealedBox, UnverifiedAnnouncement};
 use snug_crypto::generation::Generation;
-use snug_crypto::ids::{EpochId, IdentityKey, LeafId, OperationHash, PeerKey};
+use snug_crypto::ids::{EpochId, OperationHash, PeerKey};
 use snug_crypto::leaf::Record;
 use snug_crypto::operation::SignedOperation;
 use snug_crypto::wire::Writer;
@@ -21,7 +20,8 @@ use snug_crypto::{kdf, label};
 use super::frames::{Asked, Way};
 use super::keepers::KeeperQuestion;
 use super::timing::{
-    AFTERMATH, COMPARE_INTERVAL, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES, REPLY_BYTES, RETELL_INTERVAL, SYNC_EPOCHS,
+    AFTERMATH, COMPARE_INTERVAL, COMPARE_INTERVAL_MIN, COMPARE_ROUND, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES,
+    REPLY_BYTES, SYNC_EPOCHS,
 };
 use super::{Now, Output, QueryId, RequestId, Room, Verdict};
 
@@ -30,6 +30,8 @@ use super::{Now, Output, QueryId, RequestId, Room, Verdict};
 pub(super) enum Question {
     Sync {
         to: PeerKey,
+        /// Whether a comparison showed that the two of us differ.
+        differs: bool,
     },
     Push,
     Receipt,
@@ -76,13 +78,20 @@ pub(super) struct Questions {
     next_id: u64,
     open: BTreeMap<QueryId, Question>,
     next_compare: Duration,
+    /// When each link was compared with last.
+    compared: BTreeMap<PeerKey, Duration>,
     gap_since: Option<Duration>,
     /// How long a gap waits for its next pull: doubled while nobody can fill it.
     gap_wait: Duration,
     /// When the epoch changed last.
     epoch_since: Option<Duration>,
-    /// When all records were last told to a link.
-    retold: Option<Duration>,
+    /// When records were last told to a link that seems to have others of the same numbers.
+    pub(super) retold: Option<Duration>,
+    /// Links that are asked for everything once another has told most of it, and when the next one is asked whatever that one does.
+    pub(super) later: VecDeque<PeerKey>,
+    pub(super) next_sync: Duration,
+    /// Whether a link has told us all that it knows.
+    pub(super) told_all: bool,
 }
 
 impl Questions {
@@ -91,10 +100,14 @@ impl Questions {
             next_id: 0,
             open: BTreeMap::new(),
             next_compare: elapsed + COMPARE_INTERVAL,
+            compared: BTreeMap::new(),
             gap_since: None,
             gap_wait: GAP_PATIENCE,
             epoch_since: None,
             retold: None,
+            later: VecDeque::new(),
+            next_sync: elapsed,
+            told_all: false,
         }
     }
 
@@ -110,10 +123,16 @@ impl Questions {
             .any(|question| matches!(question, Question::Object { operation: of, to } if of == operation && to == peer))
     }
 
-    fn asking_sync(&self, peer: &PeerKey) -> bool {
+    pub(super) fn asking_sync(&self, peer: &PeerKey) -> bool {
         self.open
             .values()
-            .any(|question| matches!(question, Question::Sync { to } if to == peer))
+            .any(|question| matches!(question, Question::Sync { to, .. } if to == peer))
+    }
+
+    pub(super) fn asking_any_sync(&self) -> bool {
+        self.open
+            .values()
+            .any(|question| matches!(question, Question::Sync { .. }))
     }
 
     /// Something is missing: pull it soon, unless gossip brings it.
@@ -134,7 +153,8 @@ impl Questions {
 
     pub(super) fn next_wake(&self) -> Option<Duration> {
         let gap = self.gap_since.map(|since| since + self.gap_wait);
-        Some(gap.map_or(self.next_compare, |gap| gap.min(self.next_compare)))
+        let sync = (!self.later.is_empty()).then_some(self.next_sync);
+        [gap, sync, Some(self.next_compare)].into_iter().flatten().min()
     }
 }
 
@@ -169,7 +189,9 @@ impl Room {
         }
         self.members.link_up(peer);
         self.own.linked(now.elapsed);
-        self.ask_sync(peer);
+        // As good as compared: who comes again and again has no turn before the others.
+        self.questions.compared.insert(peer, now.elapsed);
+        self.ask_new_link(peer, now);
         if let Some(identity) = self.owner_of(&peer) {
             self.mark_all_for(&identity, now);
         }
@@ -177,25 +199,9 @@ impl Room {
 
     pub(super) fn on_link_down(&mut self, peer: PeerKey, now: Now) {
         if !self.on_keeper_down(&peer) {
+            self.questions.later.retain(|other| *other != peer);
             self.members.link_down(&peer, now.elapsed);
         }
-    }
-
-    /// Asks a link for all that we lack.
-    pub(super) fn ask_sync(&mut self, to: PeerKey) {
-        if self.questions.asking_sync(&to) || !self.members.linked(&to) {
-            return;
-        }
-        let request = DirectRequest::Sync {
-            records: self
-                .members
-                .records()
-                .map(|record| (record.identity(), record.seq()))
-                .collect(),
-            operations: self.authority.hashes().copied().collect(),
-            epochs: self.epochs.announcements().map(|(id, _)| *id).collect(),
-        };
-        self.ask(to, request, Question::Sync { to });
     }
 
     /// Tells every link something new, whatever gossip does.
@@ -216,8 +222,11 @@ impl Room {
         }
     }
 
-    /// Compares with a random link now and then, and pulls what a gap shows to be missing.
+    /// Compares with one link after the other, and pulls what a gap shows to be missing.
     pub(super) fn tend_exchange(&mut self, now: Now) {
+        if !self.questions.later.is_empty() && now.elapsed >= self.questions.next_sync {
+            self.ask_later_links(now);
+        }
         let held = self.epochs.newest_held(SYNC_EPOCHS);
         let gap = held.iter().any(|id| self.lacks_frames(id, now)) || self.timeline.waits();
         if !gap {
@@ -234,10 +243,10 @@ impl Room {
             }
         }
         if now.elapsed >= self.questions.next_compare {
-            let base = COMPARE_INTERVAL.as_millis() as u64;
-            let wait = self.rng.random_range(base / 2..base * 3 / 2);
-            self.questions.next_compare = now.elapsed + Duration::from_millis(wait);
-            if let Some(to) = self.random_link() {
+            let links = u32::try_from(self.members.links().count()).unwrap_or(u32::MAX);
+            let base = (COMPARE_ROUND / links.max(1)).clamp(COMPARE_INTERVAL_MIN, COMPARE_INTERVAL);
+            self.questions.next_compare = now.elapsed + base.mul_f64(self.rng.random_range(0.5..1.5));
+            if let Some(to) = self.longest_uncompared(now) {
                 let digest = self.digest(now);
                 let said = self.said(now);
                 self.ask(to, DirectRequest::Compare { digest }, Question::Compare { to, said });
@@ -275,6 +284,17 @@ impl Room {
                 Question::Members { announcement, to },
             );
         }
+    }
+
+    /// The link that was compared with longest ago. Not a random one: where most links withhold what they know, the honest one has its turn
+    /// all the same.
+    fn longest_uncompared(&mut self, now: Now) -> Option<PeerKey> {
+        let (members, compared) = (&self.members, &mut self.questions.compared);
+        compared.retain(|peer, _| members.linked(peer));
+        let longest_ago = |peer: &&PeerKey| compared.get(*peer).copied();
+        let to = *members.links().min_by_key(longest_ago)?;
+        compared.insert(to, now.elapsed);
+        Some(to)
     }
 
     pub(super) fn random_link(&mut self) -> Option<PeerKey> {
@@ -386,87 +406,6 @@ impl Room {
         }
     }
 
-    fn answer_sync(
-        &self,
-        records: &[(IdentityKey, u64)],
-        operations: &[OperationHash],
-        epochs: &[EpochId],
-    ) -> DirectReply {
-        let theirs: BTreeMap<&IdentityKey, u64> = records.iter().map(|(identity, seq)| (identity, *seq)).collect();
-        let known: BTreeSet<&OperationHash> = operations.iter().collect();
-        let (bundle, more) = self.bundle(
-            |record| theirs.get(&record.identity()).is_none_or(|seq| record.seq() > *seq),
-            |hash| !known.contains(hash),
-            |id| !epochs.contains(id),
-        );
-        let mine: BTreeSet<&OperationHash> = self.authority.hashes().collect();
-        let wants = Wants {
-            records: records
-                .iter()
-                .filter(|(identity, seq)| self.members.record(identity).is_none_or(|record| record.seq() < *seq))
-                .map(|(identity, _)| *identity)
-                .collect(),
-            operations: operations.iter().filter(|hash| !mine.contains(hash)).copied().collect(),
-            epochs: epochs.iter().filter(|id| !self.epochs.is_known(id)).copied().collect(),
-        };
-        DirectReply::Sync { bundle, wants, more }
-    }
-
-    /// What a peer lacks, as much as one message carries; and whether there is more. Leaves go first: without them an announcement
-    /// can't be checked.
-    fn bundle(
-        &self,
-        record: impl Fn(&Record) -> bool,
-        operation: impl Fn(&OperationHash) -> bool,
-        epoch: impl Fn(&EpochId) -> bool,
-    ) -> (Bundle, bool) {
-        let mut bundle = Bundle::default();
-        let mut room = REPLY_BYTES;
-        let mut fits = |size: usize| {
-            let fits = size <= room;
-            room = room.saturating_sub(size);
-            fits
-        };
-        for wanted in self.members.records().filter(|known| record(known)) {
-            let wanted = wanted.to_unverified();
-            if !fits(wanted.encode().len()) {
-                return (bundle, true);
-            }
-            bundle.records.push(wanted);
-        }
-        for wanted in self
-            .authority
-            .ordered(&self.genesis)
-            .iter()
-            .filter(|signed| operation(&signed.hash()))
-        {
-            let wanted = wanted.to_unverified();
-            if !fits(wanted.encode().len()) {
-                return (bundle, true);
-            }
-            bundle.operations.push(wanted);
-        }
-        let mut superseded: BTreeMap<LeafId, _> = self.members.superseded().map(|leaf| (leaf.id(), leaf)).collect();
-        for (_, wanted) in self.epochs.announcements().filter(|(id, _)| epoch(id)) {
-            // Without the leaves of those who went since, nobody can read the epoch who wasn't there.
-            for member in wanted.announcement.members() {
-                if let Some(leaf) = superseded.remove(&member.leaf) {
-                    let record = Record::Leaf(Arc::clone(leaf)).to_unverified();
-                    if !fits(record.encode().len()) {
-                        return (bundle, true);
-                    }
-                    bundle.records.push(record);
-                }
-            }
-            let wanted = wanted.announcement.to_unverified();
-            if !fits(wanted.encode().len()) {
-                return (bundle, true);
-            }
-            bundle.announcements.push(wanted);
-        }
-        (bundle, false)
-    }
-
     fn answer_boxes(&self, epoch: &EpochId, skip: u32) -> Vec<SealedBox> {
         let Some(known) = self.epochs.known(epoch) else {
             return Vec::new();
@@ -493,7 +432,7 @@ impl Room {
         }
         let reply = bytes.and_then(|bytes| DirectReply::decode(&bytes).ok());
         match (question, reply) {
-            (Question::Sync { to }, Some(DirectReply::Sync { bundle, wants, more })) => {
+            (Question::Sync { to, differs }, Some(DirectReply::Sync { bundle, wants, more })) => {
                 let before = self.knowledge();
                 let nothing_to_tell = bundle == Bundle::default() && wants == Wants::default();
                 self.take_all(to, bundle, now);
@@ -502,15 +441,19 @@ impl Room {
                 // Only what was new counts: a peer that repeats itself must not keep us asking.
                 if more && self.knowledge() != before {
                     self.ask_sync(to);
+                } else {
+                    self.questions.told_all |= !more;
+                    self.ask_later_links(now);
                 }
-                if nothing_to_tell {
+                if nothing_to_tell && differs {
                     self.retell(to, now);
                 }
                 self.ask_frames(to);
                 self.ask_older_frames(to);
             }
+            (Question::Sync { .. }, _) => self.ask_later_links(now),
             (Question::Compare { to, .. }, Some(DirectReply::Compare { same: false })) => {
-                self.ask_sync(to);
+                self.ask_sync_because(to, true);
             }
             (Question::Compare { said, to }, Some(DirectReply::Compare { same: true })) => {
                 self.note_all_held(said);
@@ -568,39 +511,6 @@ impl Room {
             }
             (Question::Boxes { epoch }, Some(DirectReply::Boxes(boxes))) => self.on_boxes(epoch, boxes, now),
             _ => {}
-        }
-    }
-
-    /// Rises with everything that is learnt.
-    fn knowledge(&self) -> (u64, usize, u64) {
-        (
-            self.members.version(),
-            self.authority.hashes().count(),
-            self.epochs.version(),
-        )
-    }
-
-    /// Tells a link all records: numbers agree, and still we differ, so somebody signed two under one number.
-    fn retell(&mut self, to: PeerKey, now: Now) {
-        let due = |at: Duration| now.elapsed.saturating_sub(at) >= RETELL_INTERVAL;
-        if self.questions.retold.is_none_or(due) {
-            self.questions.retold = Some(now.elapsed);
-            let (bundle, _) = self.bundle(|_| true, |_| false, |_| false);
-            if bundle != Bundle::default() {
-                self.ask(to, DirectRequest::Push(bundle), Question::Push);
-            }
-        }
-    }
-
-    /// Gives a peer what it said it lacks.
-    fn give(&mut self, to: PeerKey, wants: &Wants) {
-        let (bundle, _) = self.bundle(
-            |record| wants.records.contains(&record.identity()),
-            |hash| wants.operations.contains(hash),
-            |id| wants.epochs.contains(id),
-        );
-        if bundle != Bundle::default() {
-            self.ask(to, DirectRequest::Push(bundle), Question::Push);
         }
     }
 

@@ -9,6 +9,7 @@ use super::judgement::Versions;
 use super::timing::{
     BUSY_WINDOW, ISSUE_WAIT_BUSY, ISSUE_WAIT_ISSUED, ISSUE_WAIT_PER_MEMBER, ISSUE_WAIT_QUIET, NEWCOMER_RANKS,
     NO_CANDIDATE_WAIT_FORMER, NO_CANDIDATE_WAIT_NEW, NOT_HELD_ALONE_WAIT, NOT_HELD_WAIT, PRESENCE_LOOK, RANK_STEP,
+    issue_wait_large,
 };
 
 /// The need for a new epoch, and how long it has stood.
@@ -19,8 +20,19 @@ pub(super) struct Issuing {
     last_need: Option<Duration>,
     /// When we issued last, and the time before.
     issued: [Option<Duration>; 2],
-    /// When our turn comes, as found in which state of the room, and until when that holds.
-    found: Cell<Option<(Versions, Duration, Option<Duration>)>>,
+    found: Cell<Option<Found>>,
+}
+
+/// When our turn comes, as it was found.
+#[derive(Clone, Copy)]
+struct Found {
+    /// In which state of the room.
+    state: Versions,
+    /// Until when that holds, if the state is the same.
+    until: Duration,
+    /// Until when it is good enough, whoever comes and goes: in a large room that fills somebody does all the time.
+    rest: Duration,
+    due: Option<Duration>,
 }
 
 struct Need {
@@ -64,11 +76,13 @@ impl Issuing {
         }
         let recent = |at: Option<Duration>| at.is_some_and(|at| elapsed.saturating_sub(at) < BUSY_WINDOW);
         let [last, before] = self.issued;
+        let large = issue_wait_large(members);
         let wait = if recent(before) {
             let members = u32::try_from(members).unwrap_or(u32::MAX);
-            ISSUE_WAIT_BUSY + ISSUE_WAIT_PER_MEMBER.saturating_mul(members).min(ISSUE_WAIT_ISSUED)
+            let mine = ISSUE_WAIT_PER_MEMBER.saturating_mul(members).min(ISSUE_WAIT_ISSUED);
+            ISSUE_WAIT_BUSY + mine.max(large)
         } else if recent(last) || recent(self.last_need) {
-            ISSUE_WAIT_BUSY
+            ISSUE_WAIT_BUSY + large
         } else {
             ISSUE_WAIT_QUIET
         };
@@ -98,24 +112,36 @@ impl Issuing {
     }
 
     /// When our turn comes, if the need lasts; `None` when there is no need, or it never does. While the room's state is the same only time
-    /// can change that: it is found anew when `holds_until` says so, and after [`PRESENCE_LOOK`].
+    /// can change that: it is found anew when `holds_until` says so, and after [`PRESENCE_LOOK`]; and not more often than every `pause`,
+    /// where nothing changed but people and links.
     pub(super) fn due(
         &self,
         state: Versions,
         elapsed: Duration,
+        pause: Duration,
         situation: impl FnOnce() -> Option<Situation>,
         holds_until: impl FnOnce() -> Option<Duration>,
     ) -> Option<Duration> {
-        if let Some((then, until, due)) = self.found.get()
-            && then == state
-            && elapsed < until
+        if let Some(found) = self.found.get()
+            && elapsed < found.until
         {
-            return due;
+            let Found { rest, due, .. } = found;
+            if found.state == state {
+                return due;
+            }
+            let but_people = |(_, epochs, _, authority, generations): Versions| (epochs, authority, generations);
+            if but_people(found.state) == but_people(state) && elapsed < rest {
+                return Some(due.map_or(rest, |due| due.min(rest)));
+            }
         }
         let due = situation().and_then(|situation| self.turn(&situation));
         let look = elapsed + PRESENCE_LOOK;
-        let until = holds_until().map_or(look, |at| at.min(look));
-        self.found.set(Some((state, until, due)));
+        self.found.set(Some(Found {
+            state,
+            until: holds_until().map_or(look, |at| at.min(look)),
+            rest: elapsed + pause,
+            due,
+        }));
         due
     }
 

@@ -22,7 +22,9 @@ use super::epochs::View;
 use super::exchange::Question;
 use super::issue::Situation;
 use super::judgement::Judgement;
-use super::timing::{BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, PRUNE_PAUSE, STUCK_AFTER};
+use super::timing::{
+    BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, PRUNE_PAUSE, look_pause, stuck_after,
+};
 use super::{Now, Phase, Room, RoomEvent, Warning, day};
 
 /// The search for our box in the best epoch.
@@ -140,7 +142,9 @@ impl Room {
         // Who is present changes with time, too.
         let holds_until = || self.members.next_presence_change(now.elapsed);
         let situation = || self.situation(&judged, mine, now);
-        self.issuing.due(self.versions(), now.elapsed, situation, holds_until)
+        let pause = look_pause(judged.roster);
+        self.issuing
+            .due(self.versions(), now.elapsed, pause, situation, holds_until)
     }
 
     /// What our turn to issue depends on; `None` if we may not.
@@ -262,7 +266,7 @@ impl Room {
             self.recovery.next_ask = Some(now.elapsed);
         }
         let since = *self.recovery.since.get_or_insert(now.elapsed);
-        if now.elapsed.saturating_sub(since) >= STUCK_AFTER {
+        if now.elapsed.saturating_sub(since) >= stuck_after(self.judge(now).roster) {
             self.recovery.stop();
             return self.rebirth(now);
         }
@@ -328,7 +332,8 @@ impl Room {
         let Some(kem) = self.own.kem(&entry.kem_hash) else {
             // Sealed to a key that we no longer have: only a new incarnation helps.
             if is_wanted {
-                self.recovery.since = Some(now.elapsed.saturating_sub(STUCK_AFTER));
+                let patience = stuck_after(self.judge(now).roster);
+                self.recovery.since = Some(now.elapsed.saturating_sub(patience));
             }
             return;
         };

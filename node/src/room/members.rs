@@ -46,6 +46,8 @@ pub(super) struct Members {
     version: u64,
     /// Rises with every change of the links.
     link_version: u64,
+    /// Rises when somebody may be here who wasn't.
+    presence_version: u64,
     /// The next expiry, as it was found in which version at which time.
     expiry_found: Cell<Option<(u64, u64, Option<u64>)>>,
     /// When presence changes next by the mere passing of time, as it was found; never too late.
@@ -63,6 +65,15 @@ struct Register {
     unlinked: Option<Duration>,
 }
 
+impl Register {
+    /// Whether something of this identity was heard not long ago, and since its link went down.
+    fn is_heard(&self, elapsed: Duration) -> bool {
+        self.heard.is_some_and(|heard| {
+            elapsed.saturating_sub(heard) < HEARD_HORIZON && self.unlinked.is_none_or(|unlinked| heard > unlinked)
+        })
+    }
+}
+
 /// The members as of one moment: by identity, each one's current leaf.
 pub(super) type Roster<'a> = BTreeMap<IdentityKey, &'a Arc<Leaf>>;
 
@@ -76,6 +87,7 @@ impl Members {
             hearsay: false,
             version: 0,
             link_version: 0,
+            presence_version: 0,
             expiry_found: Cell::new(None),
             presence_found: Cell::new(None),
         }
@@ -133,6 +145,17 @@ impl Members {
             heard: old.and_then(|old| old.heard),
             unlinked: old.and_then(|old| old.unlinked),
         };
+        let expiry = match &register.record {
+            Record::Leaf(leaf) => Some(self.expiry(leaf)),
+            Record::Leave(_) => None,
+        };
+        // In a room that fills it would be found anew for each newcomer. Rather too early than too late: then it is found anew.
+        if let Some((version, then, at)) = self.expiry_found.get()
+            && version == self.version
+        {
+            let at = at.into_iter().chain(expiry).min();
+            self.expiry_found.set(Some((version + 1, then, at)));
+        }
         self.registers.insert(identity, register);
         self.version += 1;
         if equivocated {
@@ -228,6 +251,11 @@ impl Members {
 
     pub(super) fn link_version(&self) -> u64 {
         self.link_version
+    }
+
+    /// Changes whenever presence does, but by the mere passing of time: see [`Self::next_presence_change`].
+    pub(super) fn presence_version(&self) -> u64 {
+        self.presence_version + self.link_version
     }
 
     pub(super) fn leaf(&self, id: &LeafId) -> Option<&Arc<Leaf>> {
@@ -367,6 +395,7 @@ impl Members {
             return;
         }
         if let Some(register) = self.registers.get_mut(identity) {
+            self.presence_version += u64::from(!register.is_heard(elapsed));
             register.heard = Some(elapsed);
             if let Some(found) = self.presence_found.get() {
                 let ends = elapsed + HEARD_HORIZON;
@@ -390,9 +419,7 @@ impl Members {
         {
             return true;
         }
-        register.heard.is_some_and(|heard| {
-            elapsed.saturating_sub(heard) < HEARD_HORIZON && register.unlinked.is_none_or(|unlinked| heard > unlinked)
-        })
+        register.is_heard(elapsed)
     }
 
     /// When somebody's presence may end by the mere passing of time.

@@ -14,7 +14,7 @@
 //! | `rekey`, `generations`, `moving` | new generations of the Room Key: made, found, adopted |
 //! | `epochs`, `judgement`, `issue`, `keys` | which epoch counts, when to issue one, how to get one's box |
 //! | `frames`, `timeline`, `outbox` | messages in, in causal order; messages out |
-//! | `delivery`, `exchange` | what is missing, and what members ask of each other |
+//! | `delivery`, `exchange`, `sync` | what is missing, and what members ask of each other |
 //! | `flood` | what a member, or a link, may make us compute |
 //! | `keepers` | what helpers hold that can't read it |
 //! | `receipts` | who has what we said |
@@ -60,6 +60,7 @@ mod receipts;
 mod rekey;
 mod rules;
 mod state;
+mod sync;
 mod timeline;
 mod timing;
 mod trust;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snug_crypto::generation::Generation;
-use snug_crypto::ids::{IdentityKey, OperationHash};
+use snug_crypto::ids::{EpochId, IdentityKey, OperationHash};
 use snug_crypto::leaf::Leaf;
 use snug_crypto::operation::SignedOperation;
 
 use super::judgement::Versions;
-use super::timing::{PRESENCE_LOOK, look_pause};
+use super::timing::look_pause;
 use super::{MemberView, Notice, Now, Phase, Room, RoomEvent};
 use crate::text::Untrusted;
 
@@ -22,12 +22,15 @@ pub(super) struct Shown {
     /// Whose names were looked up, and which.
     pub(super) met: BTreeMap<IdentityKey, String>,
     /// What was looked at last.
-    looked_at: Option<Versions>,
-    /// When time alone may have changed something.
-    next_look: Duration,
+    looked_at: Option<Looked>,
+    /// When time alone may have changed something; `None` for never.
+    next_look: Option<Duration>,
     /// Until when it has to wait, because the last look was long.
     pause: Duration,
 }
+
+/// What the user is told follows from: state, presence, and the epoch to send under with whether it is exact.
+type Looked = (Versions, u64, Option<(Option<EpochId>, bool)>);
 
 /// The roster, as it was looked at once.
 pub(super) type Seen = BTreeMap<IdentityKey, Arc<Leaf>>;
@@ -52,14 +55,18 @@ impl Room {
         if self.phase != Phase::In {
             return;
         }
-        let state = self.versions();
-        let is_due = self.shown.looked_at != Some(state) || now.elapsed >= self.shown.next_look;
+        let state = self.looked();
+        let is_due = self.shown.looked_at != Some(state) || self.shown.next_look.is_some_and(|at| at <= now.elapsed);
         if !is_due || now.elapsed < self.shown.pause {
             return;
         }
         let judged = self.judge(now);
         self.shown.looked_at = Some(state);
-        self.shown.next_look = now.elapsed + PRESENCE_LOOK;
+        // Who is here, and who is on the roster, also changes with time.
+        let expiry = self.members.next_expiry(now.unix_ms);
+        let expiry = expiry.map(|at| now.elapsed + Duration::from_millis(at.saturating_sub(now.unix_ms)));
+        let presence = self.members.next_presence_change(now.elapsed);
+        self.shown.next_look = expiry.into_iter().chain(presence).min();
         if !self.shown.ready {
             if let Some(epoch) = judged.send {
                 self.tell_ready(epoch, now);
@@ -78,9 +85,14 @@ impl Room {
         self.tell_presence(&seen, now);
     }
 
+    fn looked(&self) -> Looked {
+        let sends = self.judgement.map(|judged| (judged.send, judged.send_exact));
+        (self.versions(), self.members.presence_version(), sends)
+    }
+
     /// When what changed may be told; `None` when all of it is.
     pub(super) fn tell_due(&self) -> Option<Duration> {
-        let is_due = self.phase == Phase::In && self.shown.ready && self.shown.looked_at != Some(self.versions());
+        let is_due = self.phase == Phase::In && self.shown.ready && self.shown.looked_at != Some(self.looked());
         is_due.then_some(self.shown.pause)
     }
 
@@ -94,7 +106,7 @@ impl Room {
             .collect()
     }
 
-    fn tell_ready(&mut self, epoch: snug_crypto::ids::EpochId, now: Now) {
+    fn tell_ready(&mut self, epoch: EpochId, now: Now) {
         self.shown.ready = true;
         let seen = self.seen(now);
         let alarms = self.meet(&seen, self.is_new_room(), now);

@@ -12,7 +12,12 @@ pub(super) const ISSUE_WAIT_BUSY: Duration = Duration::from_millis(250);
 pub(super) const ISSUE_WAIT_PER_MEMBER: Duration = Duration::from_micros(1_250);
 /// The most that is added so.
 pub(super) const ISSUE_WAIT_ISSUED: Duration = Duration::from_millis(1_250);
-/// What counts as recent for the two waits above.
+/// What is added, for each member beyond [`LARGE_ROOM`], whoever issued last: an epoch costs each of them about 2 microseconds a member, and in a
+/// large room its boxes take a while to reach those who are a few links away.
+pub(super) const ISSUE_WAIT_LARGE: Duration = Duration::from_micros(2_500);
+/// Up to so many members a room is not large.
+pub(super) const LARGE_ROOM: usize = 100;
+/// What counts as recent for the waits above.
 pub(super) const BUSY_WINDOW: Duration = Duration::from_secs(6);
 /// Between one rank's turn to issue and the next's.
 pub(super) const RANK_STEP: Duration = Duration::from_secs(1);
@@ -45,8 +50,16 @@ pub(super) const BOX_RETRY: Duration = Duration::from_millis(500);
 pub(super) const BOX_RETRY_JITTER: Duration = Duration::from_millis(300);
 /// A member whose box can't be had for this long takes a new incarnation and is boxed again.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(8);
-/// Between two comparisons with a random link; jittered by half.
+/// What is added for each member beyond [`LARGE_ROOM`]: who takes another incarnation makes everybody need another epoch, and a room of a thousand
+/// in which many do so at once never comes to rest.
+const STUCK_PER_MEMBER: Duration = Duration::from_millis(25);
+/// Between two comparisons with a link; jittered by half.
 pub(super) const COMPARE_INTERVAL: Duration = Duration::from_secs(4);
+/// Where there are many links it is less, so that each has its turn within this: one honest link among twenty that withhold what they know
+/// is asked within a minute.
+pub(super) const COMPARE_ROUND: Duration = Duration::from_secs(40);
+/// …but not less than this, however many links there are.
+pub(super) const COMPARE_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// After a gap shows, how long gossip may still fill it before it is pulled.
 pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
 /// A frame waits at most this long for its parents; then it is shown, and the gap stays on record.
@@ -88,8 +101,12 @@ pub(super) const MAX_REGISTERS: usize = 2_048;
 pub(super) const MAX_SUPERSEDED: usize = 2 * MAX_REGISTERS;
 /// Ends of memberships kept at most; the oldest go first.
 pub(super) const MAX_LEAVES: usize = 1_024;
-/// Between two times that all records are told to a link which seems to know others of the same numbers.
+/// Between two times that records are told to a link which seems to know others of the same numbers.
 pub(super) const RETELL_INTERVAL: Duration = Duration::from_secs(20);
+/// Records told so: all of a small room's; of a thousand members' they would be 1.6 MB.
+pub(super) const RETOLD: usize = 64;
+/// Who knows nothing yet waits so long for what one link tells before it asks the next: a round trip around the world.
+pub(super) const SYNC_TURN: Duration = Duration::from_millis(400);
 /// After a change of epoch, how long frames of the epochs before it are still compared.
 pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
 /// The longest wait between two pulls for a gap that nobody could fill.
@@ -111,7 +128,22 @@ pub(super) const PRESENCE_LOOK: Duration = Duration::from_millis(500);
 /// go through all members for each of them, which makes a room of a thousand compute for minutes.
 const SMALL_ROOM: usize = 32;
 /// What a larger room waits for each member, between two looks at all of them.
-const LOOK_PAUSE_PER_MEMBER: Duration = Duration::from_micros(200);
+const LOOK_PAUSE_PER_MEMBER: Duration = Duration::from_micros(500);
+
+/// How many members there are beyond [`LARGE_ROOM`].
+fn beyond_large(members: usize) -> u32 {
+    u32::try_from(members.saturating_sub(LARGE_ROOM)).unwrap_or(u32::MAX)
+}
+
+/// What a need for an epoch in so large a room waits beyond [`ISSUE_WAIT_BUSY`].
+pub(super) fn issue_wait_large(members: usize) -> Duration {
+    ISSUE_WAIT_LARGE.saturating_mul(beyond_large(members))
+}
+
+/// How long a member of so large a room looks for its box.
+pub(super) fn stuck_after(members: usize) -> Duration {
+    STUCK_AFTER + STUCK_PER_MEMBER.saturating_mul(beyond_large(members))
+}
 
 /// How long a look at so many members has to last.
 pub(super) fn look_pause(members: usize) -> Duration {

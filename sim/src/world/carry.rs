@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use sha2::{Digest as _, Sha256};
 use snug::room::{Change, GossipId, Input, Output, QueryId, RequestId, RoomEvent, Verdict};
+use snug_crypto::direct::{Bundle, DirectReply, DirectRequest, Wants};
 use snug_crypto::ids::PeerKey;
 
 use super::time::Arrival;
@@ -55,6 +56,25 @@ impl World {
                 self.schedule(at.saturating_sub(self.now), node, Arrival::Wake);
             }
         }
+    }
+
+    /// What a node says that withholds what it knows: there is nothing, and nothing is missing.
+    pub(super) fn answer_nothing(&mut self, from: usize, query: QueryId, question: &[u8]) {
+        let reply = match DirectRequest::decode(question) {
+            Ok(DirectRequest::Compare { .. }) => DirectReply::Compare { same: true },
+            Ok(DirectRequest::Sync { .. }) => DirectReply::Sync {
+                bundle: Bundle::default(),
+                wants: Wants::default(),
+                more: false,
+            },
+            Ok(DirectRequest::Frames { .. }) => DirectReply::Frames(Vec::new()),
+            Ok(DirectRequest::Push(_)) => DirectReply::Done,
+            _ => DirectReply::Box(None),
+        };
+        let bytes = reply.encode().ok();
+        let delay = self.delay();
+        self.traffic.exchange += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        self.schedule(delay, from, Arrival::Response { query, bytes });
     }
 
     pub(super) fn carry_out(&mut self, node: usize, output: Output) {
@@ -110,7 +130,9 @@ impl World {
         };
         *self.nodes[node].verdicts.entry(word).or_default() += 1;
         let judged = self.judged.take().filter(|(of, ..)| *of == id);
-        if let Some((_, from, gossip)) = judged.filter(|_| self.relays && verdict == Verdict::Accept) {
+        if let Some((_, from, gossip)) =
+            judged.filter(|_| self.relays && verdict == Verdict::Accept && !self.withholding.contains(&node))
+        {
             let mut others = self.neighbours(node);
             others.retain(|other| *other != from && !self.nodes[*other].seen.contains(&gossip.digest));
             while others.len() > FANOUT {
@@ -124,6 +146,9 @@ impl World {
     fn spread(&mut self, from: usize, gossip: &Rc<Gossip>, to: Vec<usize>) {
         let mesh = self.nodes[from].mesh;
         for other in to {
+            if self.deaf.contains(&(from, other)) {
+                continue;
+            }
             for delay in self.weather.copies(&mut self.rng) {
                 self.traffic.gossip += gossip.bytes.len() as u64;
                 let gossip = Rc::clone(gossip);

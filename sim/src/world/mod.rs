@@ -57,6 +57,10 @@ pub struct World {
     pub relays: bool,
     /// Takes a rule away: boxes, objects and Room Keys are had of this node alone.
     pub only_server: Option<usize>,
+    /// Nodes that keep what they know to themselves: they hand on no gossip, and answer that nothing is missing.
+    pub withholding: BTreeSet<usize>,
+    /// From whom to whom no gossip passes, although they are linked.
+    pub deaf: BTreeSet<(usize, usize)>,
     /// Everything that was ever gossiped.
     pub recording: Vec<Vec<u8>>,
     /// All frames that were ever published.
@@ -141,6 +145,8 @@ impl World {
             degree: None,
             relays: false,
             only_server: None,
+            withholding: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             recording: Vec::new(),
             frames: BTreeSet::new(),
             records: true,

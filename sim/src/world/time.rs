@@ -125,6 +125,10 @@ impl World {
                 }
             }
             Arrival::Request { from, query, bytes } => {
+                if self.withholding.contains(&node) {
+                    self.answer_nothing(from, query, &bytes);
+                    return None;
+                }
                 let id = RequestId(self.fresh());
                 self.requests.insert((node, id), (from, query));
                 Input::Request {

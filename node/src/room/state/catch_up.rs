@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rand::RngExt;
 use snug_crypto::direct::DirectRequest;
-use snug_crypto::ids::{EpochId, PeerKey};
+use snug_crypto::generation::Generation;
+use snug_crypto::ids::{EpochId, LeafId, PeerKey};
 
 use crate::room::exchange::Question;
 use crate::room::timing::SYNC_EPOCHS;
@@ -33,7 +34,12 @@ pub(in crate::room) struct CatchUp {
     /// Whether a link has told us what it has of our own frames: only then it is sure that what we took up is not an old copy.
     confirmed: bool,
     next: Option<Duration>,
+    /// What is missing, as it was found in which state: of a large room's epochs that is not asked with each message.
+    found: Option<(FoundIn, Vec<(EpochId, Duration)>)>,
 }
+
+/// What the missing epochs depend on: the versions of epochs known and held, the best one, our leaf and the generation.
+type FoundIn = (u64, u64, Option<EpochId>, LeafId, Generation);
 
 struct Asked {
     tries: u32,
@@ -117,10 +123,26 @@ impl Room {
     }
 
     /// Epochs that list us and that we don't hold, oldest first.
-    fn missing_epochs(&self, best: Option<EpochId>, now: Now) -> Vec<(EpochId, Duration)> {
+    fn missing_epochs(&mut self, best: Option<EpochId>, now: Now) -> Vec<(EpochId, Duration)> {
         let Some(mine) = self.own.leaf_id() else {
             return Vec::new();
         };
+        let (known, held) = (self.epochs.version(), self.epochs.held_version());
+        let state: FoundIn = (known, held, best, mine, self.keys.generation());
+        let mut missing = match &self.catching_up.found {
+            Some((found_in, missing)) if *found_in == state => missing.clone(),
+            _ => {
+                let missing = self.find_missing(best, mine);
+                self.catching_up.found = Some((state, missing.clone()));
+                missing
+            }
+        };
+        let tried = |id: &EpochId| self.catching_up.asked.get(id).is_some_and(|asked| asked.tries >= TRIES);
+        missing.sort_by_key(|(id, since)| (tried(id), *since > now.elapsed));
+        missing
+    }
+
+    fn find_missing(&self, best: Option<EpochId>, mine: LeafId) -> Vec<(EpochId, Duration)> {
         let mut missing: Vec<(EpochId, Duration)> = self
             .epochs
             .announcements()
@@ -130,8 +152,6 @@ impl Room {
             .map(|(id, known)| (*id, known.since))
             .collect();
         missing.sort_unstable_by_key(|(id, since)| (*since, *id));
-        let tried = |id: &EpochId| self.catching_up.asked.get(id).is_some_and(|asked| asked.tries >= TRIES);
-        missing.sort_by_key(|(id, since)| (tried(id), *since > now.elapsed));
         missing
     }
 
