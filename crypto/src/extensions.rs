@@ -85,6 +85,8 @@ mod tests {
     #[test]
     fn unknown_kinds_are_kept_unless_critical() {
         assert_eq!(read(&[(1, b"a"), (7, b"")], &[]).unwrap().get(7), Some(&b""[..]));
+        assert!(read(&[(0x7FFF, b"a")], &[]).is_ok());
+        assert!(read(&[(0x8000, b"a")], &[]).is_err());
         assert!(read(&[(0x8001, b"a")], &[]).is_err());
         assert!(read(&[(0x8001, b"a")], &[0x8001]).is_ok());
     }

@@ -143,5 +143,19 @@ mod tests {
             KemKey::from_bytes(&bytes).is_none(),
             "a coefficient of 4,095 is not below 3,329"
         );
+        // The modulus itself, 0xD01, as the lower and as the higher of two coefficients, first and last; one less is fine.
+        let honest = *KemSecret::from_seed(&[1; 32]).public().as_bytes();
+        for at in [0, ML_KEM_COEFFICIENTS - 3] {
+            for (three, canonical) in [
+                ([0x01, 0x0D, 0x00], false),
+                ([0x00, 0x0D, 0x00], true),
+                ([0x00, 0x10, 0xD0], false),
+                ([0x00, 0x00, 0xD0], true),
+            ] {
+                let mut bytes = honest;
+                bytes[at..at + 3].copy_from_slice(&three);
+                assert_eq!(KemKey::from_bytes(&bytes).is_some(), canonical, "{three:?} at {at}");
+            }
+        }
     }
 }

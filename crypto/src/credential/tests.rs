@@ -107,6 +107,66 @@ fn argon2id_is_what_stretches_by_default() {
     );
 }
 
+/// The output is OpenSSL's for the documented parameters. Without it both sides could agree on anything, nothing included.
+#[test]
+fn argon2id_has_the_documented_parameters() {
+    use opaque_ke::{generic_array::GenericArray, ksf::Ksf};
+    let input: [u8; 64] = core::array::from_fn(|at| at as u8);
+    let output = Argon2id.hash(GenericArray::from(input)).unwrap();
+    let expected = "97076ac1d2e29b8f16f2af338d9f0e63a0d078c2b3cce12024bc7ecdd3cbc2d4\
+                    b4dcb53de561c257004dc2d756cd8abcac4efc7b764b385fd8f624d7aa447a22";
+    assert_eq!(data_encoding::HEXLOWER.encode(&output), expected);
+}
+
+/// Identities and context are spelled out here: both sides take them from one function, and would agree on any.
+#[test]
+fn a_client_of_another_hand_registers_and_logs_in_by_what_is_documented() {
+    use opaque_ke::{
+        CipherSuite, ClientLogin, ClientLoginFinishParameters, ClientRegistration, ClientRegistrationFinishParameters,
+        CredentialResponse, Identifiers, RegistrationResponse, Ristretto255, TripleDh,
+    };
+
+    use super::suite::{Rng06, fixed};
+
+    struct Documented;
+    impl CipherSuite for Documented {
+        type OprfCs = Ristretto255;
+        type KeyExchange = TripleDh<Ristretto255, sha2_010::Sha512>;
+        type Ksf = Identity;
+    }
+
+    let (server, secret) = (setup(), b"correct horse");
+    for (kind, byte) in [(Kind::Room, 1), (Kind::Admin, 2)] {
+        let client = [&HANDLE.as_bytes()[..], &[byte]].concat();
+        let identifiers = || Identifiers {
+            client: Some(&client),
+            server: Some(b"snug/1 rendezvous"),
+        };
+        let started = ClientRegistration::<Documented>::start(&mut Rng06(&mut rng()), secret).unwrap();
+        let request = fixed(&started.message.serialize()).unwrap();
+        let response = server.register(&HANDLE, kind, &REGISTRATION, &request).unwrap();
+        let response = RegistrationResponse::deserialize(&response).unwrap();
+        let parameters = ClientRegistrationFinishParameters::new(identifiers(), None);
+        let registered = (started.state)
+            .finish(&mut Rng06(&mut rng()), secret, response, parameters)
+            .unwrap();
+        let upload = fixed(&registered.message.serialize()).unwrap();
+        let record = Record::from_upload(REGISTRATION, &upload).unwrap();
+
+        let started = ClientLogin::<Documented>::start(&mut Rng06(&mut rng()), secret).unwrap();
+        let ke1 = fixed(&started.message.serialize()).unwrap();
+        let answer = (server.start_login(&mut rng(), &login_start(kind, Some(&record), &ke1))).unwrap();
+        let response = CredentialResponse::deserialize(&answer.ke2).unwrap();
+        let parameters = ClientLoginFinishParameters::new(Some(b"snug/1 opaque"), identifiers(), None);
+        let logged_in = (started.state)
+            .finish(&mut Rng06(&mut rng()), secret, response, parameters)
+            .unwrap();
+        let ke3 = fixed(&logged_in.message.serialize()).unwrap();
+        let finished = server.finish_login(&HANDLE, kind, &answer.state, &ke3, NOW);
+        assert!(finished.is_ok(), "{kind:?}");
+    }
+}
+
 #[test]
 fn wrong_secret_unknown_room_and_other_kind_are_refused_alike() {
     let server = setup();

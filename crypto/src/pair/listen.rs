@@ -172,3 +172,74 @@ impl core::fmt::Debug for Listening {
         write!(f, "Listening({tag}, {seq}, redacted)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    use super::*;
+    use crate::{LeafId, PairHash, content::ContentKind, pair::Speaking, wire::Writer};
+
+    const PARENT: EpochId = EpochId::from_bytes([1; 32]);
+
+    /// By a speaker who doesn't keep to the protocol: any contents, sealed as a message should be.
+    fn sealed(speaking: &Speaking, contents: &[Content]) -> Vec<u8> {
+        let mut head = Writer::new();
+        head.u8(speaking.form as u8).raw(speaking.tag.as_bytes());
+        head.raw(&speaking.sealed_box).u16(0);
+        let mut said = Writer::new();
+        content::write(contents, &mut said);
+        let mut said = said.finish();
+        said.resize(content::padded_len(said.len()).unwrap(), 0);
+        let (head, nonce) = (head.finish(), [3; 12]);
+        let step = speaking.chain.prepare(0).unwrap();
+        let seal = aead::cseal(step.message_key(), &nonce, &associated(&PARENT, &head), &mut said);
+        [&head[..], &nonce, &said, &seal].concat()
+    }
+
+    #[test]
+    fn a_message_says_one_thing_that_is_not_sealed_again() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let (kem, answer) = (KemSecret::generate(&mut rng), KemSecret::generate(&mut rng).public());
+        let line = Line {
+            pair: PairHash::from_bytes([4; 32]),
+            speaker: LeafId::from_bytes([5; 16]),
+            reader: LeafId::from_bytes([6; 16]),
+        };
+        let psk = PairPsk::from_bytes([7; 32]);
+        let speaking = Speaking::first(&mut rng, &line, &kem.public(), &psk, 1, &answer).unwrap();
+        let other = |kind| Content::Unknown { kind, bytes: vec![1] };
+        let (plain, direct) = (other(ContentKind(900)), other(ContentKind::DIRECT));
+        for (contents, read) in [
+            (vec![plain.clone()], true),
+            (vec![direct.clone()], false),
+            (vec![plain.clone(), plain.clone()], false),
+            (vec![direct, plain.clone()], false),
+            (vec![], false),
+        ] {
+            let bytes = sealed(&speaking, &contents);
+            let body = Body::decode(&bytes).unwrap();
+            let mut epoch = begin_first(&body, &line, &kem).unwrap().epoch;
+            let before = epoch.at_rest().encode();
+            let opened = epoch.open(&PARENT, &body);
+            assert_eq!(opened.as_ref().ok(), read.then_some(&plain), "{contents:?}");
+            if !read {
+                assert!(matches!(opened, Err(PairError::Malformed(_))), "{opened:?}");
+                assert_eq!(epoch.at_rest().encode(), before, "nothing moves");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_for_a_seal_is_no_body() {
+        let head = |form: Form| form.head_len() + super::super::NONCE;
+        for form in [Form::First, Form::Turn] {
+            let mut bytes = vec![0; head(form) + aead::TAG];
+            bytes[0] = form as u8;
+            assert!(Body::decode(&bytes).is_ok());
+            for len in [0, 1, head(form), bytes.len() - 1] {
+                assert_eq!(Body::decode(&bytes[..len]), Err(DecodeError::Truncated), "{len} bytes");
+            }
+        }
+    }
+}

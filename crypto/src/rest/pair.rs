@@ -180,7 +180,7 @@ impl SpeakingAtRest {
 }
 
 impl ListeningAtRest {
-    /// Its bytes: 63, and 40 for each missing message.
+    /// Its bytes: 62, and 40 for each missing message.
     #[must_use]
     pub fn encode(&self) -> RestBytes {
         let chain = self.chain.encode();

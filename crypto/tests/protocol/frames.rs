@@ -311,3 +311,30 @@ proptest! {
         prop_assert_eq!(pair.bob.open(&frame.bytes).unwrap().contents, contents);
     }
 }
+
+#[test]
+fn what_is_too_short_or_too_long_is_no_frame_before_any_key_is_used() {
+    let mut room = Room::new(14, 2);
+    let (_, mut epochs) = room.live();
+    let (sender, secrets) = (room.members[0].leaf.id(), room.members[0].secrets.clone());
+    let frame = epochs[0].seal(&mut room.rng, sender, &secrets.signing, &[], &[text("hi")]);
+    let frame = frame.unwrap().bytes;
+    // Kind, tag and nonce; header; the least contents; signature; two tags.
+    let least = 33 + 28 + 256 + 64 + 32;
+    assert_eq!(frame.len(), least);
+    let mut resized = |len: usize| {
+        let mut bytes = frame.clone();
+        bytes.resize(len, 0);
+        epochs[1].open(&bytes).unwrap_err()
+    };
+    for len in [0, 1, 8, 9, 33, least - 1] {
+        assert_eq!(resized(len), FrameError::NotAFrame, "{len} bytes");
+    }
+    for len in [least + 1, bounds::MAX_GOSSIP_BYTES - 1, bounds::MAX_GOSSIP_BYTES] {
+        assert_eq!(resized(len), FrameError::Forged, "{len} bytes");
+    }
+    for len in [1, 2, 1_000].map(|more| bounds::MAX_GOSSIP_BYTES + more) {
+        assert_eq!(resized(len), FrameError::NotAFrame, "{len} bytes");
+    }
+    assert!(epochs[1].open(&frame).is_ok());
+}

@@ -18,6 +18,8 @@ mod group;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod pairs;
 #[cfg(test)]
 mod reading;

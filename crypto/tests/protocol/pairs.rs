@@ -220,11 +220,58 @@ fn a_pair_at_rest_goes_on_where_it_was() {
     assert_eq!(open(&mut epoch, &first), Err(PairError::Used));
     assert_eq!(open(&mut epoch, &early), Ok(text("early")));
 
+    // As documented: no vector holds it, but who comes back with a newer program reads it.
+    let number = |number: u64| number.to_be_bytes();
+    let (seed, answer) = (two.answer.to_seed(), two.answer.public());
+    let pair = [
+        &[1],
+        &number(5)[..],
+        &number(6),
+        &number(7),
+        &[0, 0, 0, 1],
+        &[7; 32],
+        &[0, 0, 0, 1],
+        &number(8),
+        &seed[..],
+        &[1],
+        &number(9),
+        &[7; 32],
+        answer.as_bytes(),
+        &[1],
+        &number(10),
+        &[1],
+        &first[..9 + 2_425],
+        &[0, 0, 0, 45],
+        &[1],
+        &number(2),
+    ];
+    let pair = pair.concat();
+    assert_eq!(bytes[..pair.len()], pair);
+    assert_eq!(bytes[pair.len() + 32..], [0; 4]);
+    let tag = speaking.tag();
+    assert_eq!(
+        listening[..26],
+        [&[1], &tag.as_bytes()[..], &number(1), &[1], &number(2)].concat()
+    );
+    assert_eq!(
+        listening[58..],
+        [&[0, 0, 0, 1], &number(0)[..], &listening[70..]].concat()
+    );
+    assert_eq!(listening.len(), 62 + 40);
+
     let former = FormerKemAtRest {
         retired_ms: 3,
         leaf: two.line.reader,
         kem: two.leaf.clone(),
     };
+    let laid_out = [
+        &[1],
+        &number(3)[..],
+        two.line.reader.as_bytes(),
+        &two.leaf.to_seed()[..],
+    ]
+    .concat();
+    assert_eq!(*former.encode(), laid_out);
     let rested = FormerKemAtRest::decode(&former.encode()).unwrap();
     assert_eq!(rested.encode(), former.encode());
     assert_eq!(rested.kem.public(), two.leaf.public());

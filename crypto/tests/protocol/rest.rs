@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use snug_crypto::{
-    RoomKey,
-    frame::{Epoch, FrameError},
+    IdentityKey, RoomKey,
+    content::Content,
+    frame::{Epoch, FrameError, ParentRef},
     rest::{self, ChainAtRest, EpochAtRest, GenerationAtRest, MembershipAtRest, OwnAtRest},
 };
 
@@ -49,7 +50,7 @@ static HONEST: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     // With two keys of frames that are still missing.
     let opened = epochs[1].open(&frames[3].bytes).unwrap();
     epochs[1].open(&frames[1].bytes).unwrap();
-    let tip = snug_crypto::frame::ParentRef {
+    let tip = ParentRef {
         tag: epochs[1].tag(),
         hash: opened.hash,
     };
@@ -174,4 +175,85 @@ fn a_stored_epoch_goes_on_where_it_was() {
         ChainAtRest::decode(bytes).ok()
     };
     assert!(Epoch::restore(EpochAtRest::decode(&stored).unwrap(), chain).is_err());
+}
+
+/// No vector holds these forms, since no other implementation reads them: but who comes back with a newer program does.
+#[test]
+fn each_form_is_laid_out_as_documented() {
+    let mut room = Room::new(7, 2);
+    let (_, mut epochs) = room.live();
+    let (sender, secrets) = (room.members[0].leaf.id(), room.members[0].secrets.clone());
+    let said = text("hi");
+    let mut frames = Vec::new();
+    for _ in 0..3 {
+        let sealed = epochs[0].seal(
+            &mut room.rng,
+            sender,
+            &secrets.signing,
+            &[],
+            std::slice::from_ref(&said),
+        );
+        frames.push(sealed.unwrap());
+    }
+    let mut opened = epochs[1].open(&frames[2].bytes).unwrap();
+    let (id, tag) = (epochs[1].id(), epochs[1].tag());
+    opened.parents.push(ParentRef { tag, hash: opened.hash });
+
+    let content = [
+        &[0, 1],
+        &lp(&[&lp(b"hi")[..], &[0], &1_700_000_000_000u64.to_be_bytes()].concat())[..],
+    ]
+    .concat();
+    let contents = [&[0, 0, 0, 1], &content[..]].concat();
+    assert_eq!(*rest::encode_contents(&[said.clone()]), [&[1], &contents[..]].concat());
+    let parents = [&[0, 0, 0, 1], &tag.as_bytes()[..], opened.hash.as_bytes()].concat();
+    assert_eq!(*rest::encode_parents(&opened.parents), [&[1], &parents[..]].concat());
+    let head = [
+        &[1],
+        &id.as_bytes()[..],
+        sender.as_bytes(),
+        &2u64.to_be_bytes(),
+        opened.hash.as_bytes(),
+    ]
+    .concat();
+    assert_eq!(
+        *rest::encode_opened(&id, &opened),
+        [&head[..], &parents, &contents].concat()
+    );
+
+    // A direct message: its reader or author before it, under a number that nothing on the wire has.
+    let with = IdentityKey::from_bytes([9; 32]);
+    let private = Content::Private {
+        with,
+        said: Box::new(said),
+    };
+    let expected = [
+        &[1, 0, 0, 0, 1, 0xFF, 0xFF],
+        &lp(&[&[9; 32], &content[..]].concat())[..],
+    ]
+    .concat();
+    assert_eq!(*rest::encode_contents(&[private]), expected);
+
+    let mut members: Vec<_> = room.leaf_keys();
+    members.sort_unstable_by_key(|(leaf, _)| *leaf);
+    let members: Vec<u8> = members
+        .iter()
+        .flat_map(|(leaf, key)| [leaf.as_bytes(), &key.as_bytes()[..]].concat())
+        .collect();
+    let epoch = epochs[1].at_rest().encode();
+    let head = [&[1], &id.as_bytes()[..], room.hash().as_bytes(), tag.as_bytes()].concat();
+    assert!(epoch.starts_with(&head));
+    // Behind the key of the envelope.
+    let export = [&epochs[1].export().expose()[..], &[0, 0, 0, 2], &members].concat();
+    assert_eq!(epoch[head.len() + 32..], export);
+
+    let chain = epochs[1].chain_at_rest(&sender).unwrap().encode();
+    assert_eq!(chain[..9], [&[1], &3u64.to_be_bytes()[..]].concat());
+    assert_eq!(chain[41..45], [0, 0, 0, 2]);
+    assert_eq!((&chain[45..53], &chain[85..93]), (&[0; 8][..], &1u64.to_be_bytes()[..]));
+    assert_eq!(chain.len(), 45 + 2 * 40);
+}
+
+fn lp(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_be_bytes(), bytes].concat()
 }
