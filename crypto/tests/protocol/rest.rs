@@ -205,7 +205,10 @@ fn each_form_is_laid_out_as_documented() {
     ]
     .concat();
     let contents = [&[0, 0, 0, 1], &content[..]].concat();
-    assert_eq!(*rest::encode_contents(std::slice::from_ref(&said)), [&[1], &contents[..]].concat());
+    assert_eq!(
+        *rest::encode_contents(std::slice::from_ref(&said)),
+        [&[1], &contents[..]].concat()
+    );
     let parents = [&[0, 0, 0, 1], &tag.as_bytes()[..], opened.hash.as_bytes()].concat();
     assert_eq!(*rest::encode_parents(&opened.parents), [&[1], &parents[..]].concat());
     let head = [
