@@ -26,6 +26,11 @@ impl PlainMember {
         &mut self.process
     }
 
+    /// All lines that it has printed.
+    pub fn lines(&self) -> Vec<String> {
+        self.process.lines_since(0).into_iter().map(|line| line.text).collect()
+    }
+
     /// Waits for a line that holds this text, and gives the whole line.
     pub fn sees(&self, text: &str) -> String {
         self.process.wait_line(&format!("line with {text:?}"), 0, |line| {

@@ -108,6 +108,49 @@ fn event_member(member: &mut Member) -> String {
 }
 
 #[test]
+fn lines_that_come_at_once_take_effect_in_their_order() {
+    let homes = [Home::new(), Home::new(), Home::new()];
+    let mut alice = PlainMember::start("alice", &mut member::host_command(&homes[0], "den", "alice", "--plain"));
+    let card = alice.card();
+    alice.sees("Welcome to the room den, alice.");
+    let bob = PlainMember::start("bob", &mut member::join_command(&homes[1], &card, "bob", "--plain"));
+    let mut carol = PlainMember::start("carol", &mut member::join_command(&homes[2], &card, "carol", "--plain"));
+    for name in ["bob", "carol"] {
+        alice.sees(&format!("{name} has joined the room den."));
+    }
+    bob.sees("carol has joined the room den.");
+    carol.sees("Welcome to the room den, carol.");
+
+    // Names are looked up for every second line, and nothing for the others.
+    let typed: Vec<String> = (0..20)
+        .map(|round| format!("/dm bob step {round} alone\nstep {round} for all"))
+        .collect();
+    alice.say(&typed.join("\n"));
+    bob.sees("step 19 for all");
+    let heard: Vec<String> = (bob.lines().iter())
+        .filter_map(|line| Some(line[line.find("step ")?..].to_owned()))
+        .collect();
+    let expected: Vec<String> = (0..20)
+        .flat_map(|round| [format!("step {round} alone"), format!("step {round} for all")])
+        .collect();
+    assert_eq!(heard, expected);
+    carol.hears("alice", "step 19 for all");
+
+    // Who is removed hears nothing of what was typed behind it.
+    alice.say("/kick carol\nNow that she is gone\n/dm bob and we are alone");
+    bob.hears("alice", "Now that she is gone");
+    bob.sees("alice [to you alone]: and we are alone");
+    assert_eq!(carol.process().exit_code(), 5, "she was removed");
+    assert_eq!(carol.count("she is gone"), 0);
+
+    // Nor is anything lost on who goes.
+    alice.say("/dm bob Good night.\n/quit");
+    bob.sees("alice [to you alone]: Good night.");
+    assert_eq!(alice.process().exit_code(), 0);
+    bob.hang_up();
+}
+
+#[test]
 fn over_plain_lines() {
     let homes = [Home::new(), Home::new(), Home::new()];
     let mut alice = PlainMember::start("alice", &mut member::host_command(&homes[0], "den", "alice", "--plain"));

@@ -1,14 +1,12 @@
 //! What is said to one member alone: who is meant, and how it is shown.
 
-use std::sync::Arc;
-
 use snug::engine::{Handle, SendError};
 use snug::room::{MemberView, SendRefused};
 use snug_crypto::ids::{Fingerprint, MessageId};
-use tokio::sync::Mutex;
 
 use super::acts;
 use super::people::People;
+use super::turns::Turn;
 
 /// What stands behind the name of who said something to us alone. No name can hold it: names with brackets are shown in quotes.
 pub const MARK: &str = " [to you alone]";
@@ -56,40 +54,39 @@ impl Unsaid {
     }
 }
 
-/// Says things to single members, in the order in which they were asked for.
-#[derive(Clone, Default)]
-pub struct Direct(Arc<Mutex<()>>);
-
-impl Direct {
-    /// Finds out who is meant, and says it; returns once it is out.
-    pub async fn say(&self, handle: &Handle, wanted: &Wanted, reply_to: Option<MessageId>) -> Result<Said, Unsaid> {
-        let turn = self.0.lock().await;
-        let members = handle
-            .members()
-            .await
-            .map_err(|error| Unsaid::Failed(error.to_string()))?;
-        let (to, text) = match wanted {
-            Wanted::Named { to, text } => (acts::find(&members, to), text.as_str()),
-            Wanted::Typed(typed) => match addressed(&members, typed) {
-                Ok((to, text)) => (Ok(to), text),
-                Err(error) => (Err(error), ""),
-            },
-        };
-        let to = to.map_err(Unsaid::Wrong)?;
-        let sending = handle.send_direct(to, text, reply_to);
-        drop(turn);
-        match sending.await {
-            Ok(id) => Ok(Said {
-                id,
-                to: label(&members, to),
-                text: text.to_owned(),
-            }),
-            Err(SendError::Refused(refused @ (SendRefused::Gone | SendRefused::QueueFull { .. }))) => {
-                Err(Unsaid::Failed(refused.to_string()))
-            }
-            Err(SendError::Refused(refused)) => Err(Unsaid::Wrong(refused.to_string())),
-            Err(error) => Err(Unsaid::Failed(error.to_string())),
+/// Finds out, when it is its turn, who is meant, and says it; returns once it is out.
+pub async fn say(
+    handle: &Handle,
+    wanted: &Wanted,
+    reply_to: Option<MessageId>,
+    mut turn: Turn,
+) -> Result<Said, Unsaid> {
+    turn.comes().await;
+    let members = handle
+        .members()
+        .await
+        .map_err(|error| Unsaid::Failed(error.to_string()))?;
+    let (to, text) = match wanted {
+        Wanted::Named { to, text } => (acts::find(&members, to), text.as_str()),
+        Wanted::Typed(typed) => match addressed(&members, typed) {
+            Ok((to, text)) => (Ok(to), text),
+            Err(error) => (Err(error), ""),
+        },
+    };
+    let to = to.map_err(Unsaid::Wrong)?;
+    let sending = handle.send_direct(to, text, reply_to);
+    drop(turn);
+    match sending.await {
+        Ok(id) => Ok(Said {
+            id,
+            to: label(&members, to),
+            text: text.to_owned(),
+        }),
+        Err(SendError::Refused(refused @ (SendRefused::Gone | SendRefused::QueueFull { .. }))) => {
+            Err(Unsaid::Failed(refused.to_string()))
         }
+        Err(SendError::Refused(refused)) => Err(Unsaid::Wrong(refused.to_string())),
+        Err(error) => Err(Unsaid::Failed(error.to_string())),
     }
 }
 

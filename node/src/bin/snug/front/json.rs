@@ -6,13 +6,15 @@ use snug::engine::{Event, EventKind, Handle, SendError};
 use snug::room::{Acquaintance, KeeperView, MemberView, Message, Notice, SendRefused};
 use snug::text::Untrusted;
 use snug_crypto::genesis::Policy;
+use snug_crypto::ids::MessageId;
 use snug_crypto::operation::Role;
 
 use super::acts::{self, Act};
-use super::direct::{Direct, Unsaid, Wanted};
+use super::direct::{self, Unsaid, Wanted};
 use super::input::Line;
-use super::rpc::{self, Call, Code, Fault};
+use super::rpc::{self, Call, Code, Fault, Id};
 use super::session::{self, Dialect, Reaction, Unheard};
+use super::turns::{Turn, Turns};
 use super::{End, Failure, Room, audit, verify};
 use crate::chosen::KnownPassword;
 use crate::handout::Handout;
@@ -26,7 +28,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         handout: room.handout,
         password: room.password,
         unheard: Unheard::default(),
-        direct: Direct::default(),
+        turns: Turns::default(),
     };
     session::run(dialect, room.handle, room.events, room.ephemeral).await
 }
@@ -52,7 +54,7 @@ struct Rpc {
     handout: Handout,
     password: Option<KnownPassword>,
     unheard: Unheard,
-    direct: Direct,
+    turns: Turns,
 }
 
 impl Dialect for Rpc {
@@ -105,19 +107,28 @@ impl Dialect for Rpc {
             Err(fault) => Reaction::Show(id.map(|id| written(rpc::fault(&id, &fault))).unwrap_or_default()),
             Ok(Call::Leave) => Reaction::Leave(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
             Ok(Call::Read) => Reaction::Read(id.map(|id| written(rpc::reply(&id, &json!({})))).unwrap_or_default()),
+            Ok(Call::Send { text, reply_to }) => {
+                let (handle, unheard) = (self.handle.clone(), self.unheard.clone());
+                let sending = self.turns.say(&handle, text, reply_to);
+                Reaction::Await(Box::pin(async move {
+                    let outcome = sent(sending.await, &handle, &unheard);
+                    answered(id, outcome)
+                }))
+            }
             Ok(call) => {
-                let (handle, password) = (self.handle.clone(), self.password.clone());
-                let (unheard, direct) = (self.unheard.clone(), self.direct.clone());
+                let (handle, password, unheard) = (self.handle.clone(), self.password.clone(), self.unheard.clone());
+                // What others see keeps its order; questions wait for nothing.
+                let is_seen = matches!(call, Call::Direct { .. } | Call::Act(_) | Call::Policy(_));
+                let turn = match is_seen {
+                    true => self.turns.next(),
+                    false => Turns::default().next(),
+                };
                 Reaction::Await(Box::pin(async move {
                     let outcome = match differs(&call, password).await {
-                        Ok(()) => answer(&handle, call, &unheard, &direct).await,
+                        Ok(()) => answer(&handle, call, &unheard, turn).await,
                         Err(fault) => Err(fault),
                     };
-                    let Some(id) = id else { return Vec::new() };
-                    written(match outcome {
-                        Ok(result) => rpc::reply(&id, &result),
-                        Err(fault) => rpc::fault(&id, &fault),
-                    })
+                    answered(id, outcome)
                 }))
             }
         }
@@ -125,6 +136,10 @@ impl Dialect for Rpc {
 
     fn unheard(&self) -> &Unheard {
         &self.unheard
+    }
+
+    fn turns(&mut self) -> &mut Turns {
+        &mut self.turns
     }
 
     /// What is kept is told when it is sent again.
@@ -179,21 +194,37 @@ async fn differs(call: &Call, password: Option<KnownPassword>) -> Result<(), Fau
     }
 }
 
-async fn answer(handle: &Handle, call: Call, unheard: &Unheard, direct: &Direct) -> Result<Value, Fault> {
+/// The reply to a request, if it wants one.
+fn answered(id: Id, outcome: Result<Value, Fault>) -> Vec<String> {
+    let Some(id) = id else { return Vec::new() };
+    written(match outcome {
+        Ok(result) => rpc::reply(&id, &result),
+        Err(fault) => rpc::fault(&id, &fault),
+    })
+}
+
+/// What came of a message to the room.
+fn sent(result: Result<MessageId, SendError>, handle: &Handle, unheard: &Unheard) -> Result<Value, Fault> {
+    match result {
+        Ok(id) => {
+            unheard.sent(handle, id);
+            Ok(json!({"id": id.to_string()}))
+        }
+        Err(error @ SendError::Refused(SendRefused::TooLong { .. } | SendRefused::Empty)) => {
+            Err(Fault::new(Code::InvalidParams, error.to_string()))
+        }
+        Err(error) => Err(Fault::new(Code::Failed, error.to_string())),
+    }
+}
+
+async fn answer(handle: &Handle, call: Call, unheard: &Unheard, mut turn: Turn) -> Result<Value, Fault> {
     let failed = |error: String| Fault::new(Code::Failed, error);
     let closed = |error: snug::engine::Closed| Fault::new(Code::Failed, error.to_string());
+    turn.comes().await;
     match call {
-        Call::Send { text, reply_to } => match handle.send(text, reply_to).await {
-            Ok(id) => {
-                unheard.sent(handle, id);
-                Ok(json!({"id": id.to_string()}))
-            }
-            Err(error @ SendError::Refused(SendRefused::TooLong { .. } | SendRefused::Empty)) => {
-                Err(Fault::new(Code::InvalidParams, error.to_string()))
-            }
-            Err(error) => Err(Fault::new(Code::Failed, error.to_string())),
-        },
-        Call::Direct { to, text, reply_to } => match direct.say(handle, &Wanted::Named { to, text }, reply_to).await {
+        // Handed over where the requests are.
+        Call::Send { text, reply_to } => sent(handle.send(text, reply_to).await, handle, unheard),
+        Call::Direct { to, text, reply_to } => match direct::say(handle, &Wanted::Named { to, text }, reply_to, turn).await {
             Ok(said) => {
                 unheard.sent(handle, said.id);
                 Ok(json!({"id": said.id.to_string()}))

@@ -13,6 +13,7 @@ mod receipts;
 mod rpc;
 mod session;
 pub mod tui;
+mod turns;
 mod typed;
 mod verify;
 

@@ -11,11 +11,12 @@ use snug::text::Untrusted;
 use snug_crypto::bounds::MAX_TEXT_BYTES;
 
 use super::acts::{self, Act};
-use super::direct::{self, Direct, Wanted};
+use super::direct::{self, Wanted};
 use super::input::Line;
 use super::people::{People, describe, describe_keeper, members_in_words};
 use super::receipts::Sent;
 use super::session::{self, Dialect, Reaction, Unheard};
+use super::turns::Turns;
 use super::typed::{self, COMMANDS, Typed};
 use super::{End, Failure, Room, audit, verify};
 use crate::handout::Handout;
@@ -35,7 +36,7 @@ pub async fn run(room: Room) -> Result<End, Failure> {
         here: None,
         sent: Sent::default(),
         unheard: Unheard::default(),
-        direct: Direct::default(),
+        turns: Turns::default(),
         refused: Arc::default(),
     };
     session::run(dialect, room.handle, room.events, room.ephemeral).await
@@ -50,7 +51,7 @@ struct Plain {
     /// What was said here last.
     sent: Sent,
     unheard: Unheard,
-    direct: Direct,
+    turns: Turns,
     /// A line was not sent.
     refused: Arc<AtomicBool>,
 }
@@ -117,8 +118,7 @@ impl Dialect for Plain {
             Typed::Say(text) => {
                 let (handle, unheard, sent) = (self.handle.clone(), self.unheard.clone(), self.sent.clone());
                 let refused = Arc::clone(&self.refused);
-                // Handed over now, so that lines keep their order.
-                let sending = self.handle.send(text.as_str(), None);
+                let sending = self.turns.say(&handle, text.clone(), None);
                 Reaction::Await(Box::pin(async move {
                     match sending.await {
                         Ok(id) => {
@@ -135,9 +135,9 @@ impl Dialect for Plain {
             }
             Typed::Direct(typed) => {
                 let (handle, unheard, sent) = (self.handle.clone(), self.unheard.clone(), self.sent.clone());
-                let (refused, direct) = (Arc::clone(&self.refused), self.direct.clone());
+                let (refused, turn) = (Arc::clone(&self.refused), self.turns.next());
                 Reaction::Await(Box::pin(async move {
-                    match direct.say(&handle, &Wanted::Typed(typed), None).await {
+                    match direct::say(&handle, &Wanted::Typed(typed), None, turn).await {
                         Ok(said) => {
                             sent.add(said.id, &said.text);
                             unheard.sent(&handle, said.id);
@@ -230,6 +230,10 @@ impl Dialect for Plain {
         &self.unheard
     }
 
+    fn turns(&mut self) -> &mut Turns {
+        &mut self.turns
+    }
+
     /// Who types sees what happened to a line.
     fn was_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed) && !std::io::stdin().is_terminal()
@@ -257,9 +261,10 @@ impl Dialect for Plain {
 
 impl Plain {
     /// What it leads to is told to all as a notice; only a refusal is told here.
-    fn act(&self, act: Act) -> Reaction {
-        let handle = self.handle.clone();
+    fn act(&mut self, act: Act) -> Reaction {
+        let (handle, mut turn) = (self.handle.clone(), self.turns.next());
         Reaction::Await(Box::pin(async move {
+            turn.comes().await;
             match acts::perform(&handle, act).await {
                 Ok(()) => Vec::new(),
                 Err(error) => vec![format!("! Not done: {error}.")],

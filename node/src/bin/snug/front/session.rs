@@ -13,6 +13,7 @@ use snug_crypto::ids::MessageId;
 use super::input::{self, Line};
 use super::interrupt::Interrupts;
 use super::output::Output;
+use super::turns::{self, Turns};
 use super::{End, Failure};
 
 /// Requests that may wait for the room at once; beyond that input waits.
@@ -60,6 +61,9 @@ pub trait Dialect {
 
     /// Messages that nobody was there to hear yet.
     fn unheard(&self) -> &Unheard;
+
+    /// The order in which things were asked for.
+    fn turns(&mut self) -> &mut Turns;
 
     /// Whether a program that gave us input has to hear that not all of it was sent.
     fn was_refused(&self) -> bool {
@@ -194,8 +198,12 @@ pub async fn run<D: Dialect>(
                 output.push(shown);
             }
             Reaction::Await(reply) => waiting.push(reply),
-            Reaction::Quit => break None,
+            Reaction::Quit => {
+                settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
+                break None;
+            }
             Reaction::Leave(shown) => {
+                settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
                 let end = depart(
                     Going::Away,
                     &handle,
@@ -257,6 +265,27 @@ impl Shown {
             told = Some(serial);
         }
         told
+    }
+}
+
+/// What was asked for before somebody goes is handed over before they do.
+async fn settle(
+    turns: &mut Turns,
+    waiting: &mut FuturesUnordered<BoxFuture<'static, Vec<String>>>,
+    output: &mut Output,
+    interrupts: &mut Interrupts,
+) {
+    let replies = async {
+        while let Some(shown) = waiting.next().await {
+            output.push(shown);
+        }
+    };
+    tokio::select! {
+        () = turns.settled() => {}
+        () = replies => {}
+        // Out of time: it is said of each that it was not sent.
+        () = tokio::time::sleep(turns::LAST) => {}
+        () = interrupts.next() => {}
     }
 }
 

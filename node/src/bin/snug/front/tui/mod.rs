@@ -26,6 +26,7 @@ use self::terminal::Screen;
 use super::acts;
 use super::interrupt::Interrupts;
 use super::people::describe_keeper;
+use super::turns::{self, Turns};
 use super::{End, Failure, Room, audit, plain, verify};
 use crate::handout::Handout;
 use crate::rules;
@@ -105,6 +106,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
     tokio::pin!(deadline);
     let mut drawn = tokio::time::Instant::now();
     let (mut dirty, mut stale, mut asking) = (true, made_here, false);
+    let mut turns = Turns::default();
 
     let end = loop {
         if dirty && drawn.elapsed() >= FRAME {
@@ -174,8 +176,9 @@ async fn converse(room: Room) -> Result<End, Failure> {
             Some(going @ (Action::Quit | Action::Leave)) => {
                 state.leaving = true;
                 deadline.as_mut().reset(tokio::time::Instant::now() + LEAVE);
-                let handle = handle.clone();
+                let (handle, mut turn) = (handle.clone(), turns.next());
                 answers.push(Box::pin(async move {
+                    let _ = tokio::time::timeout(turns::LAST, turn.comes()).await;
                     if going == Action::Leave {
                         handle.leave().await;
                     } else {
@@ -221,8 +224,9 @@ async fn converse(room: Room) -> Result<End, Failure> {
             }
             Some(Action::Info) => answers.push(Box::pin(info(handle.clone()))),
             Some(Action::Act(act)) => {
-                let handle = handle.clone();
+                let (handle, mut turn) = (handle.clone(), turns.next());
                 answers.push(Box::pin(async move {
+                    turn.comes().await;
                     match acts::perform(&handle, act).await {
                         Ok(()) => Answer::Nothing,
                         Err(error) => Answer::Refused(format!("Not done: {error}.")),
@@ -256,12 +260,15 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 }));
             }
             Some(Action::Send { ticket, text, to }) => {
-                let handle = handle.clone();
+                let (handle, mut turn) = (handle.clone(), turns.next());
                 answers.push(Box::pin(async move {
-                    let result = match to {
-                        Some(to) => handle.send_direct(to, text.as_str(), None).await,
-                        None => handle.send(text.as_str(), None).await,
+                    turn.comes().await;
+                    let sending = match to {
+                        Some(to) => handle.send_direct(to, text.as_str(), None),
+                        None => handle.send(text.as_str(), None),
                     };
+                    drop(turn);
+                    let result = sending.await;
                     Answer::Sent {
                         ticket,
                         text,
