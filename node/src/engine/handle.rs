@@ -51,7 +51,7 @@ impl Handle {
         Self { commands, links }
     }
 
-    /// Whether no other member is linked with us: what is said now waits for somebody.
+    /// Whether nobody is linked with us, not even a keeper: what is said now waits for somebody.
     pub fn is_alone(&self) -> bool {
         *self.links.borrow() == 0
     }

@@ -1,13 +1,16 @@
 //! A keeper: members who are never there together talk through a helper that reads nothing, restarts and new Room Keys included.
 
+use crate::screen::Terminal;
 use serde_json::{Value, json};
 use snug_crypto::control;
 use snug_crypto::generation::ControlKey;
 use snug_crypto::keeper::{KeeperInvite, KeeperSecrets};
 use snug_crypto::kem::KemSecret;
 use snug_crypto::{TransportKey, kdf, label};
+use snug_tests::PATIENCE;
 use snug_tests::home::Home;
 use snug_tests::member::Member;
+use snug_tests::plain::PlainMember;
 use snug_tests::process::{self, Process};
 use std::fs;
 use std::path::PathBuf;
@@ -221,6 +224,59 @@ fn members_who_are_never_there_together_talk_through_a_keeper() {
     alice.hang_up();
     let lines = keeping.lines_since(0);
     assert!(!lines.iter().any(|line| line.text.contains("number 2")), "{lines:?}");
+    stop(keeping);
+}
+
+#[test]
+fn an_author_is_told_that_a_keeper_holds_it_whatever_the_front_end() {
+    let (a, b, keeper) = (Home::new(), Home::new(), Keeper::new(43));
+    let (at_a, at_b) = (address(41), address(42));
+    let (mut alice, room) = found(&a, &at_a);
+    let bob = enter(&b, &room, "bob", &at_b);
+    alice.sees(&["bob"]);
+    let invite = name(&mut alice, &keeper.offer());
+    let keeping = keeper.start(Some(&invite));
+    linked(&mut alice, true);
+    bob.hang_up();
+    alice.notice("offline", "bob is offline.");
+    let id = alice.send("to a program");
+    alice.wait("a receipt", |event| {
+        let is_it = event["type"] == "receipt" && event["id"] == id.as_str();
+        is_it.then(|| {
+            let numbers = ["held_by", "keepers", "delivered", "read", "of"].map(|which| event[which].clone());
+            assert_eq!(numbers, [1, 1, 0, 0, 1].map(Value::from), "{event}");
+        })
+    });
+    alice.hang_up();
+
+    let far = "held by a keeper, delivered to 0 of 1";
+    let mut alice = PlainMember::start("alice", &mut snug(&a, &["join", "--room", "den", "--plain"], &at_a));
+    alice.sees("Welcome to the room den, alice.");
+    alice.say("to lines");
+    let end = Instant::now() + PATIENCE;
+    while alice.count(&format!("* {far}: to lines")) == 0 {
+        assert!(Instant::now() < end, "{:?}", alice.lines());
+        alice.say("/sent");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Somebody has it: it is no message that nobody was there for.
+    alice.process().close_stdin();
+    assert_eq!(alice.process().exit_code(), 0);
+    let said = alice.process().stderr();
+    assert!(!said.contains("nobody was there"), "{said}");
+
+    let mut alice = Terminal::start("alice", &snug(&a, &["join", "--room", "den"], &at_a), 24, 100);
+    alice.shows("Welcome to the room den, alice.");
+    alice.enter("to a screen");
+    alice.shows(&format!("alice: to a screen  ({far})"));
+    alice.type_text("\u{3}");
+    assert_eq!(alice.exit_code(), 0);
+
+    // All of it is for him.
+    let mut bob = back(&b, "bob", &at_b);
+    bob.hears("to a screen");
+    assert_eq!(bob.heard(), ["to a program", "to lines", "to a screen"]);
+    bob.hang_up();
     stop(keeping);
 }
 

@@ -24,6 +24,13 @@ pub(in crate::room) struct Deposits {
     frames: BTreeMap<FrameKey, Name>,
 }
 
+impl Deposits {
+    /// What a frame is called there.
+    pub(super) fn frame(&self, key: &FrameKey) -> Option<&Name> {
+        self.frames.get(key)
+    }
+}
+
 impl Room {
     /// Names of all that we hold and could give.
     pub(super) fn known_names(&mut self) -> BTreeSet<Name> {

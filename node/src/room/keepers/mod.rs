@@ -18,6 +18,7 @@ use snug_crypto::ids::{EpochId, Fingerprint, FrameTag, IdentityKey, OperationHas
 use snug_crypto::keeper::{KeeperReply, KeeperRequest, KeptItem};
 use snug_crypto::operation::{Keeper, Operation, SignedOperation};
 
+use super::delivery::FrameKey;
 use super::exchange::Question;
 use super::frames::{Asked, Way};
 use super::{Now, Output, Phase, Room};
@@ -129,6 +130,15 @@ impl Keepers {
 
     pub(super) fn any_linked(&self) -> bool {
         !self.links.is_empty()
+    }
+
+    /// How many that we are linked with have a frame of which we keep the ciphertext, as far as we know.
+    pub(super) fn holding(&self, key: &FrameKey) -> usize {
+        let name = self.deposits.frame(key);
+        name.map_or(0, |name| {
+            let has_it = |shelf: &&Shelf| shelf.has.contains(name);
+            self.links.values().filter(has_it).count()
+        })
     }
 
     pub(super) fn next_wake(&self) -> Option<Duration> {
@@ -298,6 +308,9 @@ impl Room {
                     shelf.lacks = true;
                 }
                 self.note_listed(from, &items);
+                if !items.is_empty() {
+                    self.note_kept(now);
+                }
             }
             (KeeperQuestion::Fetch(names), Some(KeeperReply::Items(items))) => {
                 // What it no longer has is not asked for again.
@@ -311,6 +324,7 @@ impl Room {
             (KeeperQuestion::Deposit(names), Some(KeeperReply::Kept)) => {
                 shelf.has.extend(names);
                 shelf.lacks = true;
+                self.note_kept(now);
             }
             (KeeperQuestion::Hand, Some(KeeperReply::Generation(_))) => self.gave_keeper(now),
             // It refuses, or is too slow: the next look is soon enough.
@@ -325,6 +339,9 @@ impl Room {
     }
 
     fn note_listed(&mut self, from: PeerKey, items: &[KeptItem]) {
+        if items.is_empty() {
+            return;
+        }
         let known = self.known_names();
         let Some(shelf) = self.keepers.links.get_mut(&from) else {
             return;

@@ -24,8 +24,10 @@ pub(super) use said::Said;
 pub struct Receipt {
     /// The message.
     pub id: MessageId,
-    /// Who have opened it, and keep its ciphertext for others.
+    /// Who keep its ciphertext for others: members, who have opened it, and keepers, who can't.
     pub held_by: usize,
+    /// How many of these are keepers.
+    pub keepers: usize,
     /// Whose users it was shown to.
     pub delivered: usize,
     /// Whose users have read it, as far as they tell.
@@ -150,6 +152,15 @@ impl Room {
         let Some(identity) = self.owner_of(&from) else { return };
         if self.is_in(&identity, &epoch) {
             self.said.hold(identity, epoch, held, now.elapsed);
+        }
+    }
+
+    /// What we know of keepers' shelves may have grown: what of it is ours has got further.
+    pub(super) fn note_kept(&mut self, now: Now) {
+        let Some(mine) = self.own.leaf_id() else { return };
+        for (epoch, counter) in self.said.followed() {
+            let keepers = self.keepers.holding(&(epoch, mine, counter));
+            self.said.kept((epoch, counter), keepers, now.elapsed);
         }
     }
 

@@ -23,6 +23,8 @@ pub(in crate::room) struct Said {
 struct Frame {
     hash: FrameHash,
     messages: Vec<Followed>,
+    /// Keepers that were seen to have it.
+    keepers: usize,
 }
 
 struct Followed {
@@ -37,6 +39,7 @@ struct Followed {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     held: usize,
+    keepers: usize,
     delivered: usize,
     read: usize,
 }
@@ -66,7 +69,12 @@ impl Said {
             told: Counts::default(),
         };
         let messages = messages.into_iter().map(follow).collect();
-        if self.frames.insert(at, Frame { hash, messages }).is_none() {
+        let frame = Frame {
+            hash,
+            messages,
+            keepers: 0,
+        };
+        if self.frames.insert(at, frame).is_none() {
             self.order.push_back(at);
         }
         if self.order.len() > MAX_TRACKED
@@ -124,6 +132,20 @@ impl Said {
         }
     }
 
+    /// The frames that are followed.
+    pub(super) fn followed(&self) -> Vec<(EpochId, u64)> {
+        self.frames.keys().copied().collect()
+    }
+
+    /// So many keepers have a frame.
+    pub(super) fn kept(&mut self, at: (EpochId, u64), keepers: usize, elapsed: Duration) {
+        if let Some(frame) = self.frames.get_mut(&at).filter(|frame| frame.keepers < keepers) {
+            frame.keepers = keepers;
+            self.changed.insert(at.0);
+            self.due.get_or_insert(elapsed + RECEIPT_TELL);
+        }
+    }
+
     pub(super) fn is_due(&self, elapsed: Duration) -> bool {
         self.due.is_some_and(|due| due <= elapsed)
     }
@@ -137,10 +159,12 @@ impl Said {
         let mut receipts = Vec::new();
         while let Some(epoch) = self.changed.first().copied() {
             let of = members(&epoch).map(|members| members.saturating_sub(1));
-            let (Some(of), Some(marks)) = (of, self.marks.get(&epoch)) else {
+            let Some(of) = of else {
                 self.changed.remove(&epoch);
                 continue;
             };
+            let nobody = BTreeMap::new();
+            let marks = self.marks.get(&epoch).unwrap_or(&nobody);
             let sorted = |what: fn(&Mark) -> u64| {
                 let mut all: Vec<u64> = marks.values().map(what).collect();
                 all.sort_unstable();
@@ -150,8 +174,10 @@ impl Said {
             let (begun, read) = (sorted(|mark| mark.read_from), sorted(|mark| mark.read));
             let above = |sorted: &[u64], counter: u64| sorted.len() - sorted.partition_point(|mark| *mark <= counter);
             for ((_, counter), frame) in self.frames.range_mut((epoch, 0)..=(epoch, u64::MAX)) {
+                let keepers = frame.keepers;
                 let all = Counts {
                     held: above(&held, *counter),
+                    keepers,
                     delivered: above(&delivered, *counter),
                     read: above(&read, *counter) - above(&begun, *counter),
                 };
@@ -159,6 +185,7 @@ impl Said {
                     let mark = marks.get(reader).copied().unwrap_or_default();
                     Counts {
                         held: usize::from(mark.held > *counter),
+                        keepers,
                         delivered: usize::from(mark.delivered > *counter),
                         read: usize::from(mark.read_from <= *counter && *counter < mark.read),
                     }
@@ -175,7 +202,8 @@ impl Said {
                     message.told = counts;
                     receipts.push(Receipt {
                         id: MessageId::of(&frame.hash, message.index),
-                        held_by: counts.held,
+                        held_by: counts.held + counts.keepers,
+                        keepers: counts.keepers,
                         delivered: counts.delivered,
                         read: counts.read,
                         of: message.reader.map_or(of, |_| 1),
@@ -234,6 +262,26 @@ mod tests {
         said.hold(alice, EPOCH, 3, T);
         said.mark(bob, &mark(3, 3, 2, 3), T);
         assert_eq!(told(&mut said), [(2, 1, 1, 3)]);
+    }
+
+    #[test]
+    fn keepers_hold_what_nobody_was_shown_yet_and_never_hold_less() {
+        let mut said = Said::default();
+        let bob = IdentityKey::from_bytes([2; 32]);
+        said.sealed(
+            (EPOCH, 0),
+            FrameHash::from_bytes([7; 32]),
+            vec![(0, None), (1, Some(bob))],
+        );
+        said.kept((EPOCH, 0), 2, T);
+        said.kept((EPOCH, 1), 1, T);
+        let receipts = said.tell(|_| Some(4), T);
+        let numbers = |r: &Receipt| (r.held_by, r.keepers, r.delivered, r.of);
+        assert_eq!(receipts.iter().map(numbers).collect::<Vec<_>>(), [(2, 2, 0, 3), (2, 2, 0, 1)]);
+        said.kept((EPOCH, 0), 1, T);
+        assert!(told(&mut said).is_empty());
+        said.mark(bob, &mark(1, 1, 0, 0), T);
+        assert_eq!(told(&mut said), [(3, 1, 0, 3), (3, 1, 0, 1)]);
     }
 
     #[test]

@@ -417,6 +417,7 @@ fn body(kind: &EventKind) -> Option<Value> {
             "type": "receipt",
             "id": receipt.id.to_string(),
             "held_by": receipt.held_by,
+            "keepers": receipt.keepers,
             "delivered": receipt.delivered,
             "read": receipt.read,
             "of": receipt.of,

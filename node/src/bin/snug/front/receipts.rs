@@ -16,6 +16,7 @@ const MAX_SHOWN: usize = 60;
 pub fn in_words(receipt: &Receipt) -> Option<String> {
     let Receipt {
         held_by,
+        keepers,
         delivered,
         read,
         of,
@@ -28,7 +29,7 @@ pub fn in_words(receipt: &Receipt) -> Option<String> {
         all if all >= of && of > 1 => format!("delivered to all {of}"),
         all if all >= of => "delivered".to_owned(),
         some if some >= held_by => format!("delivered to {some} of {of}"),
-        some => format!("held by {held_by}, delivered to {some} of {of}"),
+        some => format!("held by {}, delivered to {some} of {of}", holders(held_by, keepers)),
     };
     Some(match read {
         0 => delivery,
@@ -36,6 +37,19 @@ pub fn in_words(receipt: &Receipt) -> Option<String> {
         all if all >= of => "read".to_owned(),
         some => format!("{delivery}, read by {some}"),
     })
+}
+
+/// Members and keepers who hold a message.
+fn holders(held_by: usize, keepers: usize) -> String {
+    let keeping = match keepers {
+        0 => return held_by.to_string(),
+        1 => "a keeper".to_owned(),
+        some => format!("{some} keepers"),
+    };
+    match held_by.saturating_sub(keepers) {
+        0 => keeping,
+        members => format!("{members} and {keeping}"),
+    }
 }
 
 /// The newest messages that were sent here, shared by the front end and the requests that it waits for.
@@ -48,6 +62,7 @@ impl Sent {
         let receipt = Receipt {
             id,
             held_by: 0,
+            keepers: 0,
             delivered: 0,
             read: 0,
             of: 0,
@@ -100,6 +115,7 @@ mod tests {
         Receipt {
             id: MessageId::from_bytes([1; 32]),
             held_by,
+            keepers: 0,
             delivered,
             read,
             of,
@@ -117,6 +133,26 @@ mod tests {
         assert_eq!(words(7, 7, 7, 7), "read by all 7");
         assert_eq!(words(1, 1, 0, 1), "delivered");
         assert_eq!(words(1, 1, 1, 1), "read");
+    }
+
+    #[test]
+    fn a_keeper_is_told_from_members() {
+        let words = |held, keepers, delivered, of| {
+            in_words(&Receipt {
+                keepers,
+                ..receipt(held, delivered, 0, of)
+            })
+        };
+        for (numbers, expected) in [
+            ([1, 1, 0, 1], "held by a keeper, delivered to 0 of 1"),
+            ([2, 2, 0, 7], "held by 2 keepers, delivered to 0 of 7"),
+            ([4, 1, 3, 7], "held by 3 and a keeper, delivered to 3 of 7"),
+            ([6, 2, 3, 7], "held by 4 and 2 keepers, delivered to 3 of 7"),
+            ([8, 1, 7, 7], "delivered to all 7"),
+        ] {
+            let [held, keepers, delivered, of] = numbers;
+            assert_eq!(words(held, keepers, delivered, of).as_deref(), Some(expected));
+        }
     }
 
     #[test]

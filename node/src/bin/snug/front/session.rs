@@ -82,17 +82,19 @@ pub trait Dialect {
 pub struct Unheard(Arc<Mutex<BTreeSet<MessageId>>>);
 
 impl Unheard {
-    /// A message was just sent: notes it if nobody is there.
+    /// A message was just sent: notes it if nobody is there, not even a keeper.
     pub fn sent(&self, handle: &Handle, id: MessageId) {
         if handle.is_alone() {
             self.lock().insert(id);
         }
     }
 
-    /// Notes that a message was sent again, because somebody came.
+    /// Notes that a message was sent again, because somebody came, or that somebody has it.
     pub fn event(&self, kind: &EventKind) {
-        if let EventKind::Resent { was, .. } = kind {
-            self.lock().remove(was);
+        match kind {
+            EventKind::Resent { was, .. } => drop(self.lock().remove(was)),
+            EventKind::Receipt(receipt) if receipt.held_by > 0 => drop(self.lock().remove(&receipt.id)),
+            _ => {}
         }
     }
 

@@ -142,6 +142,7 @@ impl Timeline {
         let receipt = Receipt {
             id,
             held_by: 0,
+            keepers: 0,
             delivered: 0,
             read: 0,
             of: 0,

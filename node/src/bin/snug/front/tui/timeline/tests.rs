@@ -119,6 +119,7 @@ fn how_far_a_message_got_stands_behind_it_or_below_it() {
     let far = |id| Receipt {
         id,
         held_by: 6,
+        keepers: 0,
         delivered: 5,
         read: 2,
         of: 7,
