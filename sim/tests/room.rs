@@ -15,15 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A world with `count` members that entered one after the other and settled.
 fn settled(seed: u64, count: usize, weather: Weather) -> World {
     let mut world = World::new(seed, weather);
-    for index in 0..count {
-        let node = world.add(&format!("member{index}"));
-        world.enter(node);
-        assert!(
-            world.run_until(30 * SECOND, |world| world.settled(index + 1)).is_some(),
-            "{} members do not settle",
-            index + 1
-        );
-    }
+    world.fill(count);
     world
 }
 

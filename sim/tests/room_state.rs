@@ -16,15 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn settled(seed: u64, count: usize) -> World {
     let mut world = World::new(seed, Weather::CALM);
     world.persist = true;
-    for index in 0..count {
-        let node = world.add(&format!("member{index}"));
-        world.enter(node);
-        assert!(
-            world.run_until(30 * SECOND, |world| world.settled(index + 1)).is_some(),
-            "{} members do not settle",
-            index + 1
-        );
-    }
+    world.fill(count);
     world
 }
 

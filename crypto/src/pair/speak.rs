@@ -46,34 +46,11 @@ pub fn body_len(said: &Content) -> usize {
 }
 
 impl Speaking {
-    /// The epoch of a first word, sealed to the KEM key of the reader's leaf, which is given `psk`. `answer` is the key that the reader
-    /// seals to when it speaks; `seq` rises with each epoch of ours in this pair. `None` if `to` is no key.
+    /// An epoch of ours. That of a first word ([`Form::First`]) is sealed to the KEM key of the reader's leaf, `to`, and gives it `psk`; a
+    /// turn to the key that the reader gave last, under a psk that it has. `answer` is the key that the reader seals to when it speaks;
+    /// `seq` rises with each epoch of ours in this pair. `None` if `to` is no key.
     #[must_use]
-    pub fn first(
-        rng: &mut impl CryptoRng,
-        line: &Line,
-        to: &KemKey,
-        psk: &PairPsk,
-        seq: u64,
-        answer: &KemKey,
-    ) -> Option<Self> {
-        Self::begin(rng, Form::First, line, to, psk, seq, answer)
-    }
-
-    /// An epoch under a psk that the reader has, sealed to the key that it gave last.
-    #[must_use]
-    pub fn turn(
-        rng: &mut impl CryptoRng,
-        line: &Line,
-        to: &KemKey,
-        psk: &PairPsk,
-        seq: u64,
-        answer: &KemKey,
-    ) -> Option<Self> {
-        Self::begin(rng, Form::Turn, line, to, psk, seq, answer)
-    }
-
-    fn begin(
+    pub fn begin(
         rng: &mut impl CryptoRng,
         form: Form,
         line: &Line,

@@ -40,7 +40,7 @@ impl Two {
 
     fn first(&mut self) -> Speaking {
         let (to, answer) = (self.leaf.public(), self.answer.public());
-        Speaking::first(&mut self.rng, &self.line, &to, &self.psk, 1, &answer).unwrap()
+        Speaking::begin(&mut self.rng, Form::First, &self.line, &to, &self.psk, 1, &answer).unwrap()
     }
 
     fn back(&self) -> Line {
@@ -87,7 +87,7 @@ fn a_word_and_its_answer_are_read_in_any_order_and_once() {
 
     let back = two.back();
     let next = KemSecret::generate(&mut two.rng).public();
-    let mut answering = Speaking::turn(&mut two.rng, &back, &answer, &psk, 1, &next).unwrap();
+    let mut answering = Speaking::begin(&mut two.rng, Form::Turn, &back, &answer, &psk, 1, &next).unwrap();
     let bytes = answering.seal(&mut two.rng, &PARENT, &text("yes")).unwrap();
     let body = Body::decode(&bytes).unwrap();
     assert!(body.is_under(&two.psk) && !body.is_under(&PairPsk::from_bytes([8; 32])));

@@ -158,12 +158,12 @@ impl Pair {
         let answer = KemSecret::generate(rng);
         let seq = now.unix_ms.max(self.seq.saturating_add(1));
         let epoch = match &self.heard {
-            Some(heard) => Speaking::turn(rng, line, &heard.answer, &heard.psk, seq, &answer.public())?,
+            Some(heard) => Speaking::begin(rng, Form::Turn, line, &heard.answer, &heard.psk, seq, &answer.public())?,
             None => {
                 let mut psk = zeroize::Zeroizing::new([0; 32]);
                 rng.fill_bytes(&mut *psk);
                 let psk = PairPsk::from_bytes(*psk);
-                let epoch = Speaking::first(rng, line, kem, &psk, seq, &answer.public())?;
+                let epoch = Speaking::begin(rng, Form::First, line, kem, &psk, seq, &answer.public())?;
                 self.share(psk);
                 epoch
             }

@@ -33,6 +33,19 @@ impl World {
         self.add_identity(name, seed)
     }
 
+    /// New members, who enter one after the other, each when those before have settled.
+    ///
+    /// # Panics
+    /// If they don't settle within half a minute.
+    pub fn fill(&mut self, count: usize) {
+        for members in 1..=count {
+            let node = self.add(&format!("member{}", members - 1));
+            self.enter(node);
+            let settles = self.run_until(Duration::from_secs(30), |world| world.settled(members));
+            assert!(settles.is_some(), "{members} members do not settle");
+        }
+    }
+
     /// A new member whose clock is off.
     pub fn add_skewed(&mut self, name: &str, skew_ms: i64) -> usize {
         let seed = self.rng.random();

@@ -99,12 +99,8 @@ fn epoch(v: At<'_>, pair: PairHash, h: &mut Held) -> Result<(), Failure> {
         drawn.extend(message.array::<12>("nonce")?);
     }
     let mut rng = Replayed(drawn.into_iter());
-    let begin = match form {
-        Form::First => Speaking::first,
-        Form::Turn => Speaking::turn,
-    };
-    let mut speaking =
-        begin(&mut rng, &line, &kem.public(), &psk, v.number("seq")?, &answer.public()).ok_or("no key")?;
+    let (to, seq) = (kem.public(), v.number("seq")?);
+    let mut speaking = Speaking::begin(&mut rng, form, &line, &to, &psk, seq, &answer.public()).ok_or("no key")?;
     h.is(v, "tag", speaking.tag())?;
     let reading = Reading { form, kem, psk };
     let mut whole: Option<Listening> = None;

@@ -35,11 +35,7 @@ impl Spoken {
         seq: u64,
         mut rng: Recorded,
     ) -> Self {
-        let begin = match form {
-            Form::First => Speaking::first,
-            Form::Turn => Speaking::turn,
-        };
-        let speaking = begin(&mut rng, &line, &kem.public(), &psk, seq, &answer.public()).unwrap();
+        let speaking = Speaking::begin(&mut rng, form, &line, &kem.public(), &psk, seq, &answer.public()).unwrap();
         Self {
             line,
             form,

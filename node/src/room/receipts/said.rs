@@ -277,7 +277,10 @@ mod tests {
         said.kept((EPOCH, 1), 1, T);
         let receipts = said.tell(|_| Some(4), T);
         let numbers = |r: &Receipt| (r.held_by, r.keepers, r.delivered, r.of);
-        assert_eq!(receipts.iter().map(numbers).collect::<Vec<_>>(), [(2, 2, 0, 3), (2, 2, 0, 1)]);
+        assert_eq!(
+            receipts.iter().map(numbers).collect::<Vec<_>>(),
+            [(2, 2, 0, 3), (2, 2, 0, 1)]
+        );
         said.kept((EPOCH, 0), 1, T);
         assert!(told(&mut said).is_empty());
         said.mark(bob, &mark(1, 1, 0, 0), T);

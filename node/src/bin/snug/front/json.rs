@@ -224,14 +224,16 @@ async fn answer(handle: &Handle, call: Call, unheard: &Unheard, mut turn: Turn) 
     match call {
         // Handed over where the requests are.
         Call::Send { text, reply_to } => sent(handle.send(text, reply_to).await, handle, unheard),
-        Call::Direct { to, text, reply_to } => match direct::say(handle, &Wanted::Named { to, text }, reply_to, turn).await {
-            Ok(said) => {
-                unheard.sent(handle, said.id);
-                Ok(json!({"id": said.id.to_string()}))
+        Call::Direct { to, text, reply_to } => {
+            match direct::say(handle, &Wanted::Named { to, text }, reply_to, turn).await {
+                Ok(said) => {
+                    unheard.sent(handle, said.id);
+                    Ok(json!({"id": said.id.to_string()}))
+                }
+                Err(Unsaid::Wrong(why)) => Err(Fault::new(Code::InvalidParams, why)),
+                Err(Unsaid::Failed(why)) => Err(Fault::new(Code::Failed, why)),
             }
-            Err(Unsaid::Wrong(why)) => Err(Fault::new(Code::InvalidParams, why)),
-            Err(Unsaid::Failed(why)) => Err(Fault::new(Code::Failed, why)),
-        },
+        }
         Call::Members => {
             let members = handle.members().await.map_err(closed)?;
             let keepers = handle.keepers().await.map_err(closed)?;
