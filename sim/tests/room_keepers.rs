@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use snug::room::{Command, CommandRefused, KeeperView, MAX_KEEPERS, Notice, Role, RoomEvent};
-use snug_crypto::keeper::{KeeperInvite, KeeperSecrets};
+use snug::room::{Command, CommandRefused, Input, KeeperView, MAX_KEEPERS, Notice, Output, Role, RoomEvent};
+use snug_crypto::ids::PeerKey;
+use snug_crypto::keeper::{KeeperInvite, KeeperReply, KeeperRequest, KeeperSecrets, KeptItem};
 use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,6 +58,86 @@ fn invites(world: &World, node: usize) -> Vec<KeeperInvite> {
         _ => None,
     });
     texts.map(|text| KeeperInvite::parse(text).unwrap()).collect()
+}
+
+/// What a member asks a keeper, all of it answered at once by `answer`, until it asks no more or has asked 1,000 times.
+fn asked(world: &mut World, node: usize, of: PeerKey, mut answer: impl FnMut(KeeperRequest) -> KeeperReply) -> usize {
+    let now = world.clock_of(node);
+    let room = &mut world.nodes[node].room;
+    let mut outputs = Vec::new();
+    room.handle(Input::LinkUp { peer: of }, now, &mut outputs);
+    let mut count = 0;
+    while count < 1_000 {
+        room.handle(Input::Tick, now, &mut outputs);
+        let questions: Vec<_> = (outputs.drain(..))
+            .filter_map(|output| match output {
+                Output::Query { to, id, bytes } if to == of => Some((id, KeeperRequest::decode(&bytes).unwrap())),
+                _ => None,
+            })
+            .collect();
+        if questions.is_empty() {
+            break;
+        }
+        for (id, question) in questions {
+            count += 1;
+            let bytes = Some(answer(question).encode().unwrap());
+            room.handle(Input::Response { id, bytes }, now, &mut outputs);
+        }
+    }
+    count
+}
+
+#[test]
+fn a_keeper_that_leads_members_on_is_asked_no_oftener_than_an_honest_one() {
+    let mut world = room(9, 2);
+    let lying = keeper(1);
+    world.command(0, offer(&lying));
+    world.run(5 * SECOND);
+    let mut number = 0_u64;
+    let mut names = |count: u64| -> Vec<KeptItem> {
+        let first = number;
+        number += count;
+        let name = |n: u64| *[n.to_be_bytes(), [7; 8]].concat().first_chunk::<16>().unwrap();
+        (first..number)
+            .map(|n| KeptItem {
+                tag: [0; 8],
+                name: name(n),
+            })
+            .collect()
+    };
+    // There is always more, in ever another store; and what is asked for is something else.
+    let mut flips = 0_u8;
+    let rubbish = vec![2; 100];
+    let many = asked(&mut world, 1, lying.peer(), |question| match question {
+        KeeperRequest::Holdings { after, .. } => {
+            flips = flips.wrapping_add(1);
+            KeeperReply::Holdings {
+                store: [1 + flips % 2; 8],
+                items: names(100),
+                next: after + 100,
+                more: true,
+            }
+        }
+        KeeperRequest::Fetch(_) => KeeperReply::Items(vec![rubbish.clone()]),
+        KeeperRequest::Deposit(_) => KeeperReply::Kept,
+        KeeperRequest::Generation { .. } => KeeperReply::Generation(None),
+    });
+    assert!(many < 50, "{many} questions in a moment");
+    let (now, down) = (world.clock_of(1), Input::LinkDown { peer: lying.peer() });
+    world.nodes[1].room.handle(down, now, &mut Vec::new());
+    // A list that stands still.
+    let many = asked(&mut world, 1, lying.peer(), |question| match question {
+        KeeperRequest::Holdings { .. } => KeeperReply::Holdings {
+            store: [9; 8],
+            items: names(1),
+            next: 5,
+            more: true,
+        },
+        KeeperRequest::Fetch(_) => KeeperReply::Items(vec![rubbish.clone()]),
+        KeeperRequest::Deposit(_) => KeeperReply::Kept,
+        KeeperRequest::Generation { .. } => KeeperReply::Generation(None),
+    });
+    assert!(many < 50, "{many} questions in a moment");
 }
 
 #[test]

@@ -76,12 +76,8 @@ impl Two {
             listening: Default::default(),
         };
         for form in [Form::First, Form::Turn] {
-            let begin = if form == Form::First {
-                Speaking::first
-            } else {
-                Speaking::turn
-            };
-            let mut speaking = begin(&mut rng, &two.line, &public, &two.psk, 1, &two.answer.public()).unwrap();
+            let mut speaking =
+                Speaking::begin(&mut rng, form, &two.line, &public, &two.psk, 1, &two.answer.public()).unwrap();
             let bytes = speaking.seal(&mut rng, &PARENT, &text("hello")).unwrap();
             let body = Body::decode(&bytes).unwrap();
             let begun = match form {

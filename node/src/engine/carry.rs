@@ -77,7 +77,7 @@ impl Actor {
                 self.questions.remove(&id);
                 self.feed(Input::Response { id, bytes });
             }
-            NetEvent::Knock { from, id, bytes } => self.feed(Input::Knock { from, id, bytes }),
+            NetEvent::Knock { from, id, bytes, .. } => self.feed(Input::Knock { from, id, bytes }),
             NetEvent::Door { from, bytes } => self.feed(Input::Door { from, bytes }),
             NetEvent::DialFailed { peer } => {
                 self.introductions.settled(&peer);

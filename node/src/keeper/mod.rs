@@ -283,6 +283,17 @@ impl Keeper {
     }
 }
 
+/// By which of our keys a link was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proven {
+    /// The present one, by somebody who is in that generation.
+    Here,
+    /// The present one, by somebody who has gone on to another generation.
+    Ahead,
+    /// An earlier one.
+    Behind,
+}
+
 /// A keeper at work.
 struct Running<R> {
     folder: Folder,
@@ -346,12 +357,15 @@ impl<R: FnMut(KeepReport)> Running<R> {
             NetEvent::LinkUp { peer } => drop(self.links.insert(peer)),
             NetEvent::LinkDown { peer } => drop(self.links.remove(&peer)),
             NetEvent::Gossip { from, id, bytes } => {
-                self.keep(from, &bytes);
+                let _ = self.keep(from, &bytes);
                 // It can't tell what is good, so nobody hears it from here.
                 self.net.verdict(id, Verdict::Ignore);
             }
-            NetEvent::Request { from, id, bytes } => self.on_request(from, id, &bytes, false),
-            NetEvent::Knock { from, id, bytes } => self.on_request(from, id, &bytes, true),
+            NetEvent::Request { from, id, bytes } => self.on_request(from, id, &bytes, Proven::Here),
+            NetEvent::Knock { from, id, bytes, ahead } => {
+                let proven = if ahead { Proven::Ahead } else { Proven::Behind };
+                self.on_request(from, id, &bytes, proven);
+            }
             NetEvent::Listening(_)
             | NetEvent::NotListening(_)
             | NetEvent::Response { .. }
@@ -361,33 +375,36 @@ impl<R: FnMut(KeepReport)> Running<R> {
         }
     }
 
-    fn keep(&mut self, from: PeerKey, bytes: &[u8]) {
+    /// Keeps something, if it is anything that is kept. `false` if it is too much of this link, or the disk doesn't take it.
+    fn keep(&mut self, from: PeerKey, bytes: &[u8]) -> bool {
         if !self.brings.take(from, bytes.len(), Instant::now()) {
             self.refused += 1;
-            return;
+            return false;
         }
         let mut source = [0; 8];
         source.copy_from_slice(&from.as_bytes()[..8]);
-        if let Err(error) = self.store.put(source, bytes, unix_ms()) {
+        let put = self.store.put(source, bytes, unix_ms());
+        if let Err(error) = &put {
             self.refused += 1;
-            self.trouble(&error);
+            self.trouble(error);
         }
+        put.is_ok()
     }
 
-    fn on_request(&mut self, from: PeerKey, id: RequestId, bytes: &[u8], at_door: bool) {
+    fn on_request(&mut self, from: PeerKey, id: RequestId, bytes: &[u8], proven: Proven) {
         let reply = match KeeperRequest::decode(bytes) {
             Ok(KeeperRequest::Generation { generation, grant }) => {
                 if let Some((grant, object)) = grant {
-                    self.on_grant(&grant, object, at_door);
+                    self.on_grant(&grant, object, proven);
                 }
                 Some(KeeperReply::Generation(self.object_after(generation)))
             }
             // At the door of another generation that is all.
-            Ok(_) if at_door => None,
-            Ok(KeeperRequest::Deposit(items)) => {
-                items.iter().for_each(|item| self.keep(from, item));
-                Some(KeeperReply::Kept)
-            }
+            Ok(_) if proven != Proven::Here => None,
+            // Nobody is told that something is kept which isn't: what of it is shows in the holdings.
+            Ok(KeeperRequest::Deposit(items)) => (items.iter())
+                .all(|item| self.keep(from, item))
+                .then_some(KeeperReply::Kept),
             Ok(KeeperRequest::Holdings { store, after }) => {
                 let (items, next, more) = self.store.holdings(store, after);
                 Some(KeeperReply::Holdings {
@@ -417,7 +434,7 @@ impl<R: FnMut(KeepReport)> Running<R> {
             .find_map(|held| held.object.clone())
     }
 
-    fn on_grant(&mut self, bytes: &[u8], object: Option<Vec<u8>>, at_door: bool) {
+    fn on_grant(&mut self, bytes: &[u8], object: Option<Vec<u8>>, proven: Proven) {
         let Some(kept) = &self.kept else { return };
         let Some(current) = kept.held.first().map(|held| &held.granted) else {
             return;
@@ -431,8 +448,9 @@ impl<R: FnMut(KeepReport)> Running<R> {
         let object = object.filter(|object| unverified.is_with(object));
         let is_later = granted.at_ms > current.at_ms;
         let wins = granted.generation.cmp_currency(&current.generation).is_gt();
-        // A moderator who was removed has the word of a former day, and the mesh key of a former generation: the admin's alone counts there.
-        let may = granted.by_admin || (wins && !at_door);
+        // A moderator who was removed may still have the admin's word, and knows our key only until we have moved on without it: who proves
+        // an earlier one needs the admin's own.
+        let may = granted.by_admin || (wins && proven != Proven::Behind);
         if !is_later || !may || granted.generation == current.generation {
             return;
         }

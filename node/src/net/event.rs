@@ -48,8 +48,7 @@ pub enum NetEvent {
         /// The reply; `None` if there was none: no link, no time left, or too large.
         bytes: Option<Vec<u8>>,
     },
-    /// A peer that proved an earlier generation's key asks something at the door; it waits for
-    /// [`Net::respond`](super::Net::respond).
+    /// A peer of another generation asks something at the door; it waits for [`Net::respond`](super::Net::respond).
     Knock {
         /// Who asks.
         from: PeerKey,
@@ -57,6 +56,8 @@ pub enum NetEvent {
         id: RequestId,
         /// The question, at most [`MAX_DIRECT_BYTES`](snug_crypto::bounds::MAX_DIRECT_BYTES).
         bytes: Vec<u8>,
+        /// Whether it proved the key of the generation that we are in, which it has left; else it proved an earlier one's.
+        ahead: bool,
     },
     /// A peer that is in another generation answered what we ask there.
     Door {

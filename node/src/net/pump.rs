@@ -152,7 +152,8 @@ impl Net {
                 self.ready.push_back(NetEvent::Knock {
                     from,
                     id: request,
-                    bytes: question,
+                    bytes: question.bytes,
+                    ahead: question.ahead,
                 });
             }
             gate::Event::Answered { peer, answer } => {

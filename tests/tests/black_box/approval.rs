@@ -16,7 +16,7 @@ const REMOVED: i32 = 5;
 const WAITING: &str = "Waiting for approval by a moderator of the room den.";
 
 /// Makes a room with these flags.
-fn create(home: &Home, server: &str, flags: &[&str]) -> RoomCard {
+pub fn create(home: &Home, server: &str, flags: &[&str]) -> RoomCard {
     let mut command = home.snug(["create", "--server", server, "--room", "den", "--json"]);
     let output = process::run("create", command.args(plain::LOOPBACK).args(flags), "");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -24,7 +24,7 @@ fn create(home: &Home, server: &str, flags: &[&str]) -> RoomCard {
 }
 
 /// Enters as the room's admin.
-fn admin(home: &Home, card: &RoomCard, name: &str) -> Member {
+pub fn admin(home: &Home, card: &RoomCard, name: &str) -> Member {
     let mut admin = Member::start(name, &mut as_admin(home, card, name));
     admin.ready();
     admin
@@ -39,7 +39,7 @@ fn as_admin(home: &Home, card: &RoomCard, name: &str) -> Command {
 }
 
 /// Waits until it is told that it waits.
-fn waits(member: &mut Member) {
+pub fn waits(member: &mut Member) {
     member.wait("word that it waits", |event| {
         let is_this = event["event"] == "approval" && event["message"].as_str()?.starts_with(WAITING);
         is_this.then_some(())
@@ -47,7 +47,7 @@ fn waits(member: &mut Member) {
 }
 
 /// Waits until a moderator is told that somebody asks to be let in; gives the fingerprint.
-fn knocks(moderator: &mut Member, name: &str) -> String {
+pub fn knocks(moderator: &mut Member, name: &str) -> String {
     moderator.wait(&format!("{name} at the door"), |event| {
         let is_this = event["event"] == "approval" && event["name"] == name;
         let fingerprint = is_this.then(|| event["fingerprint"].as_str())??;
@@ -70,7 +70,7 @@ fn registered(member: &mut Member) {
 }
 
 /// What the capsule at the rendezvous says of the rules: nobody of the room need be there.
-fn rules_at_rendezvous(home: &Home, card: &RoomCard) -> Value {
+pub fn rules_at_rendezvous(home: &Home, card: &RoomCard) -> Value {
     let key = home.secret("info-key", &card.room_key);
     let mut info = home.snug(["room", "info", "--json", "--server", &card.server, "--room", "den"]);
     let output = process::run("info", info.arg("--room-key-file").arg(key), "");

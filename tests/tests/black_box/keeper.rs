@@ -18,25 +18,27 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// An address of this machine that is nobody else's: one of this process, by number. Ports would be shared with all other tests.
-fn address(number: u8) -> String {
+pub fn address(number: u8) -> String {
     let id = std::process::id();
     format!("/ip4/127.{}.{}.{number}/tcp/4001", 64 + (id >> 8) % 128, id % 256)
 }
 
-fn snug(home: &Home, arguments: &[&str], listen: &str) -> Command {
+pub fn snug(home: &Home, arguments: &[&str], listen: &str) -> Command {
     let mut command = home.snug(arguments);
     command.args(["--listen", listen]);
     command
 }
 
 /// A keeper's machine.
-struct Keeper {
+pub struct Keeper {
     home: Home,
-    at: String,
+    /// Where members call it.
+    pub at: String,
 }
 
 impl Keeper {
-    fn new(number: u8) -> Self {
+    /// One that is reached at [`address`] `number`.
+    pub fn new(number: u8) -> Self {
         Self {
             home: Home::new(),
             at: address(number),
@@ -44,7 +46,7 @@ impl Keeper {
     }
 
     /// What it prints before anybody has named it.
-    fn offer(&self) -> String {
+    pub fn offer(&self) -> String {
         let output = process::run("keep", &mut snug(&self.home, &["keep"], &self.at), "");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
@@ -55,7 +57,7 @@ impl Keeper {
     }
 
     /// Starts it, the first time with its invite.
-    fn start(&self, invite: Option<&str>) -> Process {
+    pub fn start(&self, invite: Option<&str>) -> Process {
         let mut command = snug(&self.home, &["keep"], &self.at);
         if let Some(invite) = invite {
             command
@@ -75,7 +77,7 @@ impl Keeper {
 }
 
 /// Names a keeper; gives its invite.
-fn name(alice: &mut Member, offer: &str) -> String {
+pub fn name(alice: &mut Member, offer: &str) -> String {
     alice.request("keeper", json!({ "offer": offer })).expect("named");
     let message = alice.wait("the keeper's invite", |event| {
         (event["event"] == "keeper_invite").then(|| event["message"].as_str().expect("a text").to_owned())
@@ -85,7 +87,7 @@ fn name(alice: &mut Member, offer: &str) -> String {
 }
 
 /// Waits until a member is linked with the room's keeper, or no longer is.
-fn linked(member: &mut Member, is: bool) {
+pub fn linked(member: &mut Member, is: bool) {
     let end = Instant::now() + Duration::from_secs(120);
     loop {
         let members = member.request("members", json!({})).expect("a list");
@@ -98,18 +100,18 @@ fn linked(member: &mut Member, is: bool) {
 }
 
 /// Waits until a keeper says that it holds so many frames.
-fn holds(keeper: &Process, frames: usize) {
+pub fn holds(keeper: &Process, frames: usize) {
     let start = format!("holds {frames} frames and ");
     keeper.wait_line(&start, 0, |line| line.text.starts_with(&start).then_some(()));
 }
 
-fn stop(mut keeper: Process) {
+pub fn stop(mut keeper: Process) {
     keeper.signal("TERM");
     assert_eq!(keeper.exit_code(), 0, "an orderly end");
 }
 
 /// Makes a room that no rendezvous knows of.
-fn found(home: &Home, at: &str) -> (Member, String) {
+pub fn found(home: &Home, at: &str) -> (Member, String) {
     let arguments = [
         "create",
         "--no-server",
@@ -128,7 +130,7 @@ fn found(home: &Home, at: &str) -> (Member, String) {
     (alice, invite)
 }
 
-fn enter(home: &Home, invite: &str, name: &str, at: &str) -> Member {
+pub fn enter(home: &Home, invite: &str, name: &str, at: &str) -> Member {
     let file = home.secret("invite", invite);
     let mut command = snug(home, &["join", "--name", name, "--json"], at);
     command.arg("--invite-file").arg(file);
@@ -138,7 +140,7 @@ fn enter(home: &Home, invite: &str, name: &str, at: &str) -> Member {
 }
 
 /// Comes back with nothing but the Room ID.
-fn back(home: &Home, name: &str, at: &str) -> Member {
+pub fn back(home: &Home, name: &str, at: &str) -> Member {
     let mut member = Member::start(name, &mut snug(home, &["join", "--room", "den", "--json"], at));
     member.ready();
     member

@@ -18,6 +18,7 @@ mod hostile;
 mod hosting;
 mod injection;
 mod keeper;
+mod keeper_only;
 mod local_network;
 mod nat;
 mod no_server;

@@ -4,11 +4,15 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use snug_tests::PATIENCE;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use vt100::{Callbacks, Parser};
+
+/// How much of a log a failure shows.
+const LOG_TAIL: usize = 20_000;
 
 /// What the program asked of the terminal besides drawing: anything of it that text from others caused is an attack that worked.
 #[derive(Debug, Default)]
@@ -79,6 +83,8 @@ pub struct Terminal {
     keyboard: Keyboard,
     child: Box<dyn Child + Send + Sync>,
     shared: Shared,
+    /// Where it logs, if it was asked to.
+    log: Option<PathBuf>,
 }
 
 impl Terminal {
@@ -138,6 +144,7 @@ impl Terminal {
             keyboard,
             child,
             shared,
+            log: log_of(command),
         }
     }
 
@@ -286,8 +293,19 @@ impl Drop for Terminal {
         }
         if thread::panicking() {
             eprintln!("--- {}'s screen:\n{}", self.name, self.picture());
+            if let Some(log) = self.log.as_ref().and_then(|path| std::fs::read(path).ok()) {
+                let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
+                eprintln!("--- and its log:\n{}", String::from_utf8_lossy(tail));
+            }
         }
     }
+}
+
+/// Where the full screen's log is, beside which nothing else can be written.
+fn log_of(command: &Command) -> Option<PathBuf> {
+    let mut set = command.get_envs();
+    let data = set.find_map(|(key, value)| (key == "SNUG_DATA_DIR").then_some(value)?)?;
+    Some(PathBuf::from(data).join("snug.log"))
 }
 
 fn write(keyboard: &Keyboard, bytes: &[u8]) -> std::io::Result<()> {

@@ -14,6 +14,8 @@ fn join(home: &Home, card: &RoomCard, name: &str) -> Command {
     let key = home.secret("room-key", &card.room_key);
     let mut command = home.snug(["join", "--server", &card.server, "--room", &card.room, "--name", name]);
     command.arg("--room-key-file").arg(key).args(LOOPBACK);
+    // Into a file: a failure shows it.
+    command.arg("--verbose");
     command
 }
 
@@ -53,7 +55,8 @@ fn a_conversation_at_two_sizes() {
         let server = Rendezvous::start();
         let (a, b) = (Home::new(), Home::new());
         let card = member::create(&a, &server.url(), "den");
-        let mut bob = Member::join(&b, &card, "bob");
+        let mut logging = member::join_command(&b, &card, "bob", "--json");
+        let mut bob = Member::start("bob", logging.arg("--verbose"));
         bob.ready();
 
         let mut alice = Terminal::start("alice", &join(&a, &card, "alice"), rows, cols);

@@ -130,7 +130,8 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         match (event, stage) {
             (Either::Left(Progress::Proven), Stage::Proving) => self.admit(id),
             (Either::Left(Progress::Open), Stage::Admitted) => self.open(id),
-            (Either::Left(Progress::Asked(question)), Stage::Proving) => self.on_asked(id, question),
+            // A keeper admits whoever proves its key, and hears then that it has been left behind.
+            (Either::Left(Progress::Asked(question)), Stage::Proving | Stage::Admitted) => self.on_asked(id, question),
             (Either::Left(Progress::Answered(answer)), Stage::Proving | Stage::Admitted) => {
                 self.events
                     .push_back(ToSwarm::GenerateEvent(Event::Answered { peer, answer }));

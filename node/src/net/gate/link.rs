@@ -22,7 +22,7 @@ use libp2p::{
 use snug_crypto::link::LinkRole;
 use tokio::time::Sleep;
 
-use super::protocol::{self, Failure, Opened, PROTOCOL, Proof, Proven};
+use super::protocol::{self, Failure, Opened, PROTOCOL, Proof, Proven, Question};
 
 /// Proves one connection, opens it, and beats on it.
 pub(crate) struct LinkHandler {
@@ -56,7 +56,7 @@ pub(crate) enum Progress {
     /// Both sides' protocols stand ready.
     Open,
     /// The peer is in another generation, and asks this.
-    Asked(Vec<u8>),
+    Asked(Question),
     /// The peer is in another generation, and answered this to our question.
     Answered(Vec<u8>),
     /// Close this connection.

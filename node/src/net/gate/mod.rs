@@ -41,7 +41,7 @@ use snug_crypto::{MeshKey, PeerKey, link::LinkRole};
 use self::{
     bans::Bans,
     link::{LinkHandler, Told},
-    protocol::{Credentials, Proof},
+    protocol::{Credentials, Proof, Question},
     waiting::{Host, Waiting},
     withheld::{Order, Withheld},
 };
@@ -88,11 +88,11 @@ pub(crate) enum Event<E> {
         /// Whether we had dialed it.
         dialed: bool,
     },
-    /// A peer of an earlier generation asks at the door; [`Gate::answer`] is waited for.
+    /// A peer of another generation asks at the door; [`Gate::answer`] is waited for.
     Asked {
         peer: PeerId,
         id: ConnectionId,
-        question: Vec<u8>,
+        question: Question,
     },
     /// A peer of another generation answered what we asked at its door.
     Answered { peer: PeerId, answer: Vec<u8> },
@@ -321,7 +321,7 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
     }
 
-    fn on_asked(&mut self, id: ConnectionId, question: Vec<u8>) {
+    fn on_asked(&mut self, id: ConnectionId, question: Question) {
         // It proved a key of the room: its place among the unproven is free.
         self.unproven.remove(id);
         let now = Instant::now();
@@ -527,7 +527,9 @@ impl<B: NetworkBehaviour> Gate<B> {
             connection.stage = Stage::Refused;
         }
         let doors = self.credentials.doors.len();
-        if matches!(failure, Failure::WrongProof | Failure::Unsupported) && doors == 0 {
+        // Whoever finds a keeper a generation behind proves the present key first, and then the keeper's.
+        let is_keeper = self.credentials.is_keeper;
+        if matches!(failure, Failure::WrongProof | Failure::Unsupported) && doors == 0 && !is_keeper {
             self.ban(peer);
         }
         // It may be in another generation, that came of an earlier one of ours.

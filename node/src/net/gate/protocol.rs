@@ -211,6 +211,14 @@ impl Proof {
     }
 }
 
+/// What a peer asks at a door.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether it proved the key of the generation that we are in, and has left that; else it proved an earlier one's.
+    pub(crate) ahead: bool,
+}
+
 /// What became of a link that was proven.
 pub(crate) enum Opened<S> {
     /// It is open.
@@ -218,7 +226,7 @@ pub(crate) enum Opened<S> {
     /// The peer is in another generation, and answered our question.
     Answered(Vec<u8>),
     /// The peer is in another generation, and asks this: [`answer`] is waited for.
-    Asked(S, Vec<u8>),
+    Asked(S, Question),
 }
 
 /// Tells the peer that our protocols stand ready, and waits until its do; or hears that it has moved on, and asks.
@@ -230,8 +238,8 @@ where
     match read(&mut proven.stream).await? {
         [OPEN] => Ok(Opened::Open(proven.stream)),
         [DOOR] if proven.credentials.is_keeper => {
-            let question = read_long(&mut proven.stream).await?;
-            Ok(Opened::Asked(proven.stream, question))
+            let bytes = read_long(&mut proven.stream).await?;
+            Ok(Opened::Asked(proven.stream, Question { bytes, ahead: true }))
         }
         [DOOR] => {
             let question = proven.to_keeper().unwrap_or(&proven.credentials.plain).to_vec();
@@ -257,8 +265,8 @@ where
             Ok(Opened::Answered(answer))
         }
         ([OPEN | DOOR], _) => {
-            let question = read_long(&mut proven.stream).await?;
-            Ok(Opened::Asked(proven.stream, question))
+            let bytes = read_long(&mut proven.stream).await?;
+            Ok(Opened::Asked(proven.stream, Question { bytes, ahead: false }))
         }
         _ => Err(Failure::Unsupported),
     }

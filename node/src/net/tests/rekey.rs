@@ -61,7 +61,7 @@ async fn who_is_late_asks_at_the_door_and_hears_nothing_else() {
             number += 1;
             let _ = world.nets[0].publish(number.to_be_bytes().repeat(16));
             match tokio::time::timeout(Duration::from_millis(20), world.step()).await {
-                Ok((index, NetEvent::Knock { from, id, bytes })) => {
+                Ok((index, NetEvent::Knock { from, id, bytes, .. })) => {
                     assert!(index < 2 && from == world.key(2));
                     assert_eq!(bytes, b"what now?");
                     world.nets[index].respond(id, b"this".to_vec());

@@ -18,7 +18,7 @@ use crate::room::{Phase, Room};
 /// What is to be kept, sealed and named; made anew when something changed.
 #[derive(Default)]
 pub(in crate::room) struct Deposits {
-    made_for: Option<(Generation, u64, u64, u64, usize)>,
+    made_for: Option<(Generation, [u64; 4], usize)>,
     messages: Vec<(Name, Vec<u8>)>,
     /// Names of frames that we keep ourselves.
     frames: BTreeMap<FrameKey, Name>,
@@ -84,13 +84,13 @@ impl Room {
     fn prepare_deposits(&mut self) {
         let generation = self.keys.generation();
         let boxes = self.epochs.announcements().map(|(_, known)| known.boxes.len()).sum();
-        let state = (
-            generation,
+        let versions = [
             self.members.version(),
             self.authority.version(),
             self.epochs.version(),
-            boxes,
-        );
+            self.approvals.version(),
+        ];
+        let state = (generation, versions, boxes);
         if self.keepers.deposits.made_for != Some(state) {
             self.keepers.deposits.made_for = Some(state);
             self.keepers.deposits.messages = self.messages_to_keep();
@@ -102,7 +102,7 @@ impl Room {
         }
     }
 
-    /// Records, log, announcements and boxes of the generation: in the order in which each finds what it builds on.
+    /// Log, records, moderators' words, announcements and boxes of the generation: in the order in which each finds what it builds on.
     fn messages_to_keep(&self) -> Vec<(Name, Vec<u8>)> {
         let generation = self.keys.generation();
         let ordered = self.authority.ordered(&self.genesis);
@@ -123,6 +123,13 @@ impl Room {
         let superseded = superseded.map(|leaf| Record::Leaf(Arc::clone(leaf)));
         let records = self.members.records().cloned().chain(superseded);
         let records = records.map(|record| ControlMessage::Record(record.to_unverified()));
+        // Whoever waits to be let in may come back when nobody else is there.
+        let approvals = (self.approvals.all()).filter(|(_, of, _)| **of == generation);
+        let approvals = approvals.map(|(identity, generation, approval)| ControlMessage::Approval {
+            identity: *identity,
+            generation: *generation,
+            approval: approval.clone(),
+        });
         let announcements = epochs
             .iter()
             .map(|(_, known)| ControlMessage::Announcement(known.announcement.to_unverified()));
@@ -130,9 +137,13 @@ impl Room {
             .filter(|(_, known)| known.announcement.members().len() <= MAX_INLINE_MEMBERS)
             .flat_map(|(id, known)| known.boxes.values().map(move |sealed| (**id, sealed.clone())))
             .map(|(epoch, sealed)| ControlMessage::Box { epoch, sealed });
-        (operations.chain(records).chain(announcements).chain(boxes))
-            .filter_map(|message| control::seal(self.keys.control(), &message).ok())
-            .map(|bytes| (item_name(&bytes), bytes))
-            .collect()
+        (operations
+            .chain(records)
+            .chain(approvals)
+            .chain(announcements)
+            .chain(boxes))
+        .filter_map(|message| control::seal(self.keys.control(), &message).ok())
+        .map(|bytes| (item_name(&bytes), bytes))
+        .collect()
     }
 }

@@ -36,6 +36,8 @@ const RELIST: Duration = Duration::from_secs(3_600);
 const MAX_NAMES: usize = 32_768;
 /// Control messages of a keeper that wait for the rest of them.
 const MAX_GATHERED: usize = 4_096;
+/// Before a keeper has said what its store is called.
+const NO_STORE: [u8; 8] = [0; 8];
 /// Boxes of ours that wait for their epoch's announcement.
 const MAX_BOXES: usize = 64;
 
@@ -109,7 +111,7 @@ pub(super) enum KeeperQuestion {
 impl Shelf {
     fn new(now: Now) -> Self {
         Self {
-            store: [0; 8],
+            store: NO_STORE,
             after: 0,
             has: BTreeSet::new(),
             wanted: Vec::new(),
@@ -297,13 +299,16 @@ impl Room {
                     more,
                 }),
             ) => {
+                let begins_anew = shelf.store != store && shelf.store != NO_STORE;
                 if shelf.store != store {
                     shelf.store = store;
                     shelf.has.clear();
                     shelf.wanted.clear();
                 }
+                // One that leads us on is asked no oftener than any other.
+                let goes_on = more && !items.is_empty() && !begins_anew && next > shelf.after;
                 shelf.after = next;
-                if !more || items.is_empty() {
+                if !goes_on || shelf.has.len() >= MAX_NAMES {
                     shelf.next_look = now.elapsed + LOOK_INTERVAL / 2 + Duration::from_millis(jitter);
                     shelf.lacks = true;
                 }
@@ -313,12 +318,19 @@ impl Room {
                 }
             }
             (KeeperQuestion::Fetch(names), Some(KeeperReply::Items(items))) => {
-                // What it no longer has is not asked for again.
-                if items.is_empty() {
-                    self.keepers.taken.extend(names);
-                }
+                let (mut asked, mut came) = (BTreeSet::from_iter(names), false);
                 for item in items {
-                    self.take_item(from, item, now);
+                    let name = snug_crypto::keeper::item_name(&item);
+                    // Nobody asked for anything else.
+                    if asked.remove(&name) {
+                        came = true;
+                        self.keepers.taken.insert(name);
+                        self.take_item(from, item, now);
+                    }
+                }
+                // What it no longer has is not asked for again.
+                if !came {
+                    self.keepers.taken.extend(asked);
                 }
             }
             (KeeperQuestion::Deposit(names), Some(KeeperReply::Kept)) => {
@@ -358,7 +370,6 @@ impl Room {
     }
 
     fn take_item(&mut self, from: PeerKey, item: Vec<u8>, now: Now) {
-        self.keepers.taken.insert(snug_crypto::keeper::item_name(&item));
         if !control::is_control(&item) {
             self.members.hearsay(true);
             self.take_frame(item, Asked::Yes, now);
