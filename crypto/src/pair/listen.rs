@@ -207,7 +207,7 @@ mod tests {
             reader: LeafId::from_bytes([6; 16]),
         };
         let psk = PairPsk::from_bytes([7; 32]);
-        let speaking = Speaking::first(&mut rng, &line, &kem.public(), &psk, 1, &answer).unwrap();
+        let speaking = Speaking::begin(&mut rng, Form::First, &line, &kem.public(), &psk, 1, &answer).unwrap();
         let other = |kind| Content::Unknown { kind, bytes: vec![1] };
         let (plain, direct) = (other(ContentKind(900)), other(ContentKind::DIRECT));
         for (contents, read) in [

@@ -25,7 +25,7 @@ fn messages(keeper: &Process) -> usize {
 
 /// Waits until a keeper says that it holds more of them than before.
 fn holds_more(keeper: &Process, before: usize) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + 3 * PATIENCE;
     while messages(keeper) <= before {
         assert!(Instant::now() < end, "{}", keeper.describe());
         std::thread::sleep(Duration::from_millis(50));
@@ -42,7 +42,7 @@ fn room(server: &Rendezvous, home: &Home, flags: &[&str], keeper: &Keeper) -> (M
     // What came later than its name stands at the rendezvous: so does its name.
     let rules = json!({"max_participants": 17});
     alice.request("policy", rules).expect("a rule that shows");
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + 3 * PATIENCE;
     let stranger = Home::new();
     while approval::rules_at_rendezvous(&stranger, &card)["max_participants"] != 17 {
         assert!(Instant::now() < end, "the capsule is not brought up to date");

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,6 +84,8 @@ pub struct Terminal {
     keyboard: Keyboard,
     child: Box<dyn Child + Send + Sync>,
     shared: Shared,
+    /// Whether the terminal takes nothing for now.
+    stalled: Arc<AtomicBool>,
     /// Where it logs, if it was asked to.
     log: Option<PathBuf>,
 }
@@ -121,10 +124,15 @@ impl Terminal {
             Condvar::new(),
         )));
         let (sink, answering) = (shared.clone(), Arc::clone(&keyboard));
+        let stalled = Arc::new(AtomicBool::new(false));
+        let stall = Arc::clone(&stalled);
         thread::spawn(move || {
             let mut buffer = [0; 8192];
             // On Linux reading fails once the program has closed its side.
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                while stall.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 let mut inner = sink.lock();
                 inner.parser.process(&buffer[..read]);
                 inner.raw.extend_from_slice(&buffer[..read]);
@@ -144,8 +152,14 @@ impl Terminal {
             keyboard,
             child,
             shared,
+            stalled,
             log: log_of(command),
         }
+    }
+
+    /// Stops taking what the program writes, or goes on with it.
+    pub fn stall(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
     }
 
     /// Types text, as a keyboard sends it.
@@ -185,8 +199,9 @@ impl Terminal {
         while !test(&inner) {
             let left = end.saturating_duration_since(Instant::now());
             if inner.ended || left.is_zero() {
+                let why = if inner.ended { "it ended" } else { "too long" };
                 drop(inner);
-                panic!("{}: {what} never showed:\n{}", self.name, self.picture());
+                panic!("{}: {what} never showed ({why}):\n{}", self.name, self.picture());
             }
             inner = self
                 .shared
@@ -287,6 +302,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        self.stall(false);
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
             let _ = self.child.kill();
             let _ = self.child.wait();

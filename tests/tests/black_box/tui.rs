@@ -134,6 +134,32 @@ fn a_conversation_at_two_sizes() {
 }
 
 #[test]
+fn a_terminal_that_takes_nothing_for_a_while_does_not_stop_the_node() {
+    let server = Rendezvous::start();
+    let (a, b) = (Home::new(), Home::new());
+    let card = member::create(&a, &server.url(), "den");
+    let mut bob = Member::join(&b, &card, "bob");
+    bob.ready();
+    let mut alice = Terminal::start("alice", &join(&a, &card, "alice"), 24, 80);
+    bob.sees(&["alice"]);
+    alice.shows("Welcome to the room den, alice.");
+    alice.stall(true);
+    // More than waits on the way to a terminal.
+    for index in 0..200 {
+        bob.send(&format!("{index:03}{}", "x".repeat(40)));
+    }
+    let id = bob.send("Are you still there?");
+    bob.wait("a receipt", |event| {
+        let is_it = event["type"] == "receipt" && event["id"] == id.as_str() && event["held_by"] == 1;
+        is_it.then_some(())
+    });
+    alice.stall(false);
+    alice.shows("Are you still there?");
+    alice.type_text("\u{3}");
+    assert_eq!(alice.exit_code(), 0);
+}
+
+#[test]
 fn a_host_is_shown_what_to_hand_on() {
     let home = Home::new();
     let mut command = home.snug([

@@ -37,6 +37,8 @@ const IN_FLIGHT: usize = 64;
 const STATUS: Duration = Duration::from_secs(2);
 /// Shortest time between two drawings: a flood of messages is drawn in strides.
 const FRAME: Duration = Duration::from_millis(16);
+/// How long the end waits for a drawing that the terminal hasn't taken.
+const LAST_DRAWING: Duration = Duration::from_secs(2);
 /// How long the end of an input stream may take to be noticed.
 const SETTLE: Duration = Duration::from_millis(20);
 /// How long leaving may take: longer than a busy machine and its disk need. Who won't wait presses Ctrl-C again.
@@ -105,21 +107,28 @@ async fn converse(room: Room) -> Result<End, Failure> {
     let deadline = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(deadline);
     let mut drawn = tokio::time::Instant::now();
-    let (mut dirty, mut stale, mut asking) = (true, made_here, false);
+    let (mut dirty, mut stale, mut asking, mut seen) = (true, made_here, false, false);
     let mut turns = Turns::default();
 
     let end = loop {
-        if dirty && drawn.elapsed() >= FRAME {
+        if dirty && screen.is_ready() && drawn.elapsed() >= FRAME {
             screen.draw(|frame| view::draw(frame, &mut state))?;
             (dirty, drawn) = (false, tokio::time::Instant::now());
-            events.told();
-            if state.is_seen() {
-                events.read();
-            }
+            seen = state.is_seen();
         }
+        let ready = screen.is_ready();
         let mut action = None;
         tokio::select! {
-            event = events.recv() => match event {
+            // The terminal has taken what was drawn, and nothing came since.
+            written = screen.ready(), if !ready => {
+                written?;
+                events.told();
+                if seen {
+                    events.read();
+                }
+                continue;
+            }
+            event = events.recv(), if ready => match event {
                 Some(Event { kind: EventKind::Closed(reason), .. }) => break End::Closed(reason),
                 Some(event) => {
                     if let EventKind::NewRoomKey { room_key, serverless } = &event.kind {
@@ -160,7 +169,7 @@ async fn converse(room: Room) -> Result<End, Failure> {
                 Answer::Left | Answer::Nothing => {}
             },
             _ = status.tick() => answers.push(Box::pin(ask_status(handle.clone()))),
-            () = tokio::time::sleep(FRAME.saturating_sub(drawn.elapsed())), if dirty => continue,
+            () = tokio::time::sleep(FRAME.saturating_sub(drawn.elapsed())), if dirty && ready => continue,
             () = interrupts.next() => action = Some(Action::Quit),
             () = &mut deadline, if state.leaving => break End::Stopped,
         }
@@ -187,14 +196,14 @@ async fn converse(room: Room) -> Result<End, Failure> {
                     Answer::Left
                 }));
             }
-            Some(Action::Redraw) => screen.forget()?,
+            Some(Action::Redraw) => screen.forget().await?,
             Some(Action::Invite) => {
                 // The stream would take the answer away.
                 drop(inputs);
                 // Its end is a wake-up that waits in the event library; left there, it can swallow the notice of the first key that
                 // the next stream should see.
                 let _ = crossterm::event::poll(SETTLE);
-                screen.suspend();
+                screen.suspend().await?;
                 if let Ok(status) = handle.status().await {
                     handout = handout.found_at(&status.reach);
                 }
@@ -279,6 +288,8 @@ async fn converse(room: Room) -> Result<End, Failure> {
             }
         }
     };
+    // What is being drawn comes before the terminal is given back; one that takes nothing is not waited for.
+    let _ = tokio::time::timeout(LAST_DRAWING, screen.ready()).await;
     drop(screen);
     Ok(farewell(&state, end))
 }
