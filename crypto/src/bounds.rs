@@ -77,7 +77,7 @@ bounds! {
 
     /// Part of the log, encoded, that moderators may fill: the rest is the admin's, whose kick always gets through.
     MAX_LOG_BYTES_OF_MODERATORS: usize = 16 * 1024, "bytes";
-    /// Operations by one moderator, beyond those that others' operations build on.
+    /// Operations by one moderator that are taken one by one.
     MAX_OPERATIONS_OF_MODERATOR: usize = 32, "operations";
     /// What a new generation consists of, with the boxes of those that it is for.
     MAX_OBJECT_BYTES: usize = 768 * 1024, "bytes";

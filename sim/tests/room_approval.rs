@@ -306,6 +306,53 @@ fn moderators_let_in_and_turn_away() {
     }
 }
 
+#[test]
+fn who_was_let_in_by_somebody_who_is_no_moderator_any_more_stays_in() {
+    for seed in 470..473 {
+        let (mut world, admin) = world(seed);
+        let bob = enter_approved(&mut world, admin, "bob", 2);
+        let who = world.nodes[bob].room.fingerprint();
+        let role = Role::Moderator;
+        world.command(admin, Command::Role { who, role });
+        let dave = world.add("dave");
+        world.enter(dave);
+        assert!(
+            world
+                .run_until(20 * SECOND, |world| knocked(world, bob, "dave") == 1)
+                .is_some()
+        );
+        approve(&mut world, bob, dave);
+        settle(&mut world, 3);
+        let role = Role::Member;
+        world.command(admin, Command::Role { who, role });
+        assert_eq!(world.nodes[admin].commanded.last(), Some(&Ok(())), "seed {seed}");
+        world.run(20 * SECOND);
+        settle(&mut world, 3);
+        world.send(dave, "still here");
+        world.run(5 * SECOND);
+        for reader in [admin, bob] {
+            assert!(world.texts(reader).contains(&"still here".to_owned()), "seed {seed}");
+        }
+        let roles: Vec<Role> = [admin, dave]
+            .iter()
+            .map(|node| {
+                let members = world.nodes[*node].room.members(world.clock_of(*node));
+                members.iter().find(|member| member.fingerprint == who).unwrap().role
+            })
+            .collect();
+        assert_eq!(roles, [Role::Member; 2], "seed {seed}: everybody hears of it");
+        // And it lets nobody in any more.
+        let erin = world.add("erin");
+        world.enter(erin);
+        world.run(10 * SECOND);
+        let who = world.nodes[erin].room.fingerprint();
+        assert_eq!(
+            refused(&mut world, bob, Command::Approve { who }),
+            CommandRefused::NotModerator
+        );
+    }
+}
+
 /// The same, where somebody waits and is no member.
 fn settle_but(world: &mut World, waiting: usize, members: usize) {
     let holds = |world: &World| {

@@ -95,3 +95,36 @@ fn what_waits_for_its_frame_goes_before_its_author_does() {
         }
     }
 }
+
+/// Whoever types into an empty room for days was told of each message that it is sent.
+#[test]
+fn all_that_was_said_to_an_empty_room_is_heard_however_much_it_is() {
+    for restarts in [false, true] {
+        let mut world = room(9, 1);
+        for n in 0..600 {
+            world.send(0, &format!("alone {n:03}"));
+            world.run(6 * MS);
+        }
+        world.run(SECOND);
+        assert_eq!(world.acknowledged(0).len(), 600);
+        if restarts {
+            world.kill(0);
+            world.restart(0);
+            world.enter(0);
+            world.run(5 * SECOND);
+        }
+        let newcomer = world.add("newcomer");
+        world.enter(newcomer);
+        let all = world.run_until(60 * SECOND, |world| world.texts(newcomer).len() >= 600);
+        let texts = world.texts(newcomer);
+        assert!(
+            all.is_some(),
+            "restarted: {restarts}; {} of 600 were heard",
+            texts.len()
+        );
+        let mut ordered = texts.clone();
+        ordered.sort();
+        ordered.dedup();
+        assert_eq!(texts, ordered, "each once, in order");
+    }
+}

@@ -39,6 +39,11 @@ impl Room {
                 if identity != self.me && !self.is_junior(&identity) {
                     return Err(CommandRefused::Senior);
                 }
+                // Whom it let in showed its word: a generation carries all of them over, before that word counts for nothing.
+                let lets_in = role < Role::Moderator && self.authority.role(&identity) >= Role::Moderator;
+                if lets_in && self.authority.asks_for_approval(&self.keys.generation(), &self.genesis) {
+                    self.make_generation(Purpose::Rekey, None, now)?;
+                }
                 self.sign_and_tell(Operation::Role { identity, role }, now)
             }
             Command::Rekey { room_key } => {

@@ -131,6 +131,12 @@ impl Epochs {
         self.known.get(id)
     }
 
+    /// Whether an epoch that we are in holds nobody else.
+    pub(super) fn is_ours_alone(&self, id: &EpochId) -> bool {
+        self.known(id)
+            .is_some_and(|known| known.announcement.members().len() == 1)
+    }
+
     pub(super) fn known_mut(&mut self, id: &EpochId) -> Option<&mut Known> {
         self.known.get_mut(id)
     }

@@ -235,7 +235,7 @@ pub enum SendRefused {
     #[error("the message is empty")]
     Empty,
     /// Too much is waiting for the room's keys.
-    #[error("{waiting} messages wait to be sent already; wait until they are out")]
+    #[error("{waiting} messages wait already, to be sent or for somebody to hear them; wait until they are out")]
     QueueFull {
         /// How many wait.
         waiting: usize,

@@ -15,7 +15,7 @@ use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId, MessageId};
 use snug_crypto::pair;
 
 use super::pace::Pacer;
-use super::timing::{MAX_OUTBOX, SEND_HOLD};
+use super::timing::{MAX_OUTBOX, MAX_SOLILOQUY, MAX_SOLILOQUY_BYTES, SEND_HOLD};
 use super::{Now, Output, Room, RoomEvent, SendRefused, Ticket};
 
 /// What waits, and what is not known to have arrived.
@@ -69,13 +69,19 @@ pub(super) enum Reader {
 pub(super) struct Unheld {
     pub(super) contents: Vec<Content>,
     pub(super) hash: FrameHash,
+    /// Whether its epoch holds nobody but us: then what is here is all that there is of it.
+    pub(super) alone: bool,
 }
 
 impl Outbox {
     /// When the oldest message stops waiting for the others, or for its frame.
     pub(super) fn next_wake(&self, elapsed: Duration) -> Option<Duration> {
         let hold = self.oldest()? + SEND_HOLD;
-        let paced = self.pacer.next(elapsed).filter(|next| *next > elapsed);
+        // What waits for its frame alone is due then, even if that has passed since it was looked at.
+        let paced = self
+            .pacer
+            .next(elapsed)
+            .filter(|next| self.pacer.holds() || *next > elapsed);
         Some(paced.map_or(hold, |next| next.min(hold)))
     }
 
@@ -144,6 +150,12 @@ impl Outbox {
         });
     }
 
+    /// Whether something from this number on was asked for before, and comes again: whoever said it was told that it is sent.
+    pub(super) fn repeats_from(&self, number: u64) -> bool {
+        let newest = self.waiting.iter().rev().take_while(|waiting| waiting.number >= number);
+        newest.into_iter().any(|waiting| waiting.ticket.is_none())
+    }
+
     /// What waits from this number on, the latest first: its number, since when, and what it says.
     pub(super) fn queued_from(&self, number: u64) -> impl Iterator<Item = (u64, Duration, &Content)> {
         let newest = self
@@ -196,14 +208,28 @@ impl Outbox {
     fn sealed(&mut self, at: (EpochId, u64), unheld: Unheld) {
         self.unheld.insert(at, unheld);
         self.changed = true;
-        // Its ciphertext is kept for others all the same.
-        if self.unheld.len() > MAX_OUTBOX {
-            let others = self.unheld.keys().find(|other| other.0 != at.0).copied();
-            match others {
-                Some(other) => drop(self.unheld.remove(&other)),
-                None => drop(self.unheld.pop_first()),
-            }
+        let shared = || self.unheld.iter().filter(|(_, unheld)| !unheld.alone);
+        if self.unheld.len() <= MAX_OUTBOX || shared().count() <= MAX_OUTBOX {
+            return;
         }
+        // The ciphertext of what others can read is kept for them all the same.
+        let elsewhere = shared().find(|(other, _)| other.0 != at.0);
+        let oldest = elsewhere.or_else(|| shared().next()).map(|(other, _)| *other);
+        if let Some(oldest) = oldest {
+            self.unheld.remove(&oldest);
+        }
+    }
+
+    /// Whether so much waits for somebody to hear it that nothing more is taken; and how much that is.
+    fn is_full_of_soliloquies(&self) -> Option<usize> {
+        if self.unheld.len() <= MAX_OUTBOX {
+            return None;
+        }
+        let alone = self.unheld.values().filter(|unheld| unheld.alone);
+        let (frames, bytes) = alone.fold((0, 0), |(frames, bytes), unheld| {
+            (frames + 1, bytes + content::contents_len(&unheld.contents))
+        });
+        (frames >= MAX_SOLILOQUY || bytes >= MAX_SOLILOQUY_BYTES).then_some(frames)
     }
 
     /// Whether a frame of ours is known to nobody else.
@@ -235,7 +261,7 @@ impl Outbox {
         }
         self.changed = true;
         let later = std::mem::take(&mut self.waiting);
-        for Unheld { contents, hash } in unheld.into_values() {
+        for Unheld { contents, hash, .. } in unheld.into_values() {
             for (index, content) in (0..).zip(contents) {
                 self.push(None, Some(MessageId::of(&hash, index)), content, Duration::ZERO);
             }
@@ -282,7 +308,8 @@ impl Room {
                 waiting: self.outbox.waiting.len(),
             })
         } else {
-            None
+            let waiting = self.outbox.is_full_of_soliloquies();
+            waiting.map(|waiting| SendRefused::QueueFull { waiting })
         }
     }
 
@@ -344,17 +371,12 @@ impl Room {
 
     /// What was said in an epoch of nobody but us goes out again once somebody is here to hear it.
     fn requeue_soliloquies(&mut self, send: EpochId) {
-        let members = |id: &EpochId| {
-            self.epochs
-                .known(id)
-                .map_or(0, |known| known.announcement.members().len())
-        };
-        if members(&send) < 2 {
+        if self.epochs.is_ours_alone(&send) {
             return;
         }
-        let alone: Vec<(EpochId, u64)> = (self.outbox.unheld.keys())
-            .filter(|(epoch, _)| members(epoch) == 1)
-            .copied()
+        let alone: Vec<(EpochId, u64)> = (self.outbox.unheld.iter())
+            .filter(|(_, unheld)| unheld.alone)
+            .map(|(at, _)| *at)
             .collect();
         let mut soliloquies = BTreeMap::new();
         for at in alone {
@@ -416,6 +438,7 @@ impl Room {
         let unheld = Unheld {
             contents,
             hash: sealed.hash,
+            alone: self.epochs.is_ours_alone(&id),
         };
         self.outbox.sealed((id, sealed.counter), unheld);
         self.out.push_back(Output::Publish { bytes: sealed.bytes });

@@ -93,7 +93,8 @@ impl Room {
         let room_key = room_key.unwrap_or_else(|| RoomKey::generate(&mut self.rng));
         let random = RoomRandom::generate(&mut self.rng);
         let handle = self.genesis.handle();
-        let count = self.authority.next_count();
+        let heads = self.authority.heads();
+        let count = (self.authority.next_count(&heads, &self.genesis)).ok_or(CommandRefused::LogFull)?;
         let derive = |hash| GenerationKeys::derive(&room_key, &random, &handle, Generation { count, hash });
         let rekey = Rekey {
             count,
@@ -103,7 +104,6 @@ impl Room {
             member_count: u32::try_from(members.len()).unwrap_or(u32::MAX),
         };
         let author = self.own.admin().map_or(Author::Member(&self.identity), Author::Admin);
-        let heads = self.authority.heads();
         let signed = SignedOperation::create(author, heads, purpose.operation(rekey), &self.genesis_hash)
             .map_err(|_| CommandRefused::LogFull)?;
         if !self.authority.would_count(&signed, &self.genesis) {

@@ -176,7 +176,11 @@ pub(super) const FRAME_PACE: Duration = Duration::from_millis(5);
 pub(super) const SPEAKS_FOR: Duration = Duration::from_millis(500);
 /// Members that are counted so, at most: nobody who talks among many waits for more than a twentieth of a second.
 pub(super) const MAX_SHARES: usize = 10;
-/// Messages that may wait to be sent.
+/// Frames that may wait for somebody to hear them, where nobody is there: weeks of somebody who types. Then nothing more is taken.
+pub(super) const MAX_SOLILOQUY: usize = 4_096;
+/// Bytes of what they say.
+pub(super) const MAX_SOLILOQUY_BYTES: usize = 16 << 20;
+/// Messages that may wait to be sent; and frames of ours that are followed while nobody is known to have them.
 pub(super) const MAX_OUTBOX: usize = 256;
 /// How long after something new an author is told how far we are: what comes together is told together, with what the front end confirms.
 pub(super) const RECEIPT_WAIT: Duration = Duration::from_millis(200);

@@ -165,6 +165,17 @@ impl<'a> Log<'a> {
             .collect()
     }
 
+    /// The count of a generation made on top of these: what is right for an operation with them as its parents, whatever counts void
+    /// operations claim.
+    pub(crate) fn next_count(&self, parents: &BTreeSet<OperationHash>) -> Option<u64> {
+        let past = self.with_past(parents);
+        let right = (self.operations.iter()).filter(|entry| entry.counts_right && past.contains(&entry.signed.hash()));
+        let counts = right
+            .filter_map(|entry| entry.signed.operation().rekey())
+            .map(|rekey| rekey.count);
+        counts.max().unwrap_or(0).checked_add(1)
+    }
+
     /// The pass.
     pub(crate) fn evaluate(&self) -> Evaluation {
         let mut pass = Pass {

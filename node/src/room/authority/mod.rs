@@ -21,6 +21,11 @@ use snug_crypto::operation::{Operation, OperationError, Role, SignedOperation, U
 
 pub(super) use evaluate::{Evaluation, Log};
 
+/// Operations and bytes of the log that stay free for the admin, whatever generations moderators make: a quarter.
+const ADMINS_OPERATIONS: usize = MAX_LOG_OPERATIONS / 4;
+/// See [`ADMINS_OPERATIONS`].
+const ADMINS_BYTES: usize = MAX_LOG_BYTES / 4;
+
 /// The operations we know, verified.
 pub(super) struct Authority {
     operations: BTreeMap<OperationHash, SignedOperation>,
@@ -95,9 +100,7 @@ impl Authority {
     fn has_room_for(&self, operation: &UnverifiedOperation, genesis: &Genesis) -> bool {
         let size = operation.encode().len() + 4;
         let author = operation.unverified_author();
-        let is_admin = |identity: &IdentityKey| {
-            identity.as_bytes() == genesis.admin().as_bytes() || self.evaluation.role(identity) == Role::Admin
-        };
+        let is_admin = |identity: &IdentityKey| is_admin(identity, &self.evaluation, genesis);
         let sum = |of: &dyn Fn(&SignedOperation) -> bool| -> usize {
             let chosen = self.operations.values().filter(|signed| of(signed));
             chosen.map(|signed| signed.encode().len() + 4).sum()
@@ -140,9 +143,8 @@ impl Authority {
         }
         let past = Log::new(&union, genesis).with_past(&BTreeSet::from([target]));
         union.retain(|hash, _| past.contains(hash) || self.operations.contains_key(hash));
-        let size: usize = union.values().map(|signed| signed.encode().len() + 4).sum();
         let evaluation = Log::new(&union, genesis).evaluate();
-        if !evaluation.valid.contains(&target) || union.len() > MAX_LOG_OPERATIONS || size > MAX_LOG_BYTES {
+        if !evaluation.valid.contains(&target) || !fits(&union, &evaluation, &target, genesis) {
             return Ok(false);
         }
         self.version += 1;
@@ -155,10 +157,8 @@ impl Authority {
     pub(super) fn would_count(&self, operation: &SignedOperation, genesis: &Genesis) -> bool {
         let mut union = self.operations.clone();
         union.insert(operation.hash(), operation.clone());
-        let size: usize = union.values().map(|signed| signed.encode().len() + 4).sum();
-        union.len() <= MAX_LOG_OPERATIONS
-            && size <= MAX_LOG_BYTES
-            && Log::new(&union, genesis).evaluate().valid.contains(&operation.hash())
+        let evaluation = Log::new(&union, genesis).evaluate();
+        evaluation.valid.contains(&operation.hash()) && fits(&union, &evaluation, &operation.hash(), genesis)
     }
 
     /// An operation and all that it builds on.
@@ -208,10 +208,9 @@ impl Authority {
         then && self.policy(genesis).approval
     }
 
-    /// The count of a generation that is made on top of all we know.
-    pub(super) fn next_count(&self) -> u64 {
-        let counts = self.operations.values().filter_map(|signed| signed.operation().rekey());
-        counts.map(|rekey| rekey.count).max().unwrap_or(0).saturating_add(1)
+    /// The count of a generation that is made on top of these; `None` if there are no more.
+    pub(super) fn next_count(&self, parents: &[OperationHash], genesis: &Genesis) -> Option<u64> {
+        Log::new(&self.operations, genesis).next_count(&parents.iter().copied().collect())
     }
 
     /// Operations that no other names as its past: the parents of the next one, as many as one may name.
@@ -242,4 +241,41 @@ impl Authority {
         self.version += 1;
         self.evaluation = Log::new(&self.operations, genesis).evaluate();
     }
+}
+
+fn is_admin(identity: &IdentityKey, evaluation: &Evaluation, genesis: &Genesis) -> bool {
+    identity.as_bytes() == genesis.admin().as_bytes() || evaluation.role(identity) == Role::Admin
+}
+
+/// Whether a log keeps its bounds with an operation, and what that one builds on, in it. An operation that makes a generation brings its past
+/// along, which nobody has looked at one by one: where a moderator made it, its own operations, and those of people who never had a say,
+/// have a share, and some of the log is left for the admin in any case. What other moderators said is not held against the one who builds on
+/// it: a hostile one could give each member other operations, and so keep them from following the kick that removes it.
+fn fits(
+    log: &BTreeMap<OperationHash, SignedOperation>,
+    evaluation: &Evaluation,
+    target: &OperationHash,
+    genesis: &Genesis,
+) -> bool {
+    let weigh = |of: &dyn Fn(&IdentityKey) -> bool| {
+        let chosen = log.values().filter(|signed| of(&signed.author()));
+        chosen.fold((0, 0), |(count, bytes), signed| {
+            (count + 1, bytes + signed.encode().len() + 4)
+        })
+    };
+    let (count, bytes): (usize, usize) = weigh(&|_| true);
+    if count > MAX_LOG_OPERATIONS || bytes > MAX_LOG_BYTES {
+        return false;
+    }
+    let Some(author) = log.get(target).map(SignedOperation::author) else {
+        return false;
+    };
+    if is_admin(&author, evaluation, genesis) {
+        return true;
+    }
+    let (count, bytes) = weigh(&|of| !is_admin(of, evaluation, genesis));
+    let (_, own) = weigh(&|of| *of == author || (evaluation.rank(of).is_none() && !is_admin(of, evaluation, genesis)));
+    count <= MAX_LOG_OPERATIONS - ADMINS_OPERATIONS
+        && bytes <= MAX_LOG_BYTES - ADMINS_BYTES
+        && own <= MAX_LOG_BYTES_OF_MODERATORS
 }

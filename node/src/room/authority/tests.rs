@@ -7,7 +7,7 @@ use snug_crypto::AdminKey;
 use snug_crypto::identity::Identity;
 use snug_crypto::ids::GenesisHash;
 use snug_crypto::names::RoomId;
-use snug_crypto::operation::{Author, Rekey};
+use snug_crypto::operation::{Author, OperationKind, Rekey};
 
 use super::*;
 
@@ -294,4 +294,88 @@ fn floods_of_those_without_a_say_leave_no_trace_and_moderators_have_a_share() {
         log.take(orphan.to_unverified(), &w.genesis),
         Ok(Taken::MissingPast)
     ));
+}
+
+/// A count that nobody could rightly reach is void, and what is made on top of it counts as if it weren't there.
+#[test]
+fn a_moderators_void_count_stops_nobody() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    for count in [0, 2, 1_000, u64::MAX] {
+        let mut log = w.log(&[&one]);
+        let wrong = w.by(1, &[&one], w.kick(2, count));
+        assert!(matches!(log.take(wrong.to_unverified(), &w.genesis), Ok(Taken::New(_))));
+        for expected in 1..4 {
+            let heads = log.heads();
+            assert!(expected > 1 || heads.contains(&wrong.hash()));
+            let next = log.next_count(&heads, &w.genesis).unwrap();
+            assert_eq!(next, expected, "after a count of {count}");
+            let rekey = Operation::KeyGen(rekey(next));
+            let signed = SignedOperation::create(Author::Admin(&w.admin), heads, rekey, &w.genesis.hash()).unwrap();
+            assert!(log.would_count(&signed, &w.genesis));
+            log.insert_verified(signed, &w.genesis);
+        }
+    }
+}
+
+/// What a generation builds on comes with it, unseen until then: a moderator can't fill the log with that either.
+#[test]
+fn a_moderators_generations_leave_room_for_the_admin() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let big = |number: u8| Operation::Unknown {
+        kind: OperationKind(999),
+        body: vec![number; 10_000],
+    };
+    for by_throwaways in [false, true] {
+        let mut log = w.log(&[&one]);
+        let mut taken = 0;
+        for turn in 0..40 {
+            let author = if by_throwaways { 5 } else { 1 };
+            let padding = w.by(author, &[&one], big(turn));
+            let parents = [&padding];
+            let kick = w.by(1, &parents, w.kick(2 + usize::from(turn % 3), 1));
+            let past = vec![one.to_unverified(), padding.to_unverified(), kick.to_unverified()];
+            taken += usize::from(log.insert_with_past(past, kick.hash(), &w.genesis).unwrap());
+        }
+        assert!(taken <= 1, "{taken} generations with 10,000 bytes of nothing each");
+        let heads = log.heads();
+        let count = log.next_count(&heads, &w.genesis).unwrap();
+        let kick = Operation::Kick {
+            identity: w.people[1].key(),
+            rekey: rekey(count),
+        };
+        let kick = SignedOperation::create(Author::Admin(&w.admin), heads, kick, &w.genesis.hash()).unwrap();
+        assert!(log.would_count(&kick, &w.genesis), "the admin is heard");
+    }
+}
+
+/// A hostile moderator tells two members different things, each as much as it may: the kick that removes it still goes from one to the other.
+#[test]
+fn who_told_two_members_different_things_is_removed_at_both() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let fill = |from: u16| -> Authority {
+        let mut log = w.log(&[&one, &two]);
+        for number in from..from + 100 {
+            let noise = Operation::Policy(Policy {
+                max_participants: number + 1,
+                ..Policy::default()
+            });
+            let noise = w.by(2, &[&two], noise);
+            let _ = log.take(noise.to_unverified(), &w.genesis);
+        }
+        log
+    };
+    let (ours, mut theirs) = (fill(0), fill(1_000));
+    let heads = ours.heads();
+    let count = ours.next_count(&heads, &w.genesis).unwrap();
+    let kick = w.kick(2, count);
+    let kick = SignedOperation::create(Author::Member(&w.people[1]), heads, kick, &w.genesis.hash()).unwrap();
+    assert!(ours.would_count(&kick, &w.genesis));
+    let mut past: Vec<UnverifiedOperation> = ours.iter().map(|(_, signed)| signed.to_unverified()).collect();
+    past.push(kick.to_unverified());
+    assert!(theirs.insert_with_past(past, kick.hash(), &w.genesis).unwrap());
+    assert!(theirs.evaluation().voids(&w.people[2].key(), 0));
 }

@@ -323,7 +323,7 @@ impl Room {
                 changes.forget(key(QUEUED, &[&number.to_be_bytes()]));
             }
         }
-        if !self.outbox.pacer.holds() {
+        if !self.outbox.pacer.holds() || self.outbox.repeats_from(ledger.next_queued) {
             for (number, since, content) in self.outbox.queued_from(ledger.next_queued) {
                 let contents = rest::encode_contents(std::slice::from_ref(content));
                 let mut value = Writer::with_capacity(8 + contents.len());

@@ -301,9 +301,10 @@ impl Room {
             };
             if let Ok(contents) = rest::decode_contents(value.rest()) {
                 let at = (EpochId::from_bytes(epoch), counter);
+                let alone = self.epochs.is_ours_alone(&at.0);
                 let hash = FrameHash::from_bytes(hash);
                 self.said.sealed(at, hash, messages_among(&contents));
-                self.outbox.restore_unheld(at, Unheld { contents, hash });
+                self.outbox.restore_unheld(at, Unheld { contents, hash, alone });
                 self.ledger.unheld.insert(at);
             }
         }
