@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use snug::room::{Command, CommandRefused, Role, RoomEvent, Verdict};
+use snug::room::{Command, CommandRefused, Input, Role, RoomEvent, Verdict};
+use snug_crypto::object::UnverifiedObject;
 use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -402,5 +403,42 @@ fn an_operation_whose_object_nobody_has_changes_nothing() {
         all_read_all(&mut world, "as before");
         let generation = |node: &usize| world.nodes[*node].room.facts(world.clock()).generation;
         assert!(world.alive().iter().all(|node| generation(node) == 0), "seed {seed}");
+    }
+}
+
+/// Whoever hands an object on could keep its boxes from those who take it from there: without them it is as if it had not come.
+#[test]
+fn an_object_without_its_boxes_is_not_taken() {
+    for seed in 210..214 {
+        let mut world = room(seed, 4, Weather::CALM);
+        world.part(&[3], &[0, 1, 2]);
+        world.command(0, Command::Rekey { room_key: None });
+        world.run(10 * SECOND);
+        let generation = |world: &World, node: usize| world.nodes[node].room.facts(world.clock()).generation;
+        assert_eq!((generation(&world, 1), generation(&world, 3)), (1, 0), "seed {seed}");
+        let whole = world.nodes[0].room.generation_object().unwrap();
+        let object = UnverifiedObject::decode(&whole).unwrap();
+        for left in 0..object.boxes.len() {
+            let mut stripped = object.clone();
+            stripped.boxes.truncate(left);
+            let bytes = stripped.encode().unwrap();
+            world.input(3, Input::Object { bytes });
+            assert_eq!(generation(&world, 3), 0, "seed {seed}: taken with {left} boxes");
+        }
+        let mut doubled = object.clone();
+        doubled.boxes = vec![object.boxes[0].clone(); object.boxes.len()];
+        let bytes = doubled.encode().unwrap();
+        world.input(3, Input::Object { bytes });
+        assert_eq!(
+            generation(&world, 3),
+            0,
+            "seed {seed}: one box as often as there are members"
+        );
+        world.input(3, Input::Object { bytes: whole });
+        world.run(SECOND);
+        assert_eq!(generation(&world, 3), 1, "seed {seed}");
+        world.heal(&[3], &[0, 1, 2]);
+        world.run(20 * SECOND);
+        all_read_all(&mut world, "whole");
     }
 }

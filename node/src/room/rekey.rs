@@ -1,8 +1,10 @@
 //! A new generation: made by the admin or a moderator, found by everybody else, adopted by all who were carried over
 //! (docs/PROTOCOL.md, "A new generation").
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use snug_crypto::bounds::MAX_OBJECT_BYTES;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::DirectRequest;
 use snug_crypto::epoch::{self, BoxError, EpochKind, IssueParams, MemberEntry, NewKey, Round, UnverifiedAnnouncement};
@@ -22,6 +24,9 @@ use super::exchange::Question;
 use super::generations::{Carried, HeldKey};
 use super::timing::{CUSTODIANS, OBJECT_PATIENCE, OBJECT_RETRY};
 use super::{Now, Output, Phase, Room, RoomEvent, Rule, Verdict, Warning};
+
+/// What a member's box takes of an object, with its path and its entry, at most: as long as so much for each fits, all boxes have to be there.
+const BOX_AND_PATH: usize = 2_048;
 
 /// What a new generation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -341,6 +346,9 @@ impl Room {
         if !object.boxes.iter().all(|sealed| sealed.is_of(&announcement)) {
             return Objected::Bad;
         }
+        if !self.is_whole(&object, rekey.member_count) {
+            return Objected::Useless;
+        }
         let (log, by) = (object.log.clone(), issuer.identity());
         match self.authority.insert_with_past(log, target, &self.genesis) {
             Ok(true) => {}
@@ -364,6 +372,20 @@ impl Room {
         }
         self.settle_generation(now);
         Objected::Taken
+    }
+
+    /// Whether an object has all boxes; or ours, where so many may not fit into one. Else whoever handed it on could keep some from those who
+    /// take it from us.
+    fn is_whole(&self, object: &UnverifiedObject, members: u32) -> bool {
+        let boxed: BTreeSet<LeafId> = object.boxes.iter().map(|sealed| sealed.leaf).collect();
+        if boxed.len() == members as usize {
+            return true;
+        }
+        let mine = self.known_leaf(&self.me).map(|leaf| leaf.id());
+        let listed = object.announcement.unverified_members().unwrap_or_default();
+        let is_listed = |mine: LeafId| listed.iter().any(|entry| entry.leaf == mine);
+        members as usize * BOX_AND_PATH > MAX_OBJECT_BYTES
+            && mine.is_none_or(|mine| !is_listed(mine) || boxed.contains(&mine))
     }
 
     /// Opens our box of a generation that we have the object of.
