@@ -93,6 +93,8 @@ pub struct AuditReport {
     pub withheld: Vec<Withheld>,
     /// Such messages beyond what is remembered.
     pub overflown: u64,
+    /// Epochs that list us, and whose keys nobody gave us: what was said in them can't be read here.
+    pub unread: usize,
     /// Who told members different things, with the proof.
     pub forks: Vec<(MemberView, Fork)>,
     /// Whose records contradict themselves.
@@ -118,6 +120,7 @@ impl AuditReport {
         self.gaps.is_empty()
             && self.withheld.is_empty()
             && self.overflown == 0
+            && self.unread == 0
             && self.forks.is_empty()
             && self.contradictory.is_empty()
     }
@@ -398,6 +401,7 @@ impl Room {
                 .collect(),
             withheld: withheld.collect(),
             overflown: self.audit.overflown,
+            unread: self.catching_up.given_up(now),
             forks: forks
                 .map(|((who, ..), fork)| (self.view_of_identity(who, now), fork.clone()))
                 .collect(),

@@ -9,6 +9,7 @@ use snug_crypto::bounds::MAX_GOSSIP_BYTES;
 use snug_crypto::content::Content;
 use snug_crypto::control::{self, ControlError, ControlMessage};
 use snug_crypto::credential::{SignedTombstone, TOMBSTONE_LEN, Tombstone};
+use snug_crypto::epoch::UnverifiedAnnouncement;
 use snug_crypto::frame::{self, Blame, ParentRef};
 use snug_crypto::ids::{EpochId, MessageId, PeerKey};
 use snug_crypto::leaf::{Record, RecordError, UnverifiedRecord};
@@ -263,16 +264,17 @@ impl Room {
             }
             ControlMessage::Announcement(announcement) => match self.accept_announcement(announcement.clone(), now) {
                 Announced::New => {
-                    if way == Way::Direct {
+                    // Those of earlier generations go to whoever asks: newcomers have no use for them.
+                    if way == Way::Direct && self.is_of_now(&announcement) {
                         self.publish_control(&ControlMessage::Announcement(announcement));
                     }
                     Verdict::Accept
                 }
-                Announced::Known | Announced::Shed => Verdict::Ignore,
-                Announced::UnknownIssuer => {
+                Announced::UnknownIssuer if self.is_of_now(&announcement) => {
                     self.ask_sync(from);
                     Verdict::Ignore
                 }
+                Announced::Known | Announced::Shed | Announced::Foreign | Announced::UnknownIssuer => Verdict::Ignore,
                 Announced::MembersMissing => {
                     self.ask_members(from, announcement);
                     Verdict::Ignore
@@ -280,6 +282,10 @@ impl Room {
                 Announced::Bad => Verdict::Reject,
             },
         }
+    }
+
+    fn is_of_now(&self, announcement: &UnverifiedAnnouncement) -> bool {
+        announcement.unverified_header().generation == self.keys.generation()
     }
 
     fn take_record(&mut self, from: PeerKey, record: UnverifiedRecord, way: Way, now: Now) -> Verdict {

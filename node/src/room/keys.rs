@@ -9,19 +9,23 @@ use rand::RngExt;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::DirectRequest;
 use snug_crypto::epoch::{
-    self, Announcement, AnnouncementError, BoxError, IssueParams, MemberEntry, Round, SealedBox, UnverifiedAnnouncement,
+    self, Announcement, AnnouncementError, BoxError, EpochSecrets, IssueParams, MemberEntry, Round, SealedBox,
+    UnverifiedAnnouncement,
 };
 use snug_crypto::frame::Epoch;
+use snug_crypto::generation::{Generation, GenerationKeys};
 use snug_crypto::ids::{EpochId, LeafId, PeerKey};
-use snug_crypto::kem::KemKey;
+use snug_crypto::kem::{KemKey, KemSecret};
 use snug_crypto::leaf::Leaf;
 
 use super::admission::Admission;
 use super::delivery::FrameKey;
 use super::epochs::View;
 use super::exchange::Question;
+use super::generations::HeldKey;
 use super::issue::Situation;
 use super::judgement::Judgement;
+use super::rekey::Legible;
 use super::timing::{
     BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, PRUNE_PAUSE, look_pause, stuck_after,
 };
@@ -60,6 +64,8 @@ pub(super) enum Announced {
     MembersMissing,
     /// Its issuer makes too many.
     Shed,
+    /// Of a generation that we don't hold.
+    Foreign,
     /// The signature or the form is wrong.
     Bad,
 }
@@ -69,9 +75,16 @@ impl Room {
     pub(super) fn accept_announcement(&mut self, announcement: UnverifiedAnnouncement, now: Now) -> Announced {
         let id = announcement.epoch_id(&self.genesis_hash);
         let header = announcement.unverified_header();
-        if self.epochs.is_known(&id) || header.generation != self.keys.generation() {
+        if self.epochs.is_known(&id) {
             return Announced::Known;
         }
+        // Of an earlier generation, too: who was away has yet to read what was said in it, or gives it to others.
+        match self.legible(&announcement) {
+            Legible::Yes => {}
+            Legible::No => return Announced::Foreign,
+            Legible::WithMembers => return Announced::MembersMissing,
+        }
+        let is_current = header.generation == self.keys.generation();
         let issuer = header.issuer;
         let identity = self.members.leaf(&issuer).map(|leaf| leaf.identity());
         if identity.is_some_and(|identity| !self.flood.issues.admits(&identity, now.elapsed)) {
@@ -82,7 +95,9 @@ impl Room {
             Ok(announcement) => {
                 if let Some(identity) = identity {
                     self.flood.issues.charge(identity, now.elapsed);
-                    self.members.heard(&identity, now.elapsed);
+                    if is_current {
+                        self.members.heard(&identity, now.elapsed);
+                    }
                 }
                 self.epochs.add(announcement, now.elapsed);
                 Announced::New
@@ -314,7 +329,11 @@ impl Room {
         }
         let mine = self.own.leaf_id();
         // Of any other epoch than the best we only read what was said in it: what is wrong with it is no reason to begin anew.
-        let is_wanted = self.recovery.wanted == Some(id);
+        let generation = self
+            .epochs
+            .known(&id)
+            .map(|known| known.announcement.header().generation);
+        let is_wanted = self.recovery.wanted == Some(id) && generation == Some(self.keys.generation());
         let refused = |room: &mut Self| {
             if room.recovery.wanted == Some(id) {
                 room.recovery.refused.insert(from);
@@ -337,14 +356,22 @@ impl Room {
             }
             return;
         };
-        match epoch::open_box(announcement, &sealed, kem, self.keys.psk()) {
-            Ok(secrets) => {
+        // Under the keys of the epoch's generation, which may be another one by the time of the reply.
+        let Some(opened) = self.open_box(announcement, &sealed, kem) else {
+            return;
+        };
+        match opened {
+            Ok((secrets, key)) => {
                 let leaves: Vec<_> = announcement
                     .members()
                     .iter()
                     .filter_map(|member| self.members.leaf(&member.leaf).map(|leaf| (member.leaf, *leaf.key())))
                     .collect();
-                match Epoch::new(secrets, announcement, &leaves) {
+                let epoch = Epoch::new(secrets, announcement, &leaves);
+                if let Some(key) = key {
+                    self.learn_generation(key, from, now);
+                }
+                match epoch {
                     Ok(epoch) => {
                         self.epochs.hold(epoch, now.elapsed);
                         if is_wanted {
@@ -380,6 +407,44 @@ impl Room {
             }
             Err(BoxError::ServerFault | BoxError::NotForUs) => refused(self),
         }
+    }
+
+    /// The keys of a generation, if it is ours or one that we held.
+    fn keys_of(&self, generation: &Generation) -> Option<&GenerationKeys> {
+        if *generation == self.keys.generation() {
+            return Some(&self.keys);
+        }
+        self.generations.held(generation).map(|held| &held.keys)
+    }
+
+    /// Opens a box of ours under its own generation's keys. The first epoch of a generation that passed us by brings those with it; of any
+    /// other we can't say whose fault it is that it doesn't open: `None`.
+    fn open_box(
+        &self,
+        announcement: &Announcement,
+        sealed: &SealedBox,
+        kem: &KemSecret,
+    ) -> Option<Result<(EpochSecrets, Option<HeldKey>), BoxError>> {
+        let generation = announcement.header().generation;
+        if let Some(keys) = self.keys_of(&generation) {
+            let opened = epoch::open_box(announcement, sealed, kem, keys.psk());
+            return Some(opened.map(|secrets| (secrets, None)));
+        }
+        let signed = self.authority.get(&generation.hash)?;
+        let rekey = signed.operation().rekey()?;
+        if rekey.generation(signed.hash()) != generation || !self.brings_keys(announcement.header()) {
+            return None;
+        }
+        let handle = self.genesis.handle();
+        let opened = epoch::open_key_box(announcement, sealed, kem, &handle, &rekey.key_commit);
+        Some(opened.map(|opened| {
+            let key = HeldKey {
+                room_key: opened.room_key,
+                random: opened.random,
+                keys: opened.keys,
+            };
+            (opened.secrets, Some(key))
+        }))
     }
 
     /// An epoch that contains us is held now: what waited for it can go on.

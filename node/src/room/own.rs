@@ -357,6 +357,10 @@ impl Room {
 
     /// Forgets KEM keys that no announced epoch we lack is boxed to, once an epoch with the newer key is held.
     pub(super) fn erase_kems(&mut self) {
+        // Who is back and has met nobody yet doesn't know of all boxes that wait for it.
+        if self.catching_up.is_in_doubt() {
+            return;
+        }
         let Some(id) = self.own.leaf_id() else { return };
         let wanted = self.epochs.wanted_kem_hashes(&id);
         let current = self.own.secrets.kem.public().hash();

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use snug_crypto::bounds::MAX_OBJECT_BYTES;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::DirectRequest;
-use snug_crypto::epoch::{self, BoxError, EpochKind, IssueParams, MemberEntry, NewKey, Round, UnverifiedAnnouncement};
+use snug_crypto::epoch::{
+    self, BoxError, EpochHeader, EpochKind, IssueParams, MemberEntry, NewKey, Round, UnverifiedAnnouncement,
+};
 use snug_crypto::frame::Epoch;
 use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
 use snug_crypto::hand_over;
@@ -65,7 +67,51 @@ pub(super) enum Objected {
     Useless,
 }
 
+/// Whether an announcement is of a generation whose boxes we can open.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Legible {
+    Yes,
+    No,
+    /// That depends on its members, which travel apart.
+    WithMembers,
+}
+
 impl Room {
+    /// Whether an announcement's box may be opened here: its generation's keys are held, or it is the first epoch of a generation that came
+    /// and went while we were away, and carries us.
+    pub(super) fn legible(&self, announcement: &UnverifiedAnnouncement) -> Legible {
+        let header = announcement.unverified_header();
+        if header.generation == self.keys.generation() || self.generations.held(&header.generation).is_some() {
+            return Legible::Yes;
+        }
+        // Who holds none before it came later, and is in none of them.
+        let holds_earlier =
+            (self.generations.all_held().iter()).any(|held| held.keys.generation().count < header.generation.count);
+        if !holds_earlier || !self.brings_keys(header) {
+            return Legible::No;
+        }
+        let mine = self.own.known_leaf_id();
+        match announcement.unverified_members() {
+            Some(members) if members.iter().any(|member| Some(member.leaf) == mine) => Legible::Yes,
+            Some(_) => Legible::No,
+            None => Legible::WithMembers,
+        }
+    }
+
+    /// Whether this is the first epoch of a generation that counts: its boxes hold the generation's keys.
+    pub(super) fn brings_keys(&self, header: &EpochHeader) -> bool {
+        let mut valid = self.authority.evaluation().generations.iter();
+        header.kind == EpochKind::KeyGen && valid.any(|(generation, _)| *generation == header.generation)
+    }
+
+    /// The keys of a generation that passed us by are here: what was said in it can be asked for, once we know its epochs.
+    pub(super) fn learn_generation(&mut self, key: HeldKey, from: PeerKey, now: Now) {
+        self.generations.hold(key);
+        self.catching_up.learnt(now.elapsed);
+        self.ask_sync(from);
+        self.settle_generation(now);
+    }
+
     /// Makes a generation: operation, roster and boxes in one, for everybody on our roster but whom it removes.
     pub(super) fn make_generation(
         &mut self,
@@ -222,9 +268,12 @@ impl Room {
         record.verify_with(&self.genesis_hash, |generation, leaf| {
             let is_carried = || {
                 let held = self.generations.all_held();
+                let held = held.iter().map(|held| held.keys.generation().hash);
+                // One that passed us by is about to be opened with such leaves.
+                let valid = self.authority.evaluation().generations.iter();
                 let mut carried = held
-                    .iter()
-                    .filter_map(|held| self.generations.carried(&held.keys.generation().hash));
+                    .chain(valid.map(|(generation, _)| generation.hash))
+                    .filter_map(|hash| self.generations.carried(&hash));
                 carried.any(|carried| carried.holds(&leaf))
             };
             match self.generations.held(&generation) {

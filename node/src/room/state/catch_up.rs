@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rand::RngExt;
 use snug_crypto::direct::DirectRequest;
-use snug_crypto::generation::Generation;
 use snug_crypto::ids::{EpochId, LeafId, PeerKey};
 
 use crate::room::exchange::Question;
@@ -24,6 +23,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const TRIES: u32 = 8;
 /// Who comes back waits so long at most for the first link's word before it shows what names parents it can't place.
 const FIRST_WORD: Duration = Duration::from_secs(5);
+/// So long it takes at most to hear of the epochs of a generation whose keys are new to us.
+const EPOCHS_FOLLOW: Duration = Duration::from_secs(3);
 
 /// The search for boxes of epochs that aren't the best.
 #[derive(Default)]
@@ -34,12 +35,14 @@ pub(in crate::room) struct CatchUp {
     /// Whether a link has told us what it has of our own frames: only then it is sure that what we took up is not an old copy.
     confirmed: bool,
     next: Option<Duration>,
+    /// When we got the keys of a generation that had passed us by.
+    learnt: Option<Duration>,
     /// What is missing, as it was found in which state: of a large room's epochs that is not asked with each message.
     found: Option<(FoundIn, Vec<(EpochId, Duration)>)>,
 }
 
-/// What the missing epochs depend on: the versions of epochs known and held, the best one, our leaf and the generation.
-type FoundIn = (u64, u64, Option<EpochId>, LeafId, Generation);
+/// What the missing epochs depend on: the versions of epochs known and held, the best one, our leaf, generations and the log.
+type FoundIn = (u64, u64, Option<EpochId>, LeafId, u64, u64);
 
 struct Asked {
     tries: u32,
@@ -67,8 +70,19 @@ impl CatchUp {
         self.back.is_some() && !self.confirmed
     }
 
+    /// We have the keys of a generation that had passed us by, and don't know its epochs yet.
+    pub(in crate::room) fn learnt(&mut self, elapsed: Duration) {
+        self.learnt = Some(elapsed);
+    }
+
     pub(in crate::room) fn next_wake(&self) -> Option<Duration> {
         self.next
+    }
+
+    /// How many epochs list us that nobody gives us the keys of: all who were asked had their time.
+    pub(in crate::room) fn given_up(&self, now: Now) -> usize {
+        let is_over = |asked: &&Asked| asked.tries >= TRIES && asked.next <= now.elapsed;
+        self.asked.values().filter(is_over).count()
     }
 }
 
@@ -119,7 +133,10 @@ impl Room {
     /// Whether epochs may be missing whose frames others name as parents.
     pub(in crate::room) fn is_catching_up(&self, now: Now) -> bool {
         let waits = |back: Duration| !self.own.is_synced() && now.elapsed.saturating_sub(back) < FIRST_WORD;
-        self.catching_up.back.is_some_and(waits) || self.catching_up.asked.values().any(|asked| asked.tries < TRIES)
+        let follow = |learnt: Duration| now.elapsed.saturating_sub(learnt) < EPOCHS_FOLLOW;
+        self.catching_up.back.is_some_and(waits)
+            || self.catching_up.learnt.is_some_and(follow)
+            || self.catching_up.asked.values().any(|asked| asked.tries < TRIES)
     }
 
     /// Epochs that list us and that we don't hold, oldest first.
@@ -128,7 +145,8 @@ impl Room {
             return Vec::new();
         };
         let (known, held) = (self.epochs.version(), self.epochs.held_version());
-        let state: FoundIn = (known, held, best, mine, self.keys.generation());
+        let (generations, log) = (self.generations.version(), self.authority.version());
+        let state: FoundIn = (known, held, best, mine, generations, log);
         let mut missing = match &self.catching_up.found {
             Some((found_in, missing)) if *found_in == state => missing.clone(),
             _ => {
@@ -146,9 +164,17 @@ impl Room {
         let mut missing: Vec<(EpochId, Duration)> = self
             .epochs
             .announcements()
-            .filter(|(id, known)| Some(**id) != best && !self.epochs.holds(id) && known.lists(&mine))
-            // Another generation's boxes open under other keys.
-            .filter(|(_, known)| known.announcement.header().generation == self.keys.generation())
+            .filter(|(id, _)| Some(**id) != best && !self.epochs.holds(id))
+            // Somebody who was away may have boxed it to a KEM key that we have no more: asking doesn't help.
+            .filter(|(_, known)| {
+                let entry = known.announcement.member(&mine);
+                entry.is_some_and(|(_, entry)| self.own.kem(&entry.kem_hash).is_some())
+            })
+            // Of whichever generation: its boxes open under its own keys, or bring them.
+            .filter(|(_, known)| {
+                let header = known.announcement.header();
+                self.generations.held(&header.generation).is_some() || self.brings_keys(header)
+            })
             .map(|(id, known)| (*id, known.since))
             .collect();
         missing.sort_unstable_by_key(|(id, since)| (*since, *id));

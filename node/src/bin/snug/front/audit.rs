@@ -29,6 +29,12 @@ pub fn lines(report: &AuditReport) -> Vec<String> {
     if report.overflown > 0 {
         lines.push(format!("{} more such messages are not remembered.", report.overflown));
     }
+    if report.unread > 0 {
+        lines.push(format!(
+            "Nobody gave you the keys of {} epochs that you are a member of: what was said in them while you were away can't be read here.",
+            report.unread
+        ));
+    }
     for (who, fork) in &report.forks {
         lines.push(format!(
             "{} signed two messages numbered {} in one epoch, and told you one of them and others the other.",
@@ -68,6 +74,7 @@ pub fn in_json(report: &AuditReport) -> Value {
             "since": super::json::rfc3339(withheld.since_ms),
         })).collect::<Vec<_>>(),
         "overflown": report.overflown,
+        "unread": report.unread,
         "forks": report.forks.iter().map(|(from, fork)| json!({
             "from": who(from),
             "epoch": fork.epoch.to_string(),
