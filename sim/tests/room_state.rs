@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use snug::room::RoomEvent;
+use snug_crypto::ids::MessageId;
 use snug_sim::{Weather, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -233,6 +234,80 @@ fn crashes_at_any_point_lose_nothing_and_show_nothing_twice() {
     }
     println!("{crashes} crashes, {messages} messages shown, {again} of them marked as perhaps shown before");
     assert!(crashes > 100 && again > 0, "the test does not bite");
+}
+
+/// A front end that is too slow misses messages between others that it shows. They wait in the vault for the next run, and count as
+/// delivered only then.
+#[test]
+fn what_a_slow_front_end_missed_comes_in_the_next_run_and_is_not_delivered_before() {
+    for seed in 0..5 {
+        let mut world = settled(seed, 3);
+        let delivered = |world: &World| -> BTreeMap<MessageId, usize> {
+            let told = world.nodes[0].events.iter().filter_map(|(_, event)| match event {
+                RoomEvent::Receipt(receipt) => Some((receipt.id, receipt.delivered)),
+                _ => None,
+            });
+            told.collect()
+        };
+        let say = |world: &mut World, kind: &str| {
+            for n in 0..4 {
+                world.send(0, &format!("{kind} {n}"));
+                world.run(SECOND);
+            }
+            world.run(10 * SECOND);
+        };
+        say(&mut world, "shown");
+        assert!(
+            delivered(&world).values().all(|delivered| *delivered == 2),
+            "seed {seed}"
+        );
+        world.lagging.insert(2);
+        say(&mut world, "missed");
+        world.lagging.remove(&2);
+        say(&mut world, "later");
+        world.read(2);
+        world.run(10 * SECOND);
+        let kinds = |world: &World, kind: &str| -> Vec<(String, bool)> {
+            let shown = world.shown(2).into_iter();
+            shown.filter(|(text, _)| text.starts_with(kind)).collect()
+        };
+        let all = |kind: &str, again: bool| -> Vec<(String, bool)> {
+            (0..4).map(|n| (format!("{kind} {n}"), again)).collect()
+        };
+        assert_eq!(kinds(&world, "missed"), [], "seed {seed}");
+        assert_eq!(kinds(&world, "later"), all("later", false), "seed {seed}");
+        let mut numbers: Vec<usize> = delivered(&world).into_values().collect();
+        numbers.sort_unstable();
+        assert_eq!(
+            numbers,
+            [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2],
+            "seed {seed}: a mark stops at the first that was missed"
+        );
+
+        world.offline(2);
+        world.restart(2);
+        world.enter(2);
+        world.run(MINUTE);
+        assert_eq!(kinds(&world, "missed"), all("missed", true), "seed {seed}");
+        assert_eq!(
+            kinds(&world, "later"),
+            all("later", false),
+            "seed {seed}: what was confirmed isn't told twice"
+        );
+        assert!(
+            delivered(&world).values().all(|delivered| *delivered == 2),
+            "seed {seed}"
+        );
+        world.offline(2);
+        world.restart(2);
+        world.enter(2);
+        world.run(MINUTE);
+        assert_eq!(
+            kinds(&world, "missed").len(),
+            4,
+            "seed {seed}: nor is what was missed, once it was told"
+        );
+    }
 }
 
 /// Somebody restores yesterday's backup of their data folder: counters were used since.

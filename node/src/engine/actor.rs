@@ -369,13 +369,21 @@ impl Actor {
 
     /// Tells the room what the front end has said of messages since the last time.
     fn take_confirmed(&mut self) {
-        let now = *self.told.borrow_and_update();
-        let before = std::mem::replace(&mut self.confirmed, now);
-        if now.told > before.told {
-            self.feed(Input::Told { serial: now.told });
+        let now = self.told.borrow_and_update().clone();
+        let known = self.confirmed.missed.last().map_or(0, |(_, to)| *to);
+        let missed = now.missed.iter().filter(|(_, to)| *to > known);
+        let mut inputs: Vec<Input> = missed
+            .map(|(after, to)| Input::Missed { after: *after, to: *to })
+            .collect();
+        if now.told > self.confirmed.told {
+            inputs.push(Input::Told { serial: now.told });
         }
-        if now.read > before.read {
-            self.feed(Input::Read { serial: now.read });
+        if now.read > self.confirmed.read {
+            inputs.push(Input::Read { serial: now.read });
+        }
+        self.confirmed = now;
+        if !inputs.is_empty() {
+            self.feed_all(inputs);
         }
     }
 

@@ -14,6 +14,8 @@ use crate::text::Untrusted;
 /// Events that wait for a slow front end; beyond that the oldest go, and it is told how many. A frame's content is at most 32 KiB, so
 /// a flood costs at most 16 MiB until it is read.
 pub(super) const EVENTS: usize = 512;
+/// Stretches of missed messages that are told apart; beyond that the oldest two become one, with what lies between.
+const MAX_MISSED: usize = 64;
 
 /// Something to show or to report.
 #[derive(Clone, Debug)]
@@ -81,7 +83,8 @@ pub enum EventKind {
         /// The sentence.
         message: Untrusted,
     },
-    /// The reader was too slow: this many events before the next one are lost to it.
+    /// The reader was too slow: this many events before the next one are lost to it. Messages among them come again in the next run of
+    /// this profile; their authors aren't told that they were shown.
     Lagged {
         /// How many.
         missed: u64,
@@ -130,12 +133,24 @@ pub struct Events {
 }
 
 /// What a front end says of the messages that it was given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Confirmed {
     /// The last that was shown.
     pub told: u64,
     /// The last that was read.
     pub read: u64,
+    /// What it never was given: from after the one up to the other, in their order.
+    pub missed: Vec<(u64, u64)>,
+}
+
+impl Confirmed {
+    fn miss(&mut self, after: u64, to: u64) {
+        self.missed.push((after, to));
+        if self.missed.len() > MAX_MISSED {
+            let (_, to) = self.missed.remove(1);
+            self.missed[0].1 = to;
+        }
+    }
 }
 
 impl Events {
@@ -148,8 +163,8 @@ impl Events {
         }
     }
 
-    /// All that was received so far has been shown: it need not be shown again, whatever happens to this process. A message that was
-    /// received and isn't confirmed comes again in the next run of this profile, marked as such.
+    /// All that was received so far has been shown: it need not be shown again, whatever happens to this process. A message that
+    /// isn't confirmed, or was missed ([`EventKind::Lagged`]), comes again in the next run of this profile, marked as such.
     pub fn told(&self) {
         self.told_to(self.serial);
     }
@@ -163,12 +178,12 @@ impl Events {
         });
     }
 
-    /// The user has read all that was received so far; its authors are told, unless that is switched off.
-    pub fn read(&self) {
+    /// The user was shown, and has read, what was received up to a message; its authors are told, unless that is switched off.
+    pub fn read_to(&self, serial: u64) {
         self.told.send_if_modified(|confirmed| {
-            let is_news = confirmed.read < self.serial;
-            confirmed.told = confirmed.told.max(self.serial);
-            confirmed.read = confirmed.read.max(self.serial);
+            let is_news = confirmed.read < serial;
+            confirmed.told = confirmed.told.max(serial);
+            confirmed.read = confirmed.read.max(serial);
             is_news
         });
     }
@@ -188,13 +203,20 @@ impl Events {
         Some(event)
     }
 
-    /// The last message handed out: what [`Self::told_to`] confirms.
+    /// The last message handed out: what [`Self::told_to`] and [`Self::read_to`] confirm.
     pub fn serial(&self) -> u64 {
         self.serial
     }
 
     fn note(&mut self, event: &Event) {
         if let EventKind::Message(message) = &event.kind {
+            // The room leaves no number out. Whoever hears of the next confirmation hears of this first.
+            if message.serial > self.serial + 1 {
+                self.told.send_if_modified(|confirmed| {
+                    confirmed.miss(self.serial, message.serial - 1);
+                    false
+                });
+            }
             self.serial = self.serial.max(message.serial);
         }
         self.closed = matches!(event.kind, EventKind::Closed(_));

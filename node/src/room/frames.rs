@@ -212,8 +212,9 @@ impl Room {
             }
             // The frame is shown when the last of its messages is.
             let last = self.ledger.number(count);
-            self.note_shown(epoch, &frame, Some(last), now);
-            let mut serial = last - count;
+            let before = last - count;
+            self.note_shown(epoch, &frame, Some((before, last)), now);
+            let mut serial = before;
             let from = self.view_of(&leaf, now);
             let parents: Vec<[u8; 32]> = frame.parents.iter().map(|parent| *parent.hash.as_bytes()).collect();
             for (index, content) in (0..).zip(&frame.contents) {
@@ -242,7 +243,7 @@ impl Room {
                 };
                 self.event(RoomEvent::Message(message));
             }
-            self.ledger.handed_on(last, epoch, frame);
+            self.ledger.handed_on((before, last), epoch, frame);
         }
     }
 

@@ -90,12 +90,20 @@ pub enum Input {
         /// The message it answers.
         reply_to: Option<MessageId>,
     },
-    /// The user was shown all messages up to this one.
+    /// The front end was too slow, and will never be given the messages between these two: they aren't shown in this run, whatever
+    /// [`Self::Told`] and [`Self::Read`] say of later ones.
+    Missed {
+        /// The [`super::Message::serial`] of the last before them; 0 for none.
+        after: u64,
+        /// That of the last of them.
+        to: u64,
+    },
+    /// The user was shown all messages up to this one, but for those that were missed.
     Told {
         /// The last one's [`super::Message::serial`].
         serial: u64,
     },
-    /// The user has read all messages up to this one; nothing, where others aren't told.
+    /// The user has read all messages up to this one, but for those that were missed; nothing, where others aren't told.
     Read {
         /// The last one's [`super::Message::serial`].
         serial: u64,

@@ -323,6 +323,7 @@ impl Room {
 
     fn take(&mut self, input: Input, now: Now) {
         match input {
+            Input::Missed { after, to } => self.on_missed(after, to),
             Input::Told { serial } => self.on_told(serial, now),
             Input::Read { serial } => self.on_read(serial, now),
             Input::Request { from, id, bytes } if self.is_going() => self.on_request(from, id, &bytes, now),

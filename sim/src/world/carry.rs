@@ -31,12 +31,21 @@ impl World {
             self.crashed.push(node);
             return self.kill(node);
         }
-        let mut told = None;
+        let lags = self.lagging.contains(&node);
+        let (mut told, mut missed) = (None, None);
         for output in out {
             if let Output::Event(RoomEvent::Message(message)) = &output {
+                if lags {
+                    let (after, _) = missed.unwrap_or((message.serial - 1, 0));
+                    missed = Some((after, message.serial));
+                    continue;
+                }
                 told = Some(message.serial);
             }
             self.carry_out(node, output);
+        }
+        if let Some((after, to)) = missed {
+            return self.input(node, Input::Missed { after, to });
         }
         if let Some(serial) = told {
             self.nodes[node].serial = serial;

@@ -77,6 +77,8 @@ pub struct World {
     pub crash: f64,
     /// How likely a front end confirms a message only with the next one.
     pub slow_to_tell: f64,
+    /// Members whose front ends are too slow, and miss what they are given.
+    pub lagging: BTreeSet<usize>,
     /// Members that crashed and have not come back.
     pub crashed: Vec<usize>,
     /// How long members want to stay members after they vanish, in seconds; the room's policy may allow them less.
@@ -155,6 +157,7 @@ impl World {
             persist: false,
             crash: 0.0,
             slow_to_tell: 0.0,
+            lagging: BTreeSet::new(),
             crashed: Vec::new(),
             grace_s: 900,
             genesis,

@@ -1,7 +1,7 @@
 //! A program that reads what we say slowly, or not at all: what it did not take comes again in the next run.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -78,6 +78,50 @@ fn nothing_is_lost(signal: &str) {
         "shown in neither run: {lost:?} ({} in the first)",
         first.len()
     );
+}
+
+/// A program that says that it has read everything, while it reads nothing, has read no more than it was given.
+#[test]
+fn what_was_not_written_when_a_stalled_reader_spoke_of_reading_comes_again() {
+    // Some fill the pipe, and the rest doesn't fill the queue behind it, before which input would wait too.
+    const LINES: usize = 48;
+    let line = |number: usize| format!("{number} {}", "so it goes ".repeat(800));
+    let (a, b) = (Home::new(), Home::new());
+    let (mut alice, card) = member::host(&a, "den", "alice");
+    let mut command = member::join_command(&b, &card, "bob", "--json");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut bob = command.spawn().expect("snug starts");
+    alice.sees(&["bob"]);
+    let mut last = String::new();
+    for number in 0..LINES {
+        last = alice.send(&line(number));
+    }
+    alice.wait("a receipt of the last", |event| {
+        (event["type"] == "receipt" && event["id"] == last.as_str() && event["held_by"] == 1).then_some(())
+    });
+    let mut input = bob.stdin.take().expect("a pipe");
+    let mut say = |method: &str, params: Value| {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        writeln!(input, "{request}").expect("bob takes it");
+    };
+    say("read", json!({}));
+    // Requests take effect in their order: by the time that alice hears these, the first has had its effect.
+    for text in ["one", "two", "three"] {
+        say("send", json!({ "text": text }));
+        alice.hears(text);
+    }
+    let first = ended(bob, "KILL");
+    assert!(first.len() < LINES, "all {LINES} fit into the pipe: nothing is tested");
+
+    let mut bob = Member::join(&b, &card, "bob");
+    bob.ready();
+    for number in (0..LINES).filter(|number| first.iter().all(|(text, _)| *text != line(*number))) {
+        let event = bob.hears(&line(number));
+        assert_eq!(event["again"], true);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Going offline and coming back, from what rests on disk.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 async fn enter(den: &Den, rendezvous: &Rendezvous, data: &TempDir, name: &str) -> Node {
@@ -123,5 +125,55 @@ async fn thousands_of_missed_messages_come_all_and_in_order() {
         let message = bob.until_message().await;
         assert_eq!(message.text.exact(), format!("{n}"));
         bob.events.told();
+    }
+}
+
+/// A front end that takes nothing while more is said than a node holds for it misses the first of it, says that it has shown the rest, and
+/// is told what it missed in the next run.
+#[tokio::test]
+async fn what_a_stalled_front_end_missed_comes_in_the_next_run() {
+    const MESSAGES: usize = 9_600;
+    let (folder, data) = (folder(), folder());
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let mut alice = den.enter(&rendezvous, "alice").await;
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    alice.until_system("join").await;
+    bob.until("bob to be in", |kind| {
+        matches!(kind, EventKind::Ready { .. }).then_some(())
+    })
+    .await;
+    let mut last = None;
+    for some in (0..MESSAGES).collect::<Vec<_>>().chunks(100) {
+        let sent = some.iter().map(|n| alice.handle.send(format!("{n}"), None));
+        last = futures::future::try_join_all(sent).await.unwrap().pop();
+    }
+    alice
+        .until("bob to have it all", |kind| match kind {
+            EventKind::Receipt(receipt) => (Some(receipt.id) == last && receipt.held_by == 1).then_some(()),
+            _ => None,
+        })
+        .await;
+    let (mut first, mut missed) = (BTreeSet::new(), 0);
+    let end = format!("{}", MESSAGES - 1);
+    while !first.contains(&end) {
+        let event = timeout(PATIENCE, bob.events.recv()).await.unwrap().unwrap();
+        match event.kind {
+            EventKind::Message(message) => drop(first.insert(message.text.exact().to_owned())),
+            EventKind::Lagged { missed: more } => missed += more,
+            _ => {}
+        }
+    }
+    bob.events.told();
+    assert!(missed > 0 && first.len() < MESSAGES, "nothing was missed");
+    go_offline(bob).await;
+
+    let mut bob = enter(&den, &rendezvous, &data, "bob").await;
+    let mut all = first.clone();
+    while all.len() < MESSAGES {
+        let message = bob.until_message().await;
+        assert!(message.again, "{}", message.text.exact());
+        all.insert(message.text.exact().to_owned());
     }
 }

@@ -1,6 +1,10 @@
 //! A room's life: entered, talked in, left, deleted, and what the rendezvous does meanwhile.
 
+use snug_crypto::ids::{Fingerprint, MessageId};
+
 use super::*;
+use crate::room::{MemberView, Role};
+use crate::text::Untrusted;
 
 #[tokio::test]
 async fn those_who_enter_talk_both_ways() {
@@ -189,6 +193,71 @@ async fn a_slow_reader_is_told_what_it_missed_and_how_it_ended() {
         last = event;
     }
     assert!(matches!(last.kind, EventKind::Closed(CloseReason::Left)));
+}
+
+#[tokio::test]
+async fn what_was_missed_is_never_confirmed_with_what_came_after() {
+    let (sender, receiver) = tokio::sync::broadcast::channel(4);
+    let (tell, told) = tokio::sync::watch::channel(event::Confirmed::default());
+    let mut events = Events::new(receiver, tell);
+    let say = |serials: std::ops::RangeInclusive<u64>| {
+        for serial in serials {
+            sender.send(Event::now(EventKind::Message(message(serial)))).unwrap();
+        }
+    };
+    let take = |events: &mut Events| {
+        while events.try_recv().is_some() {}
+        events.told();
+        told.borrow().clone()
+    };
+    say(1..=3);
+    let confirmed = take(&mut events);
+    assert_eq!((confirmed.told, confirmed.missed), (3, vec![]));
+    say(4..=10);
+    let confirmed = take(&mut events);
+    assert_eq!((confirmed.told, confirmed.missed), (10, vec![(3, 6)]));
+    events.read_to(8);
+    // However often that happens, it is told in a bounded number of stretches, and all of it.
+    for round in 1..200 {
+        say(round * 10 + 1..=round * 10 + 10);
+        take(&mut events);
+    }
+    let confirmed = take(&mut events);
+    assert_eq!((confirmed.told, confirmed.read, confirmed.missed.len()), (2_000, 8, 64));
+    for serial in 11..=2_000_u64 {
+        let is_missed = confirmed
+            .missed
+            .iter()
+            .any(|(after, to)| (after + 1..=*to).contains(&serial));
+        assert!(is_missed || (serial - 1) % 10 >= 6, "{serial} was never given");
+        assert!(
+            !is_missed || serial < 1_400 || (serial - 1) % 10 < 6,
+            "{serial} was given"
+        );
+    }
+}
+
+/// As a room would number it.
+fn message(serial: u64) -> Message {
+    Message {
+        id: MessageId::from_bytes([1; 32]),
+        from: MemberView {
+            name: Untrusted::new("bob"),
+            fingerprint: Fingerprint::from_bytes([2; 16]),
+            role: Role::Member,
+            verified: false,
+            key_changed: false,
+            online: true,
+            me: false,
+        },
+        text: Untrusted::new("hello"),
+        direct: false,
+        reply_to: None,
+        parents: Vec::new(),
+        sent_at_ms: 0,
+        serial,
+        again: false,
+    }
 }
 
 #[tokio::test]

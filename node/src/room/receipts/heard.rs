@@ -43,35 +43,54 @@ struct Open {
     unread: Blocks,
 }
 
-/// Frames in the order in which they were handed on: the least counter, and the last serial, of each block.
+/// Some frames of one author.
+#[derive(Clone, Copy)]
+struct Block {
+    /// The least counter.
+    least: u64,
+    /// Their messages have serials after this one.
+    after: u64,
+    /// The last of these; nothing reaches [`NEVER`].
+    last: u64,
+}
+
+/// In place of the last serial of what was missed: it isn't shown in this run.
+const NEVER: u64 = u64::MAX;
+
+/// Frames in the order in which they were handed on.
 #[derive(Default)]
-struct Blocks(VecDeque<(u64, u64)>);
+struct Blocks(VecDeque<Block>);
 
 impl Blocks {
-    fn push(&mut self, counter: u64, serial: u64) {
-        self.0.push_back((counter, serial));
+    fn push(&mut self, block: Block) {
+        self.0.push_back(block);
         if self.0.len() > MAX_BLOCKS {
             let blocks = self.0.make_contiguous();
-            self.0 = blocks
-                .chunks(2)
-                .map(|pair| {
-                    let least = pair.iter().map(|(counter, _)| *counter).min();
-                    let last = pair.iter().map(|(_, serial)| *serial).max();
-                    (least.unwrap_or_default(), last.unwrap_or_default())
-                })
-                .collect();
+            let join = |one: Block, other: &Block| Block {
+                least: one.least.min(other.least),
+                after: one.after.min(other.after),
+                last: one.last.max(other.last),
+            };
+            self.0 = blocks.chunks(2).map(|pair| pair.iter().fold(pair[0], join)).collect();
         }
     }
 
     /// Everything up to this serial is done; returns whether that is news.
     fn pass(&mut self, serial: u64) -> bool {
         let before = self.0.len();
-        self.0.retain(|(_, last)| *last > serial);
+        self.0.retain(|block| block.last > serial);
         self.0.len() != before
     }
 
+    /// Something between these serials was missed. Of a block that reaches into them nothing is said any more: it may hold that.
+    fn miss(&mut self, after: u64, to: u64) {
+        for block in self.0.iter_mut().filter(|block| block.after < to && after < block.last) {
+            block.last = NEVER;
+        }
+    }
+
     fn least(&self) -> Option<u64> {
-        self.0.iter().map(|(counter, _)| *counter).min()
+        self.0.iter().map(|block| block.least).min()
     }
 }
 
@@ -90,18 +109,27 @@ impl Heard {
         self.renew(line, elapsed);
     }
 
-    /// It was handed on under a serial, or needs no showing.
-    pub(super) fn shown(&mut self, line: Line, counter: u64, serial: Option<u64>, elapsed: Duration) {
+    /// It was handed on under the serials after the one up to the other, or needs no showing.
+    pub(super) fn shown(&mut self, line: Line, counter: u64, serials: Option<(u64, u64)>, elapsed: Duration) {
         let open = self.lines.entry(line).or_default();
         open.waiting.remove(&counter);
-        if let Some(serial) = serial {
-            open.untold.push(counter, serial);
+        if let Some((after, last)) = serials {
+            let least = counter;
+            open.untold.push(Block { least, after, last });
             if self.reads {
-                open.unread.push(counter, serial);
+                open.unread.push(Block { least, after, last });
             }
             self.untold.insert(line);
         }
         self.renew(line, elapsed);
+    }
+
+    /// What has serials after the one up to the other isn't shown in this run. Marks stop below it; the next run takes them on.
+    pub(super) fn missed(&mut self, after: u64, to: u64) {
+        for open in self.lines.values_mut() {
+            open.untold.miss(after, to);
+            open.unread.miss(after, to);
+        }
     }
 
     pub(super) fn told(&mut self, serial: u64, elapsed: Duration) {
@@ -211,9 +239,9 @@ mod tests {
             heard.arrived(LINE, counter, T);
         }
         assert_eq!(numbers(&heard, 8), (5, 5, 5));
-        heard.shown(LINE, 5, Some(1), T);
+        heard.shown(LINE, 5, Some((0, 1)), T);
         heard.shown(LINE, 6, None, T);
-        heard.shown(LINE, 7, Some(2), T);
+        heard.shown(LINE, 7, Some((1, 2)), T);
         assert_eq!(numbers(&heard, 8), (5, 5, 5));
         heard.told(1, T);
         assert_eq!(numbers(&heard, 8), (7, 5, 5));
@@ -228,7 +256,7 @@ mod tests {
     fn nothing_is_said_of_reading_where_it_is_switched_off_or_was_before_this_run() {
         let mut heard = Heard::new(false);
         heard.arrived(LINE, 0, T);
-        heard.shown(LINE, 0, Some(1), T);
+        heard.shown(LINE, 0, Some((0, 1)), T);
         heard.told(1, T);
         heard.read(1, T);
         assert_eq!(numbers(&heard, 1), (1, 0, 0));
@@ -236,11 +264,50 @@ mod tests {
     }
 
     #[test]
+    fn what_was_missed_is_neither_shown_nor_read_whatever_comes_after() {
+        const OTHER: Line = (LINE.0, LeafId::from_bytes([3; 16]));
+        let mut heard = Heard::new(true);
+        for counter in 0..9 {
+            heard.arrived(LINE, counter, T);
+            heard.shown(LINE, counter, Some((counter, counter + 1)), T);
+        }
+        heard.arrived(OTHER, 0, T);
+        heard.shown(OTHER, 0, Some((9, 10)), T);
+        heard.told(2, T);
+        heard.missed(5, 7);
+        heard.told(10, T);
+        heard.read(10, T);
+        assert_eq!(numbers(&heard, 9), (5, 0, 5));
+        let other = heard.mark(OTHER, 1);
+        assert_eq!(
+            (other.delivered, other.read),
+            (1, 1),
+            "another author's are not concerned"
+        );
+    }
+
+    #[test]
+    fn a_block_with_something_missed_in_it_passes_no_more() {
+        for missed in [0, 4_000, 9_999] {
+            let mut heard = Heard::new(true);
+            for counter in 0..10_000 {
+                heard.arrived(LINE, counter, T);
+                heard.shown(LINE, counter, Some((counter, counter + 1)), T);
+            }
+            heard.missed(missed, missed + 1);
+            heard.told(10_000, T);
+            heard.read(10_000, T);
+            let (delivered, _, read) = numbers(&heard, 10_000);
+            assert!(delivered <= missed && read <= missed, "{missed}: {delivered}, {read}");
+        }
+    }
+
+    #[test]
     fn thousands_of_unread_frames_cost_a_few_blocks_and_are_never_overstated() {
         let mut heard = Heard::new(true);
         for counter in 0..10_000 {
             heard.arrived(LINE, counter, T);
-            heard.shown(LINE, counter, Some(counter + 1), T);
+            heard.shown(LINE, counter, Some((counter, counter + 1)), T);
         }
         assert!(heard.lines[&LINE].unread.0.len() <= MAX_BLOCKS);
         for serial in [1, 100, 5_000, 9_999] {

@@ -42,10 +42,15 @@ impl Room {
         self.heard.arrived((epoch, frame.sender), frame.counter, now.elapsed);
     }
 
-    /// What it says goes to the user, under a number, or has nothing for the user.
-    pub(super) fn note_shown(&mut self, epoch: EpochId, frame: &OpenedFrame, serial: Option<u64>, now: Now) {
+    /// What it says goes to the user, under the numbers after the one up to the other, or has nothing for the user.
+    pub(super) fn note_shown(&mut self, epoch: EpochId, frame: &OpenedFrame, serials: Option<(u64, u64)>, now: Now) {
         self.heard
-            .shown((epoch, frame.sender), frame.counter, serial, now.elapsed);
+            .shown((epoch, frame.sender), frame.counter, serials, now.elapsed);
+    }
+
+    pub(super) fn on_missed(&mut self, after: u64, to: u64) {
+        self.ledger.missed(after, to);
+        self.heard.missed(after, to);
     }
 
     pub(super) fn on_told(&mut self, serial: u64, now: Now) {

@@ -18,8 +18,10 @@ use crate::room::{Now, Phase, Room};
 
 /// How far the stored moment of our last sign of life may lag: an absence is counted from it.
 const ALIVE_EVERY: Duration = Duration::from_secs(600);
-/// Messages that the front end hasn't confirmed, at most; beyond, the oldest counts as seen.
-const MAX_UNTOLD: usize = 8_192;
+/// Frames that the front end may still confirm: more than the engine holds messages for it. Beyond, the oldest counts as missed.
+const MAX_UNTOLD: usize = 10_240;
+/// Frames that it missed and that stay in the vault for later runs; beyond, the oldest is lost to the user: some 16 MiB of ordinary talk.
+const MAX_MISSED: usize = 16_384;
 
 /// What stands in the vault, as far as it takes to see what differs.
 #[derive(Default)]
@@ -47,12 +49,15 @@ pub(in crate::room) struct Ledger {
     pub(super) tips: Vec<ParentRef>,
     pub(super) alive: Option<Duration>,
     looked_at: Option<(u64, u64, usize)>,
-    /// Frames whose messages were handed on, until the front end says that it has shown them: the serial of each one's last message.
-    untold: VecDeque<(u64, FrameHash)>,
+    /// Frames whose messages were handed on, until the front end says that it has shown them: each one's messages have the serials after
+    /// the one up to the other.
+    untold: VecDeque<((u64, u64), FrameHash)>,
     /// Those of them that were handed on since the last look.
     fresh: Vec<(EpochId, OpenedFrame)>,
     /// Frames that need no showing any more, since the last look.
     settled: Vec<FrameHash>,
+    /// Frames that the front end missed, and of which it will say nothing more in this run: they stay in the vault.
+    missed: VecDeque<FrameHash>,
     next_serial: u64,
 }
 
@@ -75,34 +80,49 @@ impl Ledger {
         self.next_serial
     }
 
-    /// A frame's messages are handed on, the last one under this number.
-    pub(in crate::room) fn handed_on(&mut self, serial: u64, epoch: EpochId, frame: OpenedFrame) {
+    /// A frame's messages are handed on, under the numbers after the one up to the other.
+    pub(in crate::room) fn handed_on(&mut self, serials: (u64, u64), epoch: EpochId, frame: OpenedFrame) {
         if !self.on {
             return;
         }
-        self.untold.push_back((serial, frame.hash));
+        self.untold.push_back((serials, frame.hash));
         self.fresh.push((epoch, frame));
-        if self.untold.len() > MAX_UNTOLD {
-            self.settle_first();
+        if self.untold.len() > MAX_UNTOLD
+            && let Some((_, frame)) = self.untold.pop_front()
+        {
+            self.keep_for_later(frame);
         }
     }
 
-    /// The user has seen everything up to this number.
+    /// Some of the numbers after the one up to the other never come to the user in this run: the frames that they belong to are handed on
+    /// again in the next, whole.
+    pub(in crate::room) fn missed(&mut self, after: u64, to: u64) {
+        let first = self.untold.partition_point(|((_, last), _)| *last <= after);
+        let end = self.untold.partition_point(|((before, _), _)| *before < to).max(first);
+        let missed: Vec<FrameHash> = self.untold.drain(first..end).map(|(_, frame)| frame).collect();
+        missed.into_iter().for_each(|frame| self.keep_for_later(frame));
+    }
+
+    /// The user has seen everything up to this number that was not missed.
     pub(in crate::room) fn told(&mut self, serial: u64) {
-        while self.untold.front().is_some_and(|(last, _)| *last <= serial) {
-            self.settle_first();
+        while let Some((_, frame)) = self.untold.pop_front_if(|((_, last), _)| *last <= serial) {
+            self.settled.push(frame);
+        }
+    }
+
+    /// A frame stays in the vault, and nothing more is heard of it in this run.
+    pub(in crate::room) fn keep_for_later(&mut self, frame: FrameHash) {
+        self.missed.push_back(frame);
+        if self.missed.len() > MAX_MISSED
+            && let Some(oldest) = self.missed.pop_front()
+        {
+            self.settled.push(oldest);
         }
     }
 
     /// A frame's contents need no showing.
     pub(in crate::room) fn settled(&mut self, frame: FrameHash) {
         if self.on {
-            self.settled.push(frame);
-        }
-    }
-
-    fn settle_first(&mut self) {
-        if let Some((_, frame)) = self.untold.pop_front() {
             self.settled.push(frame);
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rand::rngs::StdRng;
 use snug_crypto::epoch::{MemberEntry, SealedBox, UnverifiedAnnouncement};
-use snug_crypto::frame::Epoch;
+use snug_crypto::frame::{Epoch, OpenedFrame};
 use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId};
 use snug_crypto::leaf::{Record, UnverifiedRecord};
 use snug_crypto::operation::UnverifiedOperation;
@@ -24,6 +24,8 @@ use crate::room::{Fork, Now, Room, RoomConfig};
 
 /// Members of an epoch, and boxes kept of it, at most.
 const MAX_MEMBERS: usize = snug_crypto::bounds::MAX_MEMBERS;
+/// Messages of earlier runs that one run tells at most: as many as the engine holds for its front end. The rest waits for the next.
+const MAX_TAKEN_UP: usize = 8_192;
 /// Largest encoded announcement.
 const MAX_ANNOUNCEMENT: usize = 64 * 1024;
 
@@ -230,7 +232,7 @@ impl Room {
     }
 
     fn take_up_frames(&mut self, sorted: &Sorted<'_>, now: Now) {
-        let mut pending: Vec<(bool, EpochId, snug_crypto::frame::OpenedFrame)> = sorted
+        let mut pending: Vec<(bool, EpochId, OpenedFrame)> = sorted
             .of(PENDING)
             .filter_map(|(_, value)| {
                 let (handed_on, opened) = value.split_first()?;
@@ -240,6 +242,20 @@ impl Room {
             .collect();
         for (handed_on, _, frame) in &pending {
             self.ledger.pending.insert(frame.hash, *handed_on);
+        }
+        // Those that were on their way to the user come first, in the order in which they were sent.
+        pending.sort_by_key(|(handed_on, _, frame)| (!handed_on, frame.counter));
+        let mut messages = 0;
+        let fits = |(_, _, frame): &&(bool, EpochId, OpenedFrame)| {
+            messages += frame.contents.len();
+            messages <= MAX_TAKEN_UP
+        };
+        let taken = pending.iter().take_while(fits).count();
+        // What comes in this run doesn't wait for these.
+        for (_, epoch, frame) in pending.split_off(taken) {
+            self.note_arrived(epoch, &frame, now);
+            self.timeline.was_shown(frame.hash);
+            self.ledger.keep_for_later(frame.hash);
         }
         let mut kept = Vec::new();
         for (key, value) in sorted.of(FRAME) {
@@ -273,8 +289,6 @@ impl Room {
             self.timeline.restore_tips(&tips);
             self.ledger.tips = tips;
         }
-        // Those that were on their way to the user come first, in the order in which they were sent.
-        pending.sort_by_key(|(handed_on, _, frame)| (!handed_on, frame.counter));
         for (again, epoch, frame) in pending {
             self.note_arrived(epoch, &frame, now);
             self.timeline.wait(Arrived { epoch, frame, again }, now.elapsed);

@@ -29,7 +29,7 @@ const LEAVE: Duration = Duration::from_secs(8);
 pub enum Reaction {
     /// These lines are shown.
     Show(Vec<String>),
-    /// The same; and the user has read everything up to here.
+    /// The same; and the user has read everything before, once it is written.
     Read(Vec<String>),
     /// This is awaited, while the loop goes on.
     Await(BoxFuture<'static, Vec<String>>),
@@ -163,7 +163,7 @@ pub async fn run<D: Dialect>(
             line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
                 Some(line) => {
                     if D::TYPING_IS_READING && output.is_written() {
-                        events.read();
+                        events.read_to(events.serial());
                     }
                     dialect.line(line)
                 }
@@ -176,9 +176,7 @@ pub async fn run<D: Dialect>(
             Some(shown) = waiting.next(), if !waiting.is_empty() => Reaction::Show(shown),
             pumped = output.pump() => match pumped {
                 Ok(()) => {
-                    if let Some(serial) = shown.written(output.written()) {
-                        events.told_to(serial);
-                    }
+                    shown.confirm(&output, &events);
                     continue;
                 }
                 // Nobody reads what we say: as good as a hang-up.
@@ -188,34 +186,36 @@ pub async fn run<D: Dialect>(
             () = &mut drain, if !open => {
                 output.push(dialect.gave_up(waiting.len()));
                 waiting.clear();
-                depart(Going::Offline, &handle, &mut events, &mut dialect, &mut output, &mut interrupts).await?;
+                let shows = (&mut output, &mut shown);
+                depart(Going::Offline, &handle, &mut events, &mut dialect, shows, &mut interrupts).await?;
                 output.finish().await;
                 return Ok(End::Unsent);
             }
         };
         match reaction {
-            Reaction::Show(shown) => output.push(shown),
-            Reaction::Read(shown) => {
-                events.read();
-                output.push(shown);
+            Reaction::Show(lines) => output.push(lines),
+            Reaction::Read(lines) => {
+                shown.read(output.pushed(), events.serial());
+                output.push(lines);
+                shown.confirm(&output, &events);
             }
             Reaction::Await(reply) => waiting.push(reply),
             Reaction::Quit => {
                 settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
                 break None;
             }
-            Reaction::Leave(shown) => {
+            Reaction::Leave(lines) => {
                 settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
                 let end = depart(
                     Going::Away,
                     &handle,
                     &mut events,
                     &mut dialect,
-                    &mut output,
+                    (&mut output, &mut shown),
                     &mut interrupts,
                 )
                 .await;
-                output.push(shown);
+                output.push(lines);
                 output.finish().await;
                 return end;
             }
@@ -229,7 +229,7 @@ pub async fn run<D: Dialect>(
                 &handle,
                 &mut events,
                 &mut dialect,
-                &mut output,
+                (&mut output, &mut shown),
                 &mut interrupts,
             )
             .await
@@ -248,26 +248,52 @@ pub async fn run<D: Dialect>(
 
 /// Which messages stand in which lines, until those are written.
 #[derive(Default)]
-struct Shown(VecDeque<(u64, u64)>);
+struct Shown {
+    /// Lines, and the last message in what was pushed up to there.
+    told: VecDeque<(u64, u64)>,
+    /// The same of what the user says to have read.
+    read: VecDeque<(u64, u64)>,
+}
 
 impl Shown {
     /// The lines up to this one show the messages up to this one.
     fn pushed(&mut self, line: u64, serial: u64) {
-        match self.0.back_mut() {
-            // Nothing new was said: notices need no confirmation.
-            Some((_, last)) if *last == serial => {}
-            _ => self.0.push_back((line, serial)),
-        }
+        note(&mut self.told, line, serial);
     }
 
-    /// The last message that stands in the lines up to this one, if that is news.
-    fn written(&mut self, line: u64) -> Option<u64> {
-        let mut told = None;
-        while let Some((_, serial)) = self.0.pop_front_if(|(last, _)| *last <= line) {
-            told = Some(serial);
-        }
-        told
+    /// The user has read these messages, which stand in the lines up to this one. Who speaks to us before it has read what we say can
+    /// mean no more than it will have been given by then.
+    fn read(&mut self, line: u64, serial: u64) {
+        note(&mut self.read, line, serial);
     }
+
+    /// Confirms what stands in lines that were written, and nothing else: the rest may be lost with us, and comes again.
+    fn confirm(&mut self, output: &Output, events: &Events) {
+        let written = output.written();
+        if let Some(serial) = passed(&mut self.told, written) {
+            events.told_to(serial);
+        }
+        if let Some(serial) = passed(&mut self.read, written) {
+            events.read_to(serial);
+        }
+    }
+}
+
+fn note(open: &mut VecDeque<(u64, u64)>, line: u64, serial: u64) {
+    match open.back_mut() {
+        // Nothing new was said: notices need no confirmation.
+        Some((_, last)) if *last == serial => {}
+        _ => open.push_back((line, serial)),
+    }
+}
+
+/// The last message that stands in the lines up to this one, if that is news.
+fn passed(open: &mut VecDeque<(u64, u64)>, written: u64) -> Option<u64> {
+    let mut passed = None;
+    while let Some((_, serial)) = open.pop_front_if(|(last, _)| *last <= written) {
+        passed = Some(serial);
+    }
+    passed
 }
 
 /// What was asked for before somebody goes is handed over before they do.
@@ -307,13 +333,12 @@ async fn depart(
     handle: &Handle,
     events: &mut Events,
     dialect: &mut impl Dialect,
-    output: &mut Output,
+    (output, shown): (&mut Output, &mut Shown),
     interrupts: &mut Interrupts,
 ) -> Result<End, Failure> {
     let left = async {
-        if output.flush().await {
-            events.told();
-        }
+        let _ = output.flush().await;
+        shown.confirm(output, events);
         let told = async {
             let mut has_reader = true;
             loop {
@@ -321,17 +346,16 @@ async fn depart(
                     event = events.recv() => match event {
                         Some(Event { kind: EventKind::Closed(reason), .. }) => return reason,
                         Some(event) => {
-                            if let Reaction::Show(shown) = dialect.event(&event) {
-                                output.push(shown);
+                            if let Reaction::Show(lines) = dialect.event(&event) {
+                                output.push(lines);
+                                shown.pushed(output.pushed(), events.serial());
                             }
                         }
                         None => return CloseReason::Failed,
                     },
                     pumped = output.pump(), if has_reader => {
                         has_reader = pumped.is_ok();
-                        if has_reader && output.is_written() {
-                            events.told();
-                        }
+                        shown.confirm(output, events);
                     }
                 }
             }

@@ -108,13 +108,15 @@ async fn converse(room: Room) -> Result<End, Failure> {
     tokio::pin!(deadline);
     let mut drawn = tokio::time::Instant::now();
     let (mut dirty, mut stale, mut asking, mut seen) = (true, made_here, false, false);
+    // The last message that was there to be drawn.
+    let mut serial = 0;
     let mut turns = Turns::default();
 
     let end = loop {
         if dirty && screen.is_ready() && drawn.elapsed() >= FRAME {
             screen.draw(|frame| view::draw(frame, &mut state))?;
             (dirty, drawn) = (false, tokio::time::Instant::now());
-            seen = state.is_seen();
+            (seen, serial) = (state.is_seen(), events.serial());
         }
         let ready = screen.is_ready();
         let mut action = None;
@@ -122,9 +124,9 @@ async fn converse(room: Room) -> Result<End, Failure> {
             // The terminal has taken what was drawn, and nothing came since.
             written = screen.ready(), if !ready => {
                 written?;
-                events.told();
+                events.told_to(serial);
                 if seen {
-                    events.read();
+                    events.read_to(serial);
                 }
                 continue;
             }
