@@ -142,6 +142,9 @@ impl Room {
                 // While epochs may be missing that list us, a parent of one we can't place is waited for, too.
                 let (epochs, any) = (&self.epochs, self.is_catching_up(now));
                 let mine = |parent: &ParentRef| any || epochs.by_tag(&parent.tag).is_some();
+                if asked == Asked::Yes {
+                    self.timeline.pulled(now.elapsed);
+                }
                 let ready = self.timeline.insert(
                     Arrived {
                         epoch: id,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use snug_crypto::frame::{OpenedFrame, ParentRef};
 use snug_crypto::ids::{EpochId, FrameHash};
 
-use super::timing::{CAUSAL_HOLD, MAX_PARENTS};
+use super::timing::{CAUSAL_HOLD, GAP_TOLD, MAX_PARENTS};
 
 /// Hashes remembered of frames already shown: parents reach back a little, not for ever.
 const REMEMBERED: usize = 8_192;
@@ -21,12 +21,33 @@ pub(super) struct Arrived {
     pub(super) again: bool,
 }
 
+/// A frame whose parents are not all shown.
+struct Waiting {
+    /// When it came.
+    since: Duration,
+    /// When it is shown regardless.
+    until: Duration,
+    unmet: BTreeSet<FrameHash>,
+    arrived: Arrived,
+}
+
+impl Waiting {
+    fn new(unmet: BTreeSet<FrameHash>, arrived: Arrived, elapsed: Duration) -> Self {
+        Self {
+            since: elapsed,
+            until: elapsed + CAUSAL_HOLD,
+            unmet,
+            arrived,
+        }
+    }
+}
+
 /// Causal order by the parents that frames name.
 #[derive(Default)]
 pub(super) struct Timeline {
     shown: HashSet<FrameHash>,
     order: VecDeque<FrameHash>,
-    waiting: VecDeque<(Duration, BTreeSet<FrameHash>, Arrived)>,
+    waiting: VecDeque<Waiting>,
     /// Frames that no later one names yet: the parents of the next one we send.
     tips: VecDeque<ParentRef>,
 }
@@ -47,8 +68,17 @@ impl Timeline {
             .filter(|parent| !self.shown.contains(&parent.hash) && mine(parent))
             .map(|parent| parent.hash)
             .collect();
-        self.waiting.push_back((elapsed + CAUSAL_HOLD, unmet, arrived));
+        self.waiting.push_back(Waiting::new(unmet, arrived, elapsed));
         self.release(elapsed)
+    }
+
+    /// A frame came because we asked: what is missing is on its way, and what waits for it waits on, as long as more comes, but no longer than
+    /// until the user is told of a gap.
+    pub(super) fn pulled(&mut self, elapsed: Duration) {
+        for waiting in &mut self.waiting {
+            let until = (elapsed + CAUSAL_HOLD).min(waiting.since + GAP_TOLD);
+            waiting.until = waiting.until.max(until);
+        }
     }
 
     /// What can be shown at this time: frames whose parents are all shown, or that waited long enough.
@@ -59,11 +89,11 @@ impl Timeline {
             let Some(position) = self
                 .waiting
                 .iter()
-                .position(|(until, unmet, _)| unmet.is_empty() || *until <= elapsed || overfull)
+                .position(|waiting| waiting.unmet.is_empty() || waiting.until <= elapsed || overfull)
             else {
                 return ready;
             };
-            let Some((_, _, arrived)) = self.waiting.remove(position) else {
+            let Some(Waiting { arrived, .. }) = self.waiting.remove(position) else {
                 return ready;
             };
             self.show(arrived.frame.hash);
@@ -104,11 +134,11 @@ impl Timeline {
 
     /// A frame that an earlier run opened and didn't show: with the next look, behind those of its parents that wait with it.
     pub(super) fn wait(&mut self, arrived: Arrived, elapsed: Duration) {
-        let others: BTreeSet<FrameHash> = self.waiting.iter().map(|(_, _, other)| other.frame.hash).collect();
+        let others: BTreeSet<FrameHash> = self.waiting().map(|other| other.frame.hash).collect();
         let unmet = (arrived.frame.parents.iter().map(|parent| parent.hash))
             .filter(|hash| others.contains(hash) && !self.shown.contains(hash))
             .collect();
-        self.waiting.push_back((elapsed + CAUSAL_HOLD, unmet, arrived));
+        self.waiting.push_back(Waiting::new(unmet, arrived, elapsed));
     }
 
     /// Whether a frame is here, shown or waiting, or was shown not long ago.
@@ -118,7 +148,7 @@ impl Timeline {
 
     /// Frames that wait for their parents.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Arrived> {
-        self.waiting.iter().map(|(_, _, arrived)| arrived)
+        self.waiting.iter().map(|waiting| &waiting.arrived)
     }
 
     /// Whether some frame waits for a parent: something is missing.
@@ -128,12 +158,12 @@ impl Timeline {
 
     /// When the next waiting frame is shown regardless.
     pub(super) fn next_release(&self) -> Option<Duration> {
-        self.waiting.iter().map(|(until, _, _)| *until).min()
+        self.waiting.iter().map(|waiting| waiting.until).min()
     }
 
     fn show(&mut self, hash: FrameHash) {
-        for (_, unmet, _) in &mut self.waiting {
-            unmet.remove(&hash);
+        for waiting in &mut self.waiting {
+            waiting.unmet.remove(&hash);
         }
         if self.shown.insert(hash) {
             self.order.push_back(hash);

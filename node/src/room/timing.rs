@@ -62,7 +62,8 @@ pub(super) const COMPARE_ROUND: Duration = Duration::from_secs(40);
 pub(super) const COMPARE_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// After a gap shows, how long gossip may still fill it before it is pulled.
 pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
-/// A frame waits at most this long for its parents; then it is shown, and the gap stays on record.
+/// A frame waits at most this long for its parents; then it is shown, and the gap stays on record. While frames that were asked for come, it
+/// waits on, up to [`GAP_TOLD`].
 pub(super) const CAUSAL_HOLD: Duration = Duration::from_secs(3);
 /// How long a gap in somebody's messages stays before the user is told of it: pulls fill most within seconds.
 pub(super) const GAP_TOLD: Duration = Duration::from_secs(10);
