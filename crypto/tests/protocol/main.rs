@@ -8,6 +8,8 @@ mod decoders;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod epochs;
 #[cfg(test)]
 mod fixture;
