@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use snug::room::RoomEvent;
+use snug::room::{Input, RoomEvent};
 use snug_crypto::ids::MessageId;
 use snug_sim::{Weather, World};
 
@@ -307,6 +307,52 @@ fn what_a_slow_front_end_missed_comes_in_the_next_run_and_is_not_delivered_befor
             4,
             "seed {seed}: nor is what was missed, once it was told"
         );
+    }
+}
+
+/// Whoever reads stalls for longer than any queue holds: nothing is left out, nothing comes twice, and nothing comes before what was said
+/// before it; nor if the program is killed meanwhile.
+#[test]
+fn what_is_said_while_a_front_end_is_behind_comes_when_it_takes_again() {
+    for seed in 0..10 {
+        let mut world = settled(seed, 3);
+        world.run(10 * SECOND);
+        let say = |world: &mut World, numbers: std::ops::Range<usize>| {
+            for n in numbers {
+                world.send(n % 2, &format!("{n}"));
+                world.run(Duration::from_millis(150));
+            }
+        };
+        let wanted = |numbers: std::ops::Range<usize>| -> Vec<(String, bool)> {
+            numbers.map(|n| (n.to_string(), false)).collect()
+        };
+        say(&mut world, 0..3);
+        world.run(SECOND);
+        world.input(2, Input::FrontEnd { behind: true });
+        say(&mut world, 3..120);
+        world.run(SECOND);
+        assert_eq!(world.shown(2), wanted(0..3), "seed {seed}");
+        let shown_before = if seed % 2 == 1 {
+            world.kill(2);
+            world.restart(2);
+            world.enter(2);
+            world.run(10 * SECOND);
+            3
+        } else {
+            // It takes some, and stalls again while the next are being fetched.
+            world.input(2, Input::FrontEnd { behind: false });
+            world.input(2, Input::FrontEnd { behind: true });
+            say(&mut world, 120..130);
+            world.run(SECOND);
+            let some = world.shown(2).len();
+            assert!((4..120).contains(&some), "seed {seed}: {some}");
+            world.input(2, Input::FrontEnd { behind: false });
+            say(&mut world, 130..140);
+            world.run(10 * SECOND);
+            0
+        };
+        let all = if shown_before > 0 { 120 } else { 140 };
+        assert_eq!(world.shown(2), wanted(0..all), "seed {seed}");
     }
 }
 

@@ -8,6 +8,7 @@ use libp2p::Multiaddr;
 use snug_crypto::genesis::Genesis;
 use snug_crypto::ids::{MessageId, PeerKey};
 use snug_crypto::names::RoomId;
+use snug_crypto::rest::RestBytes;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -26,7 +27,7 @@ use super::router::{self, Router};
 use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousState, SendError};
 use crate::lan::{self, Looking};
 use crate::net::Net;
-use crate::profile::{Place, Profile, Reach, room_prefix};
+use crate::profile::{Place, Profile, Purpose, Reach, room_prefix};
 use crate::rendezvous::{Client, ServerError};
 use crate::room::{AuditReport, Input, Output, QueryId, Room, Ticket};
 use crate::text::Untrusted;
@@ -44,6 +45,8 @@ const MAX_FLUSH: Duration = Duration::from_secs(3);
 
 /// Events that wait for a front end which has not taken the last [`EVENTS`]; beyond that the oldest go, and it is told.
 const MAX_UNTOLD: usize = 8_192;
+/// More than these, and messages wait in the vault until it has taken all that waits here. What is on its way then still fits.
+const BEHIND: usize = 1_024;
 /// How soon a front end is looked after again that has much to take.
 const TELL_AGAIN: Duration = Duration::from_millis(5);
 /// How long a front end may take for the last of them when the node ends.
@@ -143,6 +146,10 @@ pub(super) struct Actor {
     state_was_lost: bool,
     /// Events that the front end has no room for yet: a returning member may have thousands of messages at once.
     untold: VecDeque<Event>,
+    /// It has more than [`BEHIND`] of these to take, or hasn't taken all of them since.
+    behind: bool,
+    /// What the room wanted back from the vault.
+    fetched: Option<Vec<Option<RestBytes>>>,
     pub(super) commands: mpsc::Receiver<Command>,
     has_handles: bool,
     reports: mpsc::Receiver<Report>,
@@ -236,6 +243,8 @@ impl Actor {
             confirmed: Confirmed::default(),
             state_was_lost: parts.state_was_lost,
             untold: VecDeque::new(),
+            behind: false,
+            fetched: None,
             commands,
             has_handles: true,
             reports,
@@ -276,6 +285,7 @@ impl Actor {
                 break closing.reason;
             }
             self.tell();
+            self.look_after_front_end();
             let wake = self.wake();
             let has_room = self.journal.as_ref().is_none_or(|journal| !journal.is_full());
             tokio::select! {
@@ -457,6 +467,33 @@ impl Actor {
             let Some(event) = self.untold.pop_front() else { return };
             self.send(event);
         }
+    }
+
+    /// Lets the room know whether the front end has fallen behind, and gives it what it wanted back from the vault.
+    fn look_after_front_end(&mut self) {
+        let is_behind = if self.behind {
+            !self.untold.is_empty()
+        } else {
+            self.untold.len() > BEHIND
+        };
+        if std::mem::replace(&mut self.behind, is_behind) != is_behind {
+            self.feed(Input::FrontEnd { behind: is_behind });
+        }
+        if let Some(values) = self.fetched.take() {
+            self.feed(Input::Fetched { values });
+        }
+    }
+
+    /// Reads what the room wants back from the vault; what can't be read stays there.
+    pub(super) fn fetch(&mut self, keys: &[Vec<u8>]) {
+        let prefix = room_prefix(&self.genesis.hash());
+        let read = |key: &Vec<u8>| {
+            let vault = self.profile.vault()?;
+            let read = vault.get(Purpose::State, &[&prefix[..], key].concat());
+            read.inspect_err(|error| tracing::warn!(%error, "the vault gave nothing back"))
+                .ok()?
+        };
+        self.fetched = Some(keys.iter().map(read).collect());
     }
 
     fn send(&self, event: Event) {

@@ -103,6 +103,7 @@ impl Actor {
                 self.questions.insert(id);
                 self.net.query(to, id, bytes);
             }
+            Output::Fetch { keys } => self.fetch(&keys),
             Output::Respond { id, bytes } => self.net.respond(id, bytes),
             Output::Disconnect { peer } => self.net.disconnect(peer),
             Output::Sent { ticket, result } => {

@@ -83,8 +83,9 @@ pub enum EventKind {
         /// The sentence.
         message: Untrusted,
     },
-    /// The reader was too slow: this many events before the next one are lost to it. Messages among them come again in the next run of
-    /// this profile; their authors aren't told that they were shown.
+    /// The reader was too slow: this many events before the next one are lost to it. Where anything is kept, messages wait in the vault for
+    /// a reader that is behind, and aren't among them; if one is, it comes again in the next run of this profile. Authors aren't told that
+    /// these were shown.
     Lagged {
         /// How many.
         missed: u64,

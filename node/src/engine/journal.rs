@@ -67,7 +67,8 @@ impl Need {
             | Output::Respond { .. }
             | Output::Audited { .. }
             | Output::Knock(_)
-            | Output::Keepers { .. } => Self::Written,
+            | Output::Keepers { .. }
+            | Output::Fetch { .. } => Self::Written,
             Output::Persist(_)
             | Output::Publish { .. }
             | Output::Sent { .. }

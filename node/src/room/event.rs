@@ -423,6 +423,8 @@ pub enum Warning {
         /// Told apart by.
         fingerprint: Fingerprint,
     },
+    /// So much was said while nobody read what this node shows that the oldest of it is gone.
+    Overflown,
     /// A member's record contradicts itself: two different ones under one sequence number.
     Equivocation {
         /// Whose.
@@ -454,6 +456,9 @@ impl Warning {
                  Its device was restored from a copy, is broken or hostile; /audit says which messages.",
                 name.name()
             ),
+            Self::Overflown => "More was said than is kept for you while nobody read it here: the oldest messages of that time are not \
+                                shown. Others may have them."
+                .to_owned(),
             Self::Equivocation { name, fingerprint } => format!(
                 "{} ({fingerprint}) told members different things under one number. Its device is broken or hostile.",
                 name.name()

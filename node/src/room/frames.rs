@@ -199,55 +199,65 @@ impl Room {
     }
 
     fn show(&mut self, ready: Vec<Arrived>, now: Now) {
-        for Arrived { epoch, frame, again } in ready {
-            let Some(leaf) = self.members.leaf(&frame.sender).cloned() else {
-                tracing::debug!(%epoch, "a frame of a leaf that is no longer known");
-                self.ledger.settled(frame.hash);
-                self.note_shown(epoch, &frame, None, now);
+        for arrived in ready {
+            if self.parks() && arrived.frame.contents.iter().any(|content| spoken(content).is_some()) {
+                self.park_opened(arrived);
+            } else {
+                self.hand_on(arrived, now);
+            }
+        }
+    }
+
+    /// Gives the front end what a frame says.
+    pub(super) fn hand_on(&mut self, arrived: Arrived, now: Now) {
+        let Arrived { epoch, frame, again } = arrived;
+        let Some(leaf) = self.members.leaf(&frame.sender).cloned() else {
+            tracing::debug!(%epoch, "a frame of a leaf that is no longer known");
+            self.ledger.settled(frame.hash);
+            self.note_shown(epoch, &frame, None, now);
+            return;
+        };
+        // Contents of kinds that this version does not know are skipped: later versions add some. So is what is said to others.
+        let count = frame.contents.iter().filter_map(spoken).count() as u64;
+        if count == 0 {
+            self.ledger.settled(frame.hash);
+            self.note_shown(epoch, &frame, None, now);
+            return;
+        }
+        // The frame is shown when the last of its messages is.
+        let last = self.ledger.number(count);
+        let before = last - count;
+        self.note_shown(epoch, &frame, Some((before, last)), now);
+        let mut serial = before;
+        let from = self.view_of(&leaf, now);
+        let parents: Vec<[u8; 32]> = frame.parents.iter().map(|parent| *parent.hash.as_bytes()).collect();
+        for (index, content) in (0..).zip(&frame.contents) {
+            let Some((said, direct)) = spoken(content) else {
                 continue;
             };
-            // Contents of kinds that this version does not know are skipped: later versions add some. So is what is said to others.
-            let count = frame.contents.iter().filter_map(spoken).count() as u64;
-            if count == 0 {
-                self.ledger.settled(frame.hash);
-                self.note_shown(epoch, &frame, None, now);
+            let Content::Text {
+                text,
+                reply_to,
+                sent_at_ms,
+            } = said
+            else {
                 continue;
-            }
-            // The frame is shown when the last of its messages is.
-            let last = self.ledger.number(count);
-            let before = last - count;
-            self.note_shown(epoch, &frame, Some((before, last)), now);
-            let mut serial = before;
-            let from = self.view_of(&leaf, now);
-            let parents: Vec<[u8; 32]> = frame.parents.iter().map(|parent| *parent.hash.as_bytes()).collect();
-            for (index, content) in (0..).zip(&frame.contents) {
-                let Some((said, direct)) = spoken(content) else {
-                    continue;
-                };
-                let Content::Text {
-                    text,
-                    reply_to,
-                    sent_at_ms,
-                } = said
-                else {
-                    continue;
-                };
-                serial += 1;
-                let message = Message {
-                    id: MessageId::of(&frame.hash, index),
-                    from: from.clone(),
-                    text: crate::text::Untrusted::new(text.as_str()),
-                    direct,
-                    reply_to: *reply_to,
-                    parents: parents.clone(),
-                    sent_at_ms: *sent_at_ms,
-                    serial,
-                    again,
-                };
-                self.event(RoomEvent::Message(message));
-            }
-            self.ledger.handed_on((before, last), epoch, frame);
+            };
+            serial += 1;
+            let message = Message {
+                id: MessageId::of(&frame.hash, index),
+                from: from.clone(),
+                text: crate::text::Untrusted::new(text.as_str()),
+                direct,
+                reply_to: *reply_to,
+                parents: parents.clone(),
+                sent_at_ms: *sent_at_ms,
+                serial,
+                again,
+            };
+            self.event(RoomEvent::Message(message));
         }
+        self.ledger.handed_on((before, last), epoch, frame);
     }
 
     /// A record, operation or announcement, by gossip or from a link.

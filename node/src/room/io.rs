@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use snug_crypto::generation::MeshKey;
 use snug_crypto::ids::{Fingerprint, IdentityKey, MessageId, PeerKey};
+use snug_crypto::rest::RestBytes;
 
 use super::{
     AuditReport, Change, Command, CommandRefused, GossipId, KeeperContact, Knock, Move, QueryId, RequestId, RoomEvent,
@@ -89,6 +90,17 @@ pub enum Input {
         text: String,
         /// The message it answers.
         reply_to: Option<MessageId>,
+    },
+    /// The front end is far behind with what it was given, or has taken all of it. While it is behind, messages wait in the vault, if
+    /// there is one.
+    FrontEnd {
+        /// Which.
+        behind: bool,
+    },
+    /// The answer to one [`Output::Fetch`].
+    Fetched {
+        /// For each key its value, as it was kept; `None` if it can't be read.
+        values: Vec<Option<RestBytes>>,
     },
     /// The front end was too slow, and will never be given the messages between these two: they aren't shown in this run, whatever
     /// [`Self::Told`] and [`Self::Read`] say of later ones.
@@ -223,6 +235,11 @@ pub enum Output {
     DeleteAtRendezvous {
         /// An encoded tombstone.
         tombstone: Vec<u8>,
+    },
+    /// What was kept under these keys is wanted back; answered by one [`Input::Fetched`].
+    Fetch {
+        /// As in [`Change::key`].
+        keys: Vec<Vec<u8>>,
     },
     /// The profile shall remember these people: what it knows of each, or nothing any more.
     Remember(Vec<(IdentityKey, Option<Contact>)>),

@@ -56,6 +56,7 @@ mod outbox;
 mod own;
 mod pace;
 mod pairs;
+mod parked;
 mod receipts;
 mod rekey;
 mod rules;
@@ -101,6 +102,7 @@ use notices::Shown;
 use outbox::{Outbox, Pace};
 use own::Own;
 use pairs::Pairs;
+use parked::Parked;
 use receipts::{Heard, Said};
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
@@ -190,6 +192,7 @@ pub struct Room {
     keepers: Keepers,
     shown: Shown,
     contacts: Contacts,
+    parked: Parked,
     ledger: Ledger,
     judgement: Option<Judgement>,
     last_prune: Duration,
@@ -287,6 +290,7 @@ impl Room {
             keepers: Keepers::default(),
             shown: Shown::default(),
             contacts: Contacts::default(),
+            parked: Parked::default(),
             ledger: Ledger::new(config.persist),
             judgement: None,
             last_prune: now.elapsed,
@@ -324,6 +328,7 @@ impl Room {
     fn take(&mut self, input: Input, now: Now) {
         match input {
             Input::Missed { after, to } => self.on_missed(after, to),
+            Input::FrontEnd { behind } => self.on_front_end(behind),
             Input::Told { serial } => self.on_told(serial, now),
             Input::Read { serial } => self.on_read(serial, now),
             Input::Request { from, id, bytes } if self.is_going() => self.on_request(from, id, &bytes, now),
@@ -346,6 +351,7 @@ impl Room {
                 });
             }
             _ if self.is_over() => {}
+            Input::Fetched { values } => self.on_fetched(&values, now),
             Input::LinkUp { peer } => self.on_link_up(peer, now),
             Input::LinkDown { peer } => self.on_link_down(peer, now),
             Input::Gossip { from, id, bytes } => self.on_gossip(from, id, bytes, now),
@@ -396,6 +402,7 @@ impl Room {
         self.tend_timeline(now);
         self.tend_exchange(now);
         self.tend_keepers(now);
+        self.tend_parked();
         self.tend_receipts(now);
         self.tend_audit(now);
         self.tell(now);
@@ -419,7 +426,7 @@ impl Room {
             self.questions.next_wake(),
             self.keepers.next_wake().filter(|_| self.moving.is_none()),
             self.heard.next_wake(),
-            self.said.next_wake(),
+            self.said.next_wake().filter(|_| !self.parked.is_behind()),
             self.audit.next_wake(),
             self.move_due(),
             self.join_removals_due(now),

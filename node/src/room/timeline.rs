@@ -1,10 +1,10 @@
 //! The order in which messages are shown: a frame waits for the frames its author had seen, but never for long.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use snug_crypto::frame::{OpenedFrame, ParentRef};
-use snug_crypto::ids::{EpochId, FrameHash};
+use snug_crypto::ids::{EpochId, FrameHash, LeafId};
 
 use super::timing::{CAUSAL_HOLD, GAP_TOLD, MAX_PARENTS};
 
@@ -40,6 +40,57 @@ impl Waiting {
             arrived,
         }
     }
+}
+
+/// Puts frames behind those of their parents that are among them, and each sender's in the order in which it sent them; else they stay in
+/// their order.
+pub(super) fn in_causal_order(frames: Vec<(bool, EpochId, OpenedFrame)>) -> Vec<(bool, EpochId, OpenedFrame)> {
+    let at: HashMap<FrameHash, usize> = (frames.iter().enumerate())
+        .map(|(index, (_, _, frame))| (frame.hash, index))
+        .collect();
+    let mut lines: BTreeMap<(EpochId, LeafId, u64), usize> = BTreeMap::new();
+    for (index, (_, epoch, frame)) in frames.iter().enumerate() {
+        lines.insert((*epoch, frame.sender, frame.counter), index);
+    }
+    let mut before: Vec<BTreeSet<usize>> = frames
+        .iter()
+        .map(|(_, _, frame)| {
+            frame
+                .parents
+                .iter()
+                .filter_map(|parent| at.get(&parent.hash).copied())
+                .collect()
+        })
+        .collect();
+    let mut last: Option<((EpochId, LeafId), usize)> = None;
+    for ((epoch, sender, _), index) in lines {
+        if let Some((line, previous)) = last
+            && line == (epoch, sender)
+        {
+            before[index].insert(previous);
+        }
+        last = Some(((epoch, sender), index));
+    }
+    let mut behind: Vec<Vec<usize>> = vec![Vec::new(); frames.len()];
+    for (index, before) in before.iter().enumerate() {
+        before.iter().for_each(|before| behind[*before].push(index));
+    }
+    let mut unmet: Vec<usize> = before.iter().map(BTreeSet::len).collect();
+    let mut ready: BTreeSet<usize> = (0..frames.len()).filter(|index| unmet[*index] == 0).collect();
+    let mut frames: Vec<Option<_>> = frames.into_iter().map(Some).collect();
+    let mut ordered = Vec::with_capacity(frames.len());
+    while let Some(index) = ready.pop_first() {
+        ordered.extend(frames[index].take());
+        for next in &behind[index] {
+            unmet[*next] -= 1;
+            if unmet[*next] == 0 {
+                ready.insert(*next);
+            }
+        }
+    }
+    // Somebody who signs may contradict himself: what is left names each other.
+    ordered.extend(frames.into_iter().flatten());
+    ordered
 }
 
 /// Causal order by the parents that frames name.

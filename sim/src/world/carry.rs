@@ -92,6 +92,10 @@ impl World {
             Output::Publish { bytes } => self.publish(node, bytes),
             Output::Verdict { id, verdict } => self.judge(node, id, verdict),
             Output::Query { to, id, bytes } => self.ask(node, to, id, bytes),
+            Output::Fetch { keys } => {
+                let values = keys.iter().map(|key| self.nodes[node].disk.get(key).cloned()).collect();
+                self.schedule(Duration::ZERO, node, Arrival::Fetched(values));
+            }
             Output::Respond { id, bytes } => self.respond(node, id, bytes),
             Output::Commanded { result, .. } => self.nodes[node].commanded.push(result),
             Output::Audited { report, .. } => self.nodes[node].reports.push(*report),

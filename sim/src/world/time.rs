@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use snug::room::{GossipId, Input, QueryId, RequestId};
+use snug_crypto::rest::RestBytes;
 
 use super::{Gossip, World};
 
@@ -35,6 +36,8 @@ pub(super) enum Arrival {
         query: QueryId,
         bytes: Option<Vec<u8>>,
     },
+    /// What it wanted back from its disk.
+    Fetched(Vec<Option<RestBytes>>),
     LinkUp(usize),
     LinkDown(usize),
     Wake,
@@ -144,6 +147,7 @@ impl World {
             Arrival::LinkDown(other) => Input::LinkDown {
                 peer: peer(self, other),
             },
+            Arrival::Fetched(values) => Input::Fetched { values },
             Arrival::Wake => {
                 if self.nodes[node].wake != Some(at) {
                     return None;

@@ -11,8 +11,8 @@ use snug_crypto::wire::Writer;
 use super::generations::GenerationsLedger;
 use super::words::WordsLedger;
 use super::{
-    ALIVE, ANNOUNCEMENT, BOX, CHAIN, Change, EPOCH, FORK, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, PENDING, QUEUED,
-    RECORD, TIPS, UNHELD, epoch_key, key, wall,
+    ALIVE, ANNOUNCEMENT, BOX, CHAIN, Change, EPOCH, FORK, FRAME, GRAVE, HELD, LEAF, OPERATION, OWN, QUEUED, RECORD,
+    TIPS, UNHELD, epoch_key, key, pending_key, wall,
 };
 use crate::room::{Now, Phase, Room};
 
@@ -52,8 +52,8 @@ pub(in crate::room) struct Ledger {
     /// Frames whose messages were handed on, until the front end says that it has shown them: each one's messages have the serials after
     /// the one up to the other.
     untold: VecDeque<((u64, u64), FrameHash)>,
-    /// Those of them that were handed on since the last look.
-    fresh: Vec<(EpochId, OpenedFrame)>,
+    /// What was handed on since the last look, or waits for the front end, and whether the user may have seen it.
+    fresh: Vec<(EpochId, OpenedFrame, bool)>,
     /// Frames that need no showing any more, since the last look.
     settled: Vec<FrameHash>,
     /// Frames that the front end missed, and of which it will say nothing more in this run: they stay in the vault.
@@ -86,12 +86,22 @@ impl Ledger {
             return;
         }
         self.untold.push_back((serials, frame.hash));
-        self.fresh.push((epoch, frame));
+        self.fresh.push((epoch, frame, true));
         if self.untold.len() > MAX_UNTOLD
             && let Some((_, frame)) = self.untold.pop_front()
         {
             self.keep_for_later(frame);
         }
+    }
+
+    /// A frame waits for the front end.
+    pub(in crate::room) fn wait(&mut self, epoch: EpochId, frame: OpenedFrame, again: bool) {
+        self.fresh.push((epoch, frame, again));
+    }
+
+    /// Whether there is anything that things can rest in.
+    pub(in crate::room) fn rests(&self) -> bool {
+        self.on
     }
 
     /// Some of the numbers after the one up to the other never come to the user in this run: the frames that they belong to are handed on
@@ -313,18 +323,18 @@ impl Room {
             .waiting()
             .map(|arrived| (&arrived.epoch, &arrived.frame, arrived.again));
         let fresh = std::mem::take(&mut ledger.fresh);
-        let handed_on = fresh.iter().map(|(epoch, frame)| (epoch, frame, true));
-        for (epoch, frame, handed_on) in waiting.chain(handed_on) {
+        let fresh = fresh.iter().map(|(epoch, frame, handed_on)| (epoch, frame, *handed_on));
+        for (epoch, frame, handed_on) in waiting.chain(fresh) {
             if ledger.pending.insert(frame.hash, handed_on) != Some(handed_on) {
                 let opened = rest::encode_opened(epoch, frame);
                 let mut value = Writer::with_capacity(1 + opened.len());
                 value.bool(handed_on).raw(&opened);
-                changes.put(key(PENDING, &[frame.hash.as_bytes()]), value);
+                changes.put(pending_key(&frame.hash), value);
             }
         }
         for hash in ledger.settled.drain(..) {
             if ledger.pending.remove(&hash).is_some() {
-                changes.forget(key(PENDING, &[hash.as_bytes()]));
+                changes.forget(pending_key(&hash));
             }
         }
         let tips = self.timeline.tips();

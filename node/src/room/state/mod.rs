@@ -38,8 +38,9 @@ mod words;
 
 use std::time::Duration;
 
-use snug_crypto::ids::{EpochId, LeafId};
-use snug_crypto::rest::RestBytes;
+use snug_crypto::frame::OpenedFrame;
+use snug_crypto::ids::{EpochId, FrameHash, LeafId};
+use snug_crypto::rest::{self, RestBytes};
 
 pub(super) use catch_up::CatchUp;
 pub(super) use ledger::Ledger;
@@ -87,6 +88,18 @@ fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![kind];
     parts.iter().for_each(|part| key.extend_from_slice(part));
     key
+}
+
+/// Where a frame stands that was opened, and not surely seen by the user.
+pub(super) fn pending_key(frame: &FrameHash) -> Vec<u8> {
+    key(PENDING, &[frame.as_bytes()])
+}
+
+/// What stands there: whether the user may have seen it, its epoch and itself.
+pub(super) fn decode_pending(value: &[u8]) -> Option<(bool, EpochId, OpenedFrame)> {
+    let (handed_on, opened) = value.split_first()?;
+    let (epoch, frame) = rest::decode_opened(opened).ok()?;
+    Some((*handed_on == 1, epoch, frame))
 }
 
 fn epoch_key(epoch: &EpochId, what: u8, leaf: Option<&LeafId>) -> Vec<u8> {

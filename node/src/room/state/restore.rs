@@ -16,16 +16,16 @@ use snug_crypto::wire::{DecodeError, Reader};
 
 use super::{
     ALIVE, ANNOUNCEMENT, BOX, CHAIN, EPOCH, FORK, FORMER_KEM, FRAME, GENERATION, GRAVE, HELD, LEAF, OPERATION, OWN,
-    PAIR, PENDING, QUEUED, RECORD, Stored, TIPS, UNHELD, moment,
+    PAIR, PENDING, QUEUED, RECORD, Stored, TIPS, UNHELD, decode_pending, moment,
 };
 use crate::room::outbox::{Unheld, messages_among};
-use crate::room::timeline::Arrived;
+use crate::room::timeline::{Arrived, in_causal_order};
 use crate::room::{Fork, Now, Room, RoomConfig};
 
 /// Members of an epoch, and boxes kept of it, at most.
 const MAX_MEMBERS: usize = snug_crypto::bounds::MAX_MEMBERS;
-/// Messages of earlier runs that one run tells at most: as many as the engine holds for its front end. The rest waits for the next.
-const MAX_TAKEN_UP: usize = 8_192;
+/// Messages of earlier runs that are handed on at once. The others wait in the vault until the front end has taken these.
+const MAX_TAKEN_UP: usize = 1_024;
 /// Largest encoded announcement.
 const MAX_ANNOUNCEMENT: usize = 64 * 1024;
 
@@ -234,28 +234,25 @@ impl Room {
     fn take_up_frames(&mut self, sorted: &Sorted<'_>, now: Now) {
         let mut pending: Vec<(bool, EpochId, OpenedFrame)> = sorted
             .of(PENDING)
-            .filter_map(|(_, value)| {
-                let (handed_on, opened) = value.split_first()?;
-                let (epoch, frame) = rest::decode_opened(opened).ok()?;
-                Some((*handed_on == 1, epoch, frame))
-            })
+            .filter_map(|(_, value)| decode_pending(value))
             .collect();
         for (handed_on, _, frame) in &pending {
             self.ledger.pending.insert(frame.hash, *handed_on);
         }
         // Those that were on their way to the user come first, in the order in which they were sent.
         pending.sort_by_key(|(handed_on, _, frame)| (!handed_on, frame.counter));
+        let mut pending = in_causal_order(pending);
         let mut messages = 0;
         let fits = |(_, _, frame): &&(bool, EpochId, OpenedFrame)| {
             messages += frame.contents.len();
             messages <= MAX_TAKEN_UP
         };
         let taken = pending.iter().take_while(fits).count();
-        // What comes in this run doesn't wait for these.
+        // The rest is fetched when these have been taken.
         for (_, epoch, frame) in pending.split_off(taken) {
             self.note_arrived(epoch, &frame, now);
             self.timeline.was_shown(frame.hash);
-            self.ledger.keep_for_later(frame.hash);
+            self.park(frame.hash);
         }
         let mut kept = Vec::new();
         for (key, value) in sorted.of(FRAME) {

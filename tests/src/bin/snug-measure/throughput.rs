@@ -87,7 +87,15 @@ pub fn measure(members: &mut [Member], load: &Load) -> Value {
         let expected = said - posted.get(index).copied().unwrap_or_default();
         let end = Instant::now() + ARRIVES;
         while (tally.heard.len() as u64) < expected {
-            assert!(Instant::now() < end, "{} of {expected} arrived", tally.heard.len());
+            if Instant::now() > end {
+                let missing = missing(tally, &posted, index);
+                let audit = member.request("audit", json!({}));
+                panic!(
+                    "{} of {expected} arrived at {}: {missing:?} are missing; it says {audit:?}",
+                    tally.heard.len(),
+                    member.name()
+                );
+            }
             thread::sleep(LOOK);
             tally.read(member);
         }
@@ -118,6 +126,21 @@ pub fn measure(members: &mut [Member], load: &Load) -> Value {
         "senders": load.senders, "window": load.window, "bytes": load.bytes, "messages": said, "seconds": seconds, "deliveries": deliveries,
         "deliveries_s": rate, "cpu_us_per_delivery": per_delivery, "peak_kib": peak, "lost": 0,
     })
+}
+
+/// What never came, as (sender, first, last).
+fn missing(tally: &Tally, posted: &[u64], own: usize) -> Vec<(usize, u64, u64)> {
+    let came: BTreeSet<String> = tally.heard.iter().map(|line| text(line)[..13].to_owned()).collect();
+    let mut missing: Vec<(usize, u64, u64)> = Vec::new();
+    for (sender, said) in posted.iter().enumerate().filter(|(sender, _)| *sender != own) {
+        for number in (0..*said).filter(|number| !came.contains(&format!("t{sender:02}{number:010}"))) {
+            match missing.last_mut() {
+                Some((from, _, last)) if *from == sender && *last + 1 == number => *last = number,
+                _ => missing.push((sender, number, number)),
+            }
+        }
+    }
+    missing
 }
 
 fn text(line: &str) -> String {
