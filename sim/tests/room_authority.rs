@@ -442,3 +442,66 @@ fn an_object_without_its_boxes_is_not_taken() {
         all_read_all(&mut world, "whole");
     }
 }
+
+/// The vice is an admin by a Role, without the admin's key. It came back where the moderator doesn't see it, and so is in none of the generations
+/// that the moderator makes: these are void, and the moderator is out.
+#[test]
+fn an_admin_by_role_whom_a_moderator_leaves_out_strikes_back() {
+    for seed in 220..224 {
+        let mut world = World::new(seed, Weather::CALM);
+        let boss = world.add_admin("boss");
+        world.enter(boss);
+        let identity = [79; 32];
+        let before = world.add_identity("vice", identity);
+        world.enter(before);
+        let [moderator, aside, left, right] = ["moderator", "aside", "left", "right"].map(|name| {
+            let node = world.add(name);
+            world.enter(node);
+            world.run(5 * SECOND);
+            node
+        });
+        assert!(
+            world.run_until(60 * SECOND, |world| world.settled(6)).is_some(),
+            "seed {seed}"
+        );
+        for (node, role) in [(before, Role::Admin), (moderator, Role::Moderator)] {
+            let who = world.nodes[node].room.fingerprint();
+            world.command(boss, Command::Role { who, role });
+            world.run(5 * SECOND);
+        }
+        world.leave(before);
+        assert!(
+            world.run_until(30 * SECOND, |world| world.settled(5)).is_some(),
+            "seed {seed}"
+        );
+        let (one, other) = ([boss, aside], [moderator, left, right]);
+        world.part(&one, &other);
+        world.run(5 * SECOND);
+        let vice = world.add_identity("vice", identity);
+        world.input(vice, Input::Introduced { links_expected: 2 });
+        world.heal(&[vice], &one);
+        world.run(15 * SECOND);
+        for gone in [left, right] {
+            world.kick(moderator, gone);
+            world.run(5 * SECOND);
+            bury(&mut world, gone);
+        }
+        world.heal(&[boss, aside, vice], &[moderator]);
+        let out = world.run_until(90 * SECOND, |world| removed(world, moderator));
+        assert!(out.is_some() && !removed(&world, vice), "seed {seed}");
+        bury(&mut world, moderator);
+        // Whom it removed belongs to the room as before, and has been told otherwise.
+        let one_room = |world: &mut World| {
+            let facts = world
+                .alive()
+                .into_iter()
+                .map(|node| world.nodes[node].room.facts(world.clock()));
+            let mut ours = facts.map(|facts| (facts.generation, facts.members, facts.exact, facts.epoch));
+            let first = ours.next().unwrap();
+            first.0 == 1 && first.1 == 5 && first.2 && ours.all(|other| other == first)
+        };
+        assert!(world.run_until(90 * SECOND, one_room).is_some(), "seed {seed}");
+        all_read_all(&mut world, "after");
+        assert_eq!(world.nodes[boss].room_key, world.nodes[vice].room_key);
+    }
+}

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use snug::room::Verdict;
+use snug::room::{Command, Input, RequestId, Verdict};
 use snug_crypto::content::Content;
 use snug_crypto::direct::DirectRequest;
 use snug_crypto::frame::Epoch;
-use snug_crypto::ids::LeafId;
+use snug_crypto::generation::Generation;
+use snug_crypto::identity::Identity;
+use snug_crypto::ids::{LeafId, PeerKey};
 use snug_crypto::leaf::LeafSecrets;
+use snug_crypto::object::UnverifiedObject;
 use snug_crypto::rest::{ChainAtRest, EpochAtRest, OwnAtRest};
 use snug_sim::{Weather, World};
 
@@ -180,4 +183,56 @@ fn who_asks_without_end_is_not_answered_without_end_and_the_others_are() {
     world.send(1, "honest");
     world.run(SECOND);
     assert_eq!(heard(&world, 0), ["honest"]);
+}
+
+/// A generation's object costs signatures and a hash tree: what comes unasked is looked at a few times, and one whose author has no say never.
+#[test]
+fn objects_that_nobody_asked_for_are_looked_at_a_few_times() {
+    let mut world = settled(3, 4);
+    world.part(&[3], &[0, 1, 2]);
+    world.command(0, Command::Rekey { room_key: None });
+    world.run(10 * SECOND);
+    let generation = |world: &World| world.nodes[3].room.facts(world.clock()).generation;
+    let shed = |world: &World| world.nodes[3].room.facts(world.clock_of(3)).shed;
+    let leaf = snug_crypto::leaf::Record::Leave(snug_crypto::leaf::Leave::create(
+        &Identity::from_seed(&[7; 32]),
+        1,
+        1,
+        &world.genesis.hash(),
+    ));
+    let door = |object: &UnverifiedObject| DirectRequest::Door {
+        leaf: leaf.to_unverified(),
+        generation: Generation::first(&world.genesis.hash()),
+        object: Some(object.encode().unwrap()),
+    };
+    let whole = UnverifiedObject::decode(&world.nodes[0].room.generation_object().unwrap()).unwrap();
+    let mut useless = whole.clone();
+    useless.boxes.truncate(1);
+    let (whole, useless) = (door(&whole), door(&useless));
+    let before = shed(&world);
+    let knock = |world: &mut World, request: &DirectRequest, key: u8| {
+        let bytes = request.encode().unwrap();
+        let (from, id) = (PeerKey::from_bytes([key; 32]), RequestId(u64::MAX - u64::from(key)));
+        world.input(3, Input::Knock { from, id, bytes });
+    };
+    // Under as many keys as somebody likes, and over a link.
+    for key in 0..40 {
+        knock(&mut world, &useless, key);
+    }
+    assert_eq!(shed(&world) - before, 32);
+    for _ in 0..20 {
+        world.request(3, 1, &useless);
+    }
+    assert_eq!((shed(&world) - before, generation(&world)), (32 + 12, 0));
+    // Another link has its own, and a while later there is room again.
+    world.request(3, 2, &useless);
+    assert_eq!(shed(&world) - before, 32 + 12);
+    world.run(10 * SECOND);
+    knock(&mut world, &whole, 41);
+    assert_eq!((shed(&world) - before, generation(&world)), (32 + 12, 1));
+    // It is known now, and costs nothing any more.
+    for _ in 0..40 {
+        knock(&mut world, &whole, 42);
+    }
+    assert_eq!(shed(&world) - before, 32 + 12);
 }

@@ -10,6 +10,7 @@ use snug_crypto::names::RoomKey;
 use snug_crypto::operation::{Author, Operation, Role, SignedOperation};
 
 use super::admission::Admission;
+use super::authority::Uncounted;
 use super::command::{Command, CommandRefused};
 use super::rekey::Purpose;
 use super::rules;
@@ -126,7 +127,7 @@ impl Room {
         let identity = self.identity_of(who)?;
         if identity == self.me {
             Err(CommandRefused::Yourself)
-        } else if self.is_junior(&identity) {
+        } else if self.is_junior(&identity) || self.authority.role(&identity) == Role::Member {
             Ok(identity)
         } else {
             Err(CommandRefused::Senior)
@@ -147,12 +148,23 @@ impl Room {
         let author = self.own.admin().map_or(Author::Member(&self.identity), Author::Admin);
         let signed = SignedOperation::create(author, self.authority.heads(), operation, &self.genesis_hash)
             .map_err(|_| CommandRefused::LogFull)?;
-        if !self.authority.would_count(&signed, &self.genesis) {
-            return Err(CommandRefused::LogFull);
-        }
+        self.must_count(&signed, Role::Admin)?;
         self.tell_operation(signed.clone());
         self.operation_counts(&signed, now);
         Ok(())
+    }
+
+    /// Whether what we signed counts, and if not why: `least` is the role that it takes.
+    pub(super) fn must_count(&self, signed: &SignedOperation, least: Role) -> Result<(), CommandRefused> {
+        let refused = match self.authority.judge(signed, &self.genesis) {
+            Ok(()) => return Ok(()),
+            Err(Uncounted::LogFull) => CommandRefused::LogFull,
+            Err(Uncounted::ShareFull) => CommandRefused::ShareFull,
+            Err(Uncounted::Void) if self.my_role() >= least => CommandRefused::WouldNotCount,
+            Err(Uncounted::Void) if least == Role::Admin => CommandRefused::NotAdmin,
+            Err(Uncounted::Void) => CommandRefused::NotModerator,
+        };
+        Err(refused)
     }
 
     /// An operation that makes no generation is in the log now: what people hear of it.
@@ -163,10 +175,12 @@ impl Room {
         let room = self.genesis.room_id().as_str().to_owned();
         let notice = match signed.operation() {
             Operation::Role { identity, role } if *identity != self.me || self.own.admin().is_none() => {
+                // The log is often told before leaves are, as when `snug room rotate-key` comes by; and roles outlive leaves.
                 let leaf = self.known_leaf(identity);
+                let unknown = || format!("whoever has the fingerprint {}", identity.fingerprint());
                 Notice::Role {
                     room,
-                    name: Untrusted::new(leaf.map_or("somebody who is away", |leaf| leaf.name())),
+                    name: Untrusted::new(leaf.map_or_else(unknown, |leaf| leaf.name().to_owned())),
                     fingerprint: identity.fingerprint(),
                     role: *role,
                 }

@@ -94,9 +94,17 @@ pub enum CommandRefused {
     /// Each keeper costs every member a link.
     #[error("a room has {max} keepers at most; remove one first: /kick FINGERPRINT, see /members", max = super::MAX_KEEPERS)]
     EnoughKeepers,
-    /// The log or the room is too large.
+    /// The log is full.
     #[error("the room's log of such acts is full; make a new room and invite everybody there")]
     LogFull,
+    /// What moderators may add to the log is used up; the rest is the admin's.
+    #[error("moderators' part of the room's log of such acts is full; ask an admin to do it")]
+    ShareFull,
+    /// By what else is in the log, it would have no effect: somebody senior took it back, or acted at the same time.
+    #[error(
+        "that would have no effect: somebody senior to you has just acted; look at /members, and try again in a moment"
+    )]
+    WouldNotCount,
     /// The room is closed for us.
     #[error("you are no longer in this room")]
     Closed,

@@ -19,6 +19,7 @@ use snug_crypto::{kdf, label};
 
 use super::frames::{Asked, Way};
 use super::keepers::KeeperQuestion;
+use super::objects::Told;
 use super::timing::{
     AFTERMATH, COMPARE_INTERVAL, COMPARE_INTERVAL_MIN, COMPARE_ROUND, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES,
     REPLY_BYTES, SYNC_EPOCHS,
@@ -387,7 +388,7 @@ impl Room {
                 leaf,
                 generation,
                 object,
-            } => self.open_door(leaf, generation, object, now),
+            } => self.open_door(leaf, generation, object, Told::Link(from), now),
             DirectRequest::Statements { frames } => self.answer_statements(&frames),
             DirectRequest::Approval { identity, generation } => {
                 DirectReply::Approval(self.approval_of(&identity, &generation))

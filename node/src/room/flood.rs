@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use snug_crypto::ids::{IdentityKey, LeafId, PeerKey};
 
-use super::timing::{ISSUES, MAX_BUCKETS, QUESTIONS, RECORDS, Rate, SPEECH};
+use super::timing::{ISSUES, MAX_BUCKETS, OBJECTS, QUESTIONS, RECORDS, Rate, SPEECH};
 
 /// All buckets.
 pub(super) struct Flood {
@@ -19,6 +19,8 @@ pub(super) struct Flood {
     pub(super) records: Buckets<IdentityKey>,
     /// Announcements, by the identity of their issuer.
     pub(super) issues: Buckets<IdentityKey>,
+    /// Objects of generations that nobody asked for, by link; `None` are those at doors, altogether.
+    pub(super) objects: Buckets<Option<PeerKey>>,
     /// Questions, by link.
     pub(super) questions: Buckets<PeerKey>,
 }
@@ -29,6 +31,7 @@ impl Default for Flood {
             speech: Buckets::new(SPEECH),
             records: Buckets::new(RECORDS),
             issues: Buckets::new(ISSUES),
+            objects: Buckets::new(OBJECTS),
             questions: Buckets::new(QUESTIONS),
         }
     }
@@ -37,7 +40,7 @@ impl Default for Flood {
 impl Flood {
     /// What was let go since we came.
     pub(super) fn shed(&self) -> u64 {
-        self.speech.shed + self.records.shed + self.issues.shed + self.questions.shed
+        self.speech.shed + self.records.shed + self.issues.shed + self.objects.shed + self.questions.shed
     }
 }
 

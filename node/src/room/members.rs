@@ -3,6 +3,9 @@
 //! Two registers merge by sequence number, so members that merged the same records agree, in whatever order these came
 //! (docs/PROTOCOL.md, "Members").
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -52,6 +52,7 @@ mod keys;
 mod members;
 mod moving;
 mod notices;
+mod objects;
 mod outbox;
 mod own;
 mod pace;
@@ -66,6 +67,7 @@ mod timeline;
 mod timing;
 mod trust;
 
+use objects::Told;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -231,7 +233,7 @@ pub struct RoomFacts {
     pub members: usize,
     /// Authenticated links.
     pub links: usize,
-    /// Frames, records, announcements and questions that were let go because somebody said, or a link asked, too much.
+    /// Frames, records, announcements, objects and questions that were let go because somebody said, or a link asked, too much.
     pub shed: u64,
     /// The policy as it is now.
     pub policy: Policy,
@@ -370,7 +372,7 @@ impl Room {
             Input::Command { ticket, command } => self.on_command(ticket, command, now),
             Input::Audit { ticket } => self.begin_audit(ticket, now),
             Input::Object { bytes } => {
-                self.take_object(&bytes, now);
+                self.take_object(&bytes, Told::Asked, now);
             }
             Input::Knock { id, bytes, .. } => self.on_knock(id, &bytes, now),
             Input::Door { bytes, .. } => self.on_door(&bytes, now),

@@ -12,6 +12,7 @@ use snug_crypto::generation::{Generation, GenerationKeys, MeshKey};
 use snug_crypto::ids::PeerKey;
 use snug_crypto::names::RoomKey;
 
+use super::objects::Told;
 use super::timing::{MOVE_MAKER, MOVE_OTHERS};
 use super::{Now, Output, Registering, RequestId, Room};
 
@@ -149,7 +150,7 @@ impl Room {
                 leaf,
                 generation,
                 object,
-            }) => self.open_door(leaf, generation, object, now),
+            }) => self.open_door(leaf, generation, object, Told::Door, now),
             _ => return,
         };
         if let Ok(bytes) = reply.encode() {
@@ -163,10 +164,11 @@ impl Room {
         leaf: snug_crypto::leaf::UnverifiedRecord,
         theirs: Generation,
         object: Option<Vec<u8>>,
+        told: Told,
         now: Now,
     ) -> DirectReply {
         if let Some(object) = object {
-            self.take_object(&object, now);
+            self.take_object(&object, told, now);
         }
         let (object, handed) = self.answer_door(leaf, theirs, now);
         DirectReply::Door { object, handed }
@@ -176,7 +178,7 @@ impl Room {
     pub(super) fn on_door(&mut self, bytes: &[u8], now: Now) {
         if let Ok(DirectReply::Door { object, handed }) = DirectReply::decode(bytes) {
             if let Some(object) = object {
-                self.take_object(&object, now);
+                self.take_object(&object, Told::Asked, now);
             }
             if let (Some(handed), false) = (handed, self.is_over()) {
                 self.take_handed(&handed, now);

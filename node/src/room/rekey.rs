@@ -1,14 +1,11 @@
 //! A new generation: made by the admin or a moderator, found by everybody else, adopted by all who were carried over
 //! (docs/PROTOCOL.md, "A new generation").
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use snug_crypto::bounds::MAX_OBJECT_BYTES;
 use snug_crypto::control::ControlMessage;
-use snug_crypto::direct::DirectRequest;
 use snug_crypto::epoch::{
-    self, BoxError, EpochHeader, EpochKind, IssueParams, MemberEntry, NewKey, Round, UnverifiedAnnouncement,
+    self, EpochHeader, EpochKind, IssueParams, MemberEntry, NewKey, Round, UnverifiedAnnouncement,
 };
 use snug_crypto::frame::Epoch;
 use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
@@ -22,13 +19,9 @@ use snug_crypto::operation::{Author, Operation, Rekey, Role, SignedOperation, Un
 
 use super::admission::Admission;
 use super::command::CommandRefused;
-use super::exchange::Question;
 use super::generations::{Carried, HeldKey};
-use super::timing::{CUSTODIANS, OBJECT_PATIENCE, OBJECT_RETRY};
-use super::{Now, Output, Phase, Room, RoomEvent, Rule, Verdict, Warning};
-
-/// What a member's box takes of an object, with its path and its entry, at most: as long as so much for each fits, all boxes have to be there.
-const BOX_AND_PATH: usize = 2_048;
+use super::timing::CUSTODIANS;
+use super::{Now, Phase, Room, Rule, Verdict};
 
 /// What a new generation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +49,14 @@ impl Purpose {
     }
 }
 
-/// What became of an object.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Objected {
-    /// It counts, or it was known.
-    Taken,
-    /// It is not what it has to be: whoever gave it is to blame.
-    Bad,
-    /// Something that it builds on is missing, or it doesn't count here.
-    Useless,
+/// How it came to a generation without us, an admin.
+struct Usurped {
+    /// The first operation in its past that made one in which we may not be.
+    first: OperationHash,
+    /// The first that made one in which we are not.
+    without_us: OperationHash,
+    /// Who signed that.
+    by: IdentityKey,
 }
 
 /// Whether an announcement is of a generation whose boxes we can open.
@@ -157,13 +149,7 @@ impl Room {
         let author = self.own.admin().map_or(Author::Member(&self.identity), Author::Admin);
         let signed = SignedOperation::create(author, heads, purpose.operation(rekey), &self.genesis_hash)
             .map_err(|_| CommandRefused::LogFull)?;
-        if !self.authority.would_count(&signed, &self.genesis) {
-            return Err(if self.authority.role(&self.me) < Role::Moderator {
-                CommandRefused::NotModerator
-            } else {
-                CommandRefused::LogFull
-            });
-        }
+        self.must_count(&signed, Role::Moderator)?;
         let keys = derive(signed.hash());
         let mut custodians: Vec<LeafId> = roster
             .values()
@@ -228,12 +214,12 @@ impl Room {
     }
 
     /// Tells everybody of an operation whose object can be asked of us.
-    fn spread_generation(&mut self, signed: &SignedOperation) {
+    pub(super) fn spread_generation(&mut self, signed: &SignedOperation) {
         self.publish_control(&ControlMessage::Operation(signed.to_unverified()));
         self.push_to_links(&[], std::slice::from_ref(signed), &[]);
     }
 
-    fn keep(&mut self, hash: OperationHash, object: UnverifiedObject, by: Option<IdentityKey>) {
+    pub(super) fn keep(&mut self, hash: OperationHash, object: UnverifiedObject, by: Option<IdentityKey>) {
         let members = object.announcement.unverified_members().unwrap_or_default().to_vec();
         self.generations.carry(hash, Carried { members, by });
         let current = self.keys.generation();
@@ -282,204 +268,6 @@ impl Room {
                 None => Admit::Unknown,
             }
         })
-    }
-
-    /// An operation that makes a generation: its object is fetched, and only then it counts.
-    pub(super) fn want_object(&mut self, signed: SignedOperation, from: PeerKey, now: Now) {
-        let hash = signed.hash();
-        if self.authority.contains(&hash) {
-            return;
-        }
-        self.generations.want(hash, now.elapsed);
-        self.ask_object(from, hash, now);
-    }
-
-    fn ask_object(&mut self, to: PeerKey, operation: OperationHash, now: Now) {
-        let Some(leaf) = self.own.leaf_id() else { return };
-        if let Some(wanted) = self.generations.wanted.get_mut(&operation) {
-            wanted.next_ask = now.elapsed + OBJECT_RETRY;
-        }
-        if !self.questions.asking_object(&operation, &to) {
-            self.ask(
-                to,
-                DirectRequest::Object { operation, leaf },
-                Question::Object { operation, to },
-            );
-        }
-    }
-
-    /// Asks on for objects that nobody has given us yet.
-    pub(super) fn tend_objects(&mut self, now: Now) {
-        self.generations
-            .wanted
-            .retain(|_, wanted| now.elapsed.saturating_sub(wanted.since) < OBJECT_PATIENCE);
-        let due: Vec<OperationHash> = (self.generations.wanted.iter())
-            .filter(|(_, wanted)| wanted.next_ask <= now.elapsed)
-            .map(|(hash, _)| *hash)
-            .collect();
-        for hash in due {
-            let links: Vec<PeerKey> = self.members.links().copied().collect();
-            let Some(wanted) = self.generations.wanted.get_mut(&hash) else {
-                continue;
-            };
-            wanted.next_ask = now.elapsed + OBJECT_RETRY;
-            let fresh = links.iter().find(|peer| !wanted.refused.contains(*peer)).copied();
-            match fresh {
-                Some(to) => self.ask_object(to, hash, now),
-                None => wanted.refused.clear(),
-            }
-        }
-    }
-
-    /// A reply to our question for an object.
-    pub(super) fn on_object(&mut self, operation: OperationHash, from: PeerKey, object: Option<Vec<u8>>, now: Now) {
-        if self.authority.contains(&operation) {
-            return;
-        }
-        let objected = object.map(|bytes| self.take_object(&bytes, now));
-        if objected != Some(Objected::Taken)
-            && let Some(wanted) = self.generations.wanted.get_mut(&operation)
-        {
-            wanted.refused.insert(from);
-            wanted.next_ask = now.elapsed;
-        }
-        if objected == Some(Objected::Bad) {
-            self.out.push_back(Output::Disconnect { peer: from });
-        }
-    }
-
-    /// Takes a generation's object, from wherever: everything in it proves itself. It counts when it is whole: its operation in the log's
-    /// company, its roster, its epoch, and all boxes, or ours where not all fit.
-    pub(super) fn take_object(&mut self, bytes: &[u8], now: Now) -> Objected {
-        let Ok(object) = UnverifiedObject::decode(bytes) else {
-            return Objected::Bad;
-        };
-        let header = object.announcement.unverified_header();
-        let (generation, target) = (header.generation, header.generation.hash);
-        if self.authority.contains(&target) && self.generations.object(&target).is_some() {
-            return Objected::Taken;
-        }
-        let named = object
-            .log
-            .iter()
-            .find(|operation| operation.hash(&self.genesis_hash) == target);
-        let Some(rekey) = named.and_then(|named| named.unverified_operation().rekey().copied()) else {
-            return Objected::Bad;
-        };
-        if header.kind != EpochKind::KeyGen
-            || rekey.generation(target) != generation
-            || rekey.members_hash != header.members_hash
-            || rekey.member_count != header.member_count
-        {
-            return Objected::Bad;
-        }
-        // The operation vouches for those it carries, the issuer among them.
-        let carried = Carried {
-            members: object.announcement.unverified_members().unwrap_or_default().to_vec(),
-            by: None,
-        };
-        let admit = |_, leaf: LeafId| {
-            if carried.holds(&leaf) {
-                Admit::Carried
-            } else {
-                Admit::Unknown
-            }
-        };
-        let Ok(Record::Leaf(issuer)) = object.issuer.clone().verify_with(&self.genesis_hash, admit) else {
-            return Objected::Bad;
-        };
-        let key = |leaf: LeafId| (leaf == issuer.id()).then(|| *issuer.key());
-        let Ok(announcement) = object.announcement.clone().verify(&self.genesis_hash, key) else {
-            return Objected::Bad;
-        };
-        if !object.boxes.iter().all(|sealed| sealed.is_of(&announcement)) {
-            return Objected::Bad;
-        }
-        if !self.is_whole(&object, rekey.member_count) {
-            return Objected::Useless;
-        }
-        let (log, by) = (object.log.clone(), issuer.identity());
-        match self.authority.insert_with_past(log, target, &self.genesis) {
-            Ok(true) => {}
-            Ok(false) => return Objected::Useless,
-            Err(_) => return Objected::Bad,
-        }
-        self.members.merge(Record::Leaf(issuer), now.unix_ms);
-        let boxes = object.boxes.clone();
-        self.keep(target, object, Some(by));
-        self.generations.wanted.remove(&target);
-        let id = announcement.epoch_id();
-        self.epochs.add(announcement, now.elapsed);
-        if let Some(known) = self.epochs.known_mut(&id) {
-            known
-                .boxes
-                .extend(boxes.into_iter().map(|sealed| (sealed.leaf, sealed)));
-        }
-        self.open_generation(&rekey, target, now);
-        if let Some(signed) = self.authority.get(&target).cloned() {
-            self.spread_generation(&signed);
-        }
-        self.settle_generation(now);
-        Objected::Taken
-    }
-
-    /// Whether an object has all boxes; or ours, where so many may not fit into one. Else whoever handed it on could keep some from those who
-    /// take it from us.
-    fn is_whole(&self, object: &UnverifiedObject, members: u32) -> bool {
-        let boxed: BTreeSet<LeafId> = object.boxes.iter().map(|sealed| sealed.leaf).collect();
-        if boxed.len() == members as usize {
-            return true;
-        }
-        let mine = self.known_leaf(&self.me).map(|leaf| leaf.id());
-        let listed = object.announcement.unverified_members().unwrap_or_default();
-        let is_listed = |mine: LeafId| listed.iter().any(|entry| entry.leaf == mine);
-        members as usize * BOX_AND_PATH > MAX_OBJECT_BYTES
-            && mine.is_none_or(|mine| !is_listed(mine) || boxed.contains(&mine))
-    }
-
-    /// Opens our box of a generation that we have the object of.
-    fn open_generation(&mut self, rekey: &Rekey, target: OperationHash, now: Now) {
-        let Some(object) = self.generations.object(&target).cloned() else {
-            return;
-        };
-        let id = object.announcement.epoch_id(&self.genesis_hash);
-        let mine = self.known_leaf(&self.me).map(|leaf| leaf.id());
-        let (Some(known), Some(mine)) = (self.epochs.known(&id), mine) else {
-            return;
-        };
-        let Some(sealed) = known.boxes.get(&mine) else { return };
-        let kem = known
-            .announcement
-            .member(&mine)
-            .and_then(|(_, entry)| self.own.kem(&entry.kem_hash));
-        let Some(kem) = kem else { return };
-        let handle = self.genesis.handle();
-        match epoch::open_key_box(&known.announcement, sealed, kem, &handle, &rekey.key_commit) {
-            Ok(opened) => {
-                let leaves: Vec<_> = (known.announcement.members().iter())
-                    .filter_map(|member| self.members.leaf(&member.leaf).map(|leaf| (member.leaf, *leaf.key())))
-                    .collect();
-                // A leaf that isn't here yet comes with the next sync; the box is asked for again then.
-                if let Ok(epoch) = Epoch::new(opened.secrets, &known.announcement, &leaves) {
-                    self.epochs.hold(epoch, now.elapsed);
-                }
-                self.generations.hold(HeldKey {
-                    room_key: opened.room_key,
-                    random: opened.random,
-                    keys: opened.keys,
-                });
-            }
-            Err(BoxError::IssuerFault) => {
-                // Others hold the same generation, and can hand us its key; the operation commits to it.
-                let by = self.generations.carried(&target).and_then(|carried| carried.by);
-                if let Some(leaf) = by.and_then(|by| self.members.current_leaf(&by)).cloned() {
-                    let view = self.view_of(&leaf, now);
-                    let (issuer, fingerprint) = (view.name, view.fingerprint);
-                    self.event(RoomEvent::Warning(Warning::BadEpoch { issuer, fingerprint }));
-                }
-            }
-            Err(BoxError::ServerFault | BoxError::NotForUs) => {}
-        }
     }
 
     /// A Room Key that somebody handed over: taken if it is what the operation commits to.
@@ -613,10 +401,7 @@ impl Room {
             return;
         };
         // A generation counts that we don't hold: with a box of ours in it that did not open, somebody will hand us its key.
-        let is_mine = |leaf: &LeafId| self.members.leaf(leaf).is_some_and(|leaf| leaf.identity() == self.me);
-        let carried = self.generations.carried(&above.hash);
-        let listed = carried.is_some_and(|carried| carried.members.iter().any(|member| is_mine(&member.leaf)));
-        if !listed {
+        if self.carries_us(&above.hash) != Some(true) {
             self.left_out(above, now);
         }
     }
@@ -637,25 +422,61 @@ impl Room {
         self.entered(now);
     }
 
+    /// Whether a generation carried a leaf of ours over; `None` where we don't know whom it did.
+    fn carries_us(&self, operation: &OperationHash) -> Option<bool> {
+        let is_mine = |leaf: &LeafId| self.members.leaf(leaf).is_some_and(|leaf| leaf.identity() == self.me);
+        let carried = self.generations.carried(operation)?;
+        Some(carried.members.iter().any(|member| is_mine(&member.leaf)))
+    }
+
     /// The generation that counts does not hold us.
     fn left_out(&mut self, generation: Generation, now: Now) {
-        let signed = self.authority.get(&generation.hash).cloned();
-        let by_admin = signed.as_ref().is_some_and(|signed| {
-            signed.is_by_admin_key(&self.genesis) || self.authority.role(&signed.author()) == Role::Admin
-        });
-        if let (Some(signed), false, Some(_)) = (&signed, by_admin, self.own.admin()) {
-            return self.strike_back(signed, now);
+        if self.my_role() == Role::Admin
+            && let Some(usurped) = self.usurped(&generation.hash)
+        {
+            return self.strike_back(&usurped, now);
         }
+        let signed = self.authority.get(&generation.hash).cloned();
         self.tell_removed(signed.as_ref(), now);
         self.phase = Phase::Over;
     }
 
-    /// A moderator made a generation without the admin: the admin's word voids it, and removes the moderator.
-    fn strike_back(&mut self, usurping: &SignedOperation, now: Now) {
-        let author = usurping.author();
-        self.authority.forget(&usurping.hash(), &self.genesis);
-        if let Err(error) = self.make_generation(Purpose::Kick(author), None, now) {
-            tracing::warn!(%error, "a moderator's generation without the admin could not be voided");
+    /// How it came to a generation without us, if that is no admin's.
+    fn usurped(&self, generation: &OperationHash) -> Option<Usurped> {
+        let by_admin = |signed: &SignedOperation| {
+            signed.is_by_admin_key(&self.genesis) || self.authority.role(&signed.author()) == Role::Admin
+        };
+        if by_admin(self.authority.get(generation)?) {
+            return None;
+        }
+        let past = self.authority.past_of(*generation, &self.genesis);
+        let made = past.iter().filter_map(|hash| self.authority.get(hash));
+        let mut made: Vec<(u64, OperationHash, IdentityKey)> = made
+            .filter(|signed| !by_admin(signed))
+            .filter_map(|signed| Some((signed.operation().rekey()?.count, signed.hash(), signed.author())))
+            .collect();
+        made.sort_unstable();
+        let (_, without_us, by) = *(made.iter()).find(|(_, hash, _)| self.carries_us(hash) == Some(false))?;
+        // Nobody is on a roster of ours while something is removed of which we don't know who is left.
+        let held = |hash: &OperationHash| {
+            let generation = self.authority.get(hash).and_then(SignedOperation::generation);
+            generation.is_some_and(|generation| self.generations.held(&generation).is_some())
+        };
+        let (_, first, _) = *(made.iter()).find(|(_, hash, _)| !held(hash) && self.carries_us(hash) != Some(true))?;
+        Some(Usurped { first, without_us, by })
+    }
+
+    /// A moderator made a generation without an admin: the admin's word, which has not seen it, voids it and removes the moderator. What another
+    /// one built on that in good faith still counts, so a further generation is made on top.
+    fn strike_back(&mut self, usurped: &Usurped, now: Now) {
+        let made = if self.authority.evaluation().valid.contains(&usurped.without_us) {
+            self.authority.forget(&usurped.first, &self.genesis);
+            self.make_generation(Purpose::Kick(usurped.by), None, now)
+        } else {
+            self.make_generation(Purpose::Rekey, None, now)
+        };
+        if let Err(error) = made {
+            tracing::warn!(%error, "a moderator's generation without us, an admin, could not be voided");
         }
     }
 

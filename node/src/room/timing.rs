@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use snug_crypto::bounds::{MAX_MEMBERS, MAX_SYNC_ENTRIES};
+
 /// How long a need for a new epoch rests before the first in rank issues, when the room was quiet: long enough for two leaves that
 /// arrive together to share an epoch, short enough that a join feels immediate.
 pub(super) const ISSUE_WAIT_QUIET: Duration = Duration::from_millis(20);
@@ -96,8 +98,10 @@ pub(super) const DAY_MS: u64 = 86_400_000;
 pub(super) const CUSTODIANS: usize = 8;
 /// A member that sees fewer custodians than this becomes one.
 pub(super) const CUSTODIANS_WANTED: usize = 3;
-/// Leaves kept at most: twice the largest room.
-pub(super) const MAX_REGISTERS: usize = 2_048;
+/// Leaves kept at most, by their identities: as many as an epoch holds, so that there is an epoch for every roster, and a room may have as many members as
+/// its policy may say. A list of all of them, and of the ends of memberships, fits into a sync request.
+pub(super) const MAX_REGISTERS: usize = MAX_MEMBERS;
+const _: () = assert!(MAX_REGISTERS + MAX_LEAVES <= MAX_SYNC_ENTRIES, "see MAX_REGISTERS");
 /// Leaves kept at most, with those that epochs of earlier days name: what is superseded and named by no epoch goes within a minute.
 pub(super) const MAX_SUPERSEDED: usize = 2 * MAX_REGISTERS;
 /// Ends of memberships kept at most; the oldest go first.
@@ -245,6 +249,12 @@ pub(super) const RECORDS: Rate = Rate {
 pub(super) const ISSUES: Rate = Rate {
     every: Duration::from_millis(500),
     burst: 64,
+};
+/// Objects of generations that one link, or all doors together, tell of unasked, and that are none that we have: each takes up to some 50 ms. Two
+/// branches of a room need one of each other.
+pub(super) const OBJECTS: Rate = Rate {
+    every: Duration::from_secs(2),
+    burst: 8,
 };
 /// Questions of one link. A member that enters a large room asks a few dozen, for others too.
 pub(super) const QUESTIONS: Rate = Rate {

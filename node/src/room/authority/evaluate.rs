@@ -330,12 +330,16 @@ impl Pass<'_, '_> {
         let admin_key = self.log.genesis.admin().as_bytes();
         // Whoever isn't decided yet is junior to the author.
         let is_junior = |identity: &IdentityKey| !self.done.contains(identity) && identity.as_bytes() != admin_key;
+        let may_go = |identity: &IdentityKey| {
+            let is_other = identity != author && identity.as_bytes() != admin_key;
+            is_junior(identity) || (is_other && self.has_no_role(index, identity))
+        };
         match operation {
             Operation::Role { identity, .. } => {
                 role == Role::Admin && (is_junior(identity) || (identity == author && class != Class::AdminKey))
             }
             Operation::Kick { identity, .. } | Operation::Ban { identity, .. } => {
-                role >= Role::Moderator && entry.counts_right && is_junior(identity)
+                role >= Role::Moderator && entry.counts_right && may_go(identity)
             }
             Operation::KeyGen(_) => {
                 entry.counts_right && (role == Role::Admin || (role == Role::Moderator && self.joins_removals(index)))
@@ -360,6 +364,18 @@ impl Pass<'_, '_> {
             }
         }
         role
+    }
+
+    /// Whether somebody who was decided before had no role when an operation was signed, as far as its author could see, and was given none
+    /// meanwhile: then it has signed nothing that counts and is neither older nor younger than the operation, so its seniority of old
+    /// protects nothing any more.
+    fn has_no_role(&self, index: usize, identity: &IdentityKey) -> bool {
+        let past = &self.log.operations[index].past;
+        let gives = |operation: &Operation| matches!(operation, Operation::Role { identity: to, role } if to == identity && *role > Role::Member);
+        let given_meanwhile = (self.log.operations.iter().enumerate()).any(|(other, entry)| {
+            self.valid.has(other) && !past.has(other) && !entry.past.has(index) && gives(entry.signed.operation())
+        });
+        !given_meanwhile && self.role_at(index, identity) == Role::Member
     }
 
     /// Whether somebody senior took the author's word away without having seen this operation.

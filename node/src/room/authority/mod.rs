@@ -49,6 +49,17 @@ pub(super) enum Taken {
     Refused,
 }
 
+/// Why an operation would not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uncounted {
+    /// Its author may not do that, by what else is in the log.
+    Void,
+    /// There is no room for it.
+    LogFull,
+    /// There is none that a moderator may use.
+    ShareFull,
+}
+
 impl Authority {
     pub(super) fn new(operations: Vec<SignedOperation>, genesis: &Genesis) -> Self {
         let mut authority = Self {
@@ -94,6 +105,27 @@ impl Authority {
     /// Whether an author has, or ever had, a say: the admin key, or an identity with a role. Anything else would only fill the log.
     fn may_speak(&self, author: &IdentityKey, genesis: &Genesis) -> bool {
         author.as_bytes() == genesis.admin().as_bytes() || self.evaluation.rank(author).is_some()
+    }
+
+    /// Whether an author has a say, or may be given one by these operations, which stand parents before children. None of them is verified here:
+    /// it tells what can't count, at no cost.
+    pub(super) fn may_come_to_speak(
+        &self,
+        author: &IdentityKey,
+        log: &[UnverifiedOperation],
+        genesis: &Genesis,
+    ) -> bool {
+        let mut given = BTreeSet::new();
+        for operation in log {
+            let by = operation.unverified_author();
+            if let Operation::Role { identity, role } = operation.unverified_operation()
+                && *role > Role::Member
+                && (given.contains(&by) || self.may_speak(&by, genesis))
+            {
+                given.insert(*identity);
+            }
+        }
+        given.contains(author) || self.may_speak(author, genesis)
     }
 
     /// Moderators have a share of the log, so that a hostile one can't keep the admin from being heard.
@@ -144,7 +176,7 @@ impl Authority {
         let past = Log::new(&union, genesis).with_past(&BTreeSet::from([target]));
         union.retain(|hash, _| past.contains(hash) || self.operations.contains_key(hash));
         let evaluation = Log::new(&union, genesis).evaluate();
-        if !evaluation.valid.contains(&target) || !fits(&union, &evaluation, &target, genesis) {
+        if judge(&union, &evaluation, &target, genesis).is_err() {
             return Ok(false);
         }
         self.version += 1;
@@ -155,10 +187,15 @@ impl Authority {
 
     /// Whether an operation would count if it were in the log.
     pub(super) fn would_count(&self, operation: &SignedOperation, genesis: &Genesis) -> bool {
+        self.judge(operation, genesis).is_ok()
+    }
+
+    /// The same; and if not, why.
+    pub(super) fn judge(&self, operation: &SignedOperation, genesis: &Genesis) -> Result<(), Uncounted> {
         let mut union = self.operations.clone();
         union.insert(operation.hash(), operation.clone());
         let evaluation = Log::new(&union, genesis).evaluate();
-        evaluation.valid.contains(&operation.hash()) && fits(&union, &evaluation, &operation.hash(), genesis)
+        judge(&union, &evaluation, &operation.hash(), genesis)
     }
 
     /// An operation and all that it builds on.
@@ -166,9 +203,16 @@ impl Authority {
         Log::new(&self.operations, genesis).with_past(&BTreeSet::from([hash]))
     }
 
-    /// Drops an operation that nothing builds on, as if it had never come: what the admin signs next has not seen it.
+    /// Drops an operation and all that builds on it, as if they had never come: what the admin signs next has not seen them. Others tell
+    /// of them again, and then they are judged with that.
     pub(super) fn forget(&mut self, hash: &OperationHash, genesis: &Genesis) {
-        if self.heads().contains(hash) && self.operations.remove(hash).is_some() {
+        let log = Log::new(&self.operations, genesis);
+        let builds_on_it = |other: &OperationHash| log.with_past(&BTreeSet::from([*other])).contains(hash);
+        let gone: Vec<OperationHash> = self.operations.keys().copied().filter(builds_on_it).collect();
+        for hash in &gone {
+            self.operations.remove(hash);
+        }
+        if !gone.is_empty() {
             self.evaluate(genesis);
         }
     }
@@ -247,16 +291,19 @@ fn is_admin(identity: &IdentityKey, evaluation: &Evaluation, genesis: &Genesis) 
     identity.as_bytes() == genesis.admin().as_bytes() || evaluation.role(identity) == Role::Admin
 }
 
-/// Whether a log keeps its bounds with an operation, and what that one builds on, in it. An operation that makes a generation brings its past
+/// Whether an operation counts in a log, and that keeps its bounds with it, and what it builds on. An operation that makes a generation brings its past
 /// along, which nobody has looked at one by one: where a moderator made it, its own operations, and those of people who never had a say,
 /// have a share, and some of the log is left for the admin in any case. What other moderators said is not held against the one who builds on
 /// it: a hostile one could give each member other operations, and so keep them from following the kick that removes it.
-fn fits(
+fn judge(
     log: &BTreeMap<OperationHash, SignedOperation>,
     evaluation: &Evaluation,
     target: &OperationHash,
     genesis: &Genesis,
-) -> bool {
+) -> Result<(), Uncounted> {
+    if !evaluation.valid.contains(target) {
+        return Err(Uncounted::Void);
+    }
     let weigh = |of: &dyn Fn(&IdentityKey) -> bool| {
         let chosen = log.values().filter(|signed| of(&signed.author()));
         chosen.fold((0, 0), |(count, bytes), signed| {
@@ -265,17 +312,18 @@ fn fits(
     };
     let (count, bytes): (usize, usize) = weigh(&|_| true);
     if count > MAX_LOG_OPERATIONS || bytes > MAX_LOG_BYTES {
-        return false;
+        return Err(Uncounted::LogFull);
     }
     let Some(author) = log.get(target).map(SignedOperation::author) else {
-        return false;
+        return Err(Uncounted::Void);
     };
     if is_admin(&author, evaluation, genesis) {
-        return true;
+        return Ok(());
     }
     let (count, bytes) = weigh(&|of| !is_admin(of, evaluation, genesis));
     let (_, own) = weigh(&|of| *of == author || (evaluation.rank(of).is_none() && !is_admin(of, evaluation, genesis)));
-    count <= MAX_LOG_OPERATIONS - ADMINS_OPERATIONS
+    let fits = count <= MAX_LOG_OPERATIONS - ADMINS_OPERATIONS
         && bytes <= MAX_LOG_BYTES - ADMINS_BYTES
-        && own <= MAX_LOG_BYTES_OF_MODERATORS
+        && own <= MAX_LOG_BYTES_OF_MODERATORS;
+    if fits { Ok(()) } else { Err(Uncounted::ShareFull) }
 }

@@ -139,6 +139,40 @@ fn the_admin_voids_what_it_has_not_seen_and_takes_back_roles() {
 }
 
 #[test]
+fn seniority_protects_only_who_has_a_role() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let demoted = w.by_admin(&[&two], w.role(1, Role::Member));
+    let early = w.by(2, &[&two], w.kick(1, 1));
+    let late = w.by(2, &[&demoted], w.kick(1, 1));
+    let log = [&one, &two, &demoted, &early, &late];
+    assert!(w.counts(&log, &late), "it is a member like any other");
+    assert!(!w.counts(&log, &early), "it was senior as far as the junior one knew");
+    assert!(w.log(&log).evaluation().voids(&w.people[1].key(), 0));
+    // Given back meanwhile, the role protects; given after, it is a pardon.
+    let meanwhile = w.by_admin(&[&demoted], w.role(1, Role::Moderator));
+    let says = w.by(1, &[&meanwhile], w.kick(4, 1));
+    let log = [&one, &two, &demoted, &late, &meanwhile, &says];
+    assert!(!w.counts(&log, &late) && w.counts(&log, &says));
+    let pardoned = w.by_admin(&[&late], w.role(1, Role::Moderator));
+    let says = w.by(1, &[&pardoned], w.kick(4, 2));
+    let log = [&one, &two, &demoted, &late, &pardoned, &says];
+    assert!(w.counts(&log, &late) && w.counts(&log, &says));
+    let again = w.by(2, &[&says], w.kick(1, 3));
+    assert!(!w.counts(&[&one, &two, &demoted, &late, &pardoned, &says, &again], &again));
+    // Nobody removes itself, nor the admin key, which has no Role.
+    let own = w.by(1, &[&demoted], w.kick(1, 1));
+    let key = Operation::Kick {
+        identity: IdentityKey::from_bytes(*w.genesis.admin().as_bytes()),
+        rekey: rekey(1),
+    };
+    let key = w.by(2, &[&demoted], key);
+    let log = [&one, &two, &demoted, &own, &key];
+    assert!(!w.counts(&log, &own) && !w.counts(&log, &key));
+}
+
+#[test]
 fn counts_rise_by_one_and_the_lowest_hash_wins() {
     let w = World::new();
     let jump = w.by_admin(&[], Operation::KeyGen(rekey(2)));
@@ -378,4 +412,69 @@ fn who_told_two_members_different_things_is_removed_at_both() {
     past.push(kick.to_unverified());
     assert!(theirs.insert_with_past(past, kick.hash(), &w.genesis).unwrap());
     assert!(theirs.evaluation().voids(&w.people[2].key(), 0));
+}
+
+/// Who built on what is forgotten goes with it, and comes back to be judged by what was signed meanwhile.
+#[test]
+fn what_is_forgotten_takes_along_what_builds_on_it() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let usurping = w.by(1, &[&two], w.kick(4, 1));
+    let on_it = w.by(2, &[&usurping], w.kick(5, 2));
+    let void = w.by(1, &[&on_it], Operation::Policy(Policy::default()));
+    let aside = w.by(2, &[&two], w.kick(6, 1));
+    let mut log = w.log(&[&one, &two, &usurping, &on_it, &void, &aside]);
+    log.forget(&usurping.hash(), &w.genesis);
+    let left: BTreeSet<OperationHash> = log.hashes().copied().collect();
+    assert_eq!(left, BTreeSet::from([one.hash(), two.hash(), aside.hash()]));
+    let heads = log.heads();
+    let count = log.next_count(&heads, &w.genesis).unwrap();
+    let kick = SignedOperation::create(Author::Admin(&w.admin), heads, w.kick(1, count), &w.genesis.hash()).unwrap();
+    log.insert_verified(kick.clone(), &w.genesis);
+    for back in [&usurping, &on_it, &void] {
+        log.insert_verified(back.clone(), &w.genesis);
+    }
+    let valid = &log.evaluation().valid;
+    assert!(valid.contains(&kick.hash()) && valid.contains(&on_it.hash()) && valid.contains(&aside.hash()));
+    assert!(!valid.contains(&usurping.hash()) && !valid.contains(&void.hash()));
+}
+
+#[test]
+fn who_has_no_say_and_is_given_none_is_told_apart_unverified() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Admin));
+    let two = w.by(1, &[&one], w.role(2, Role::Moderator));
+    let by_nobody = w.by(5, &[&one], w.role(3, Role::Moderator));
+    let unverified: Vec<UnverifiedOperation> = [&one, &two, &by_nobody].map(SignedOperation::to_unverified).to_vec();
+    for (log, known) in [(w.log(&[]), &unverified[..]), (w.log(&[&one, &two]), &[])] {
+        let may = |who: usize| log.may_come_to_speak(&w.people[who].key(), known, &w.genesis);
+        assert!(may(1) && may(2) && !may(3) && !may(5));
+    }
+    let key = IdentityKey::from_bytes(*w.genesis.admin().as_bytes());
+    assert!(w.log(&[]).may_come_to_speak(&key, &[], &w.genesis));
+}
+
+#[test]
+fn what_would_not_count_is_told_why() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let mut log = w.log(&[&one]);
+    let judge = |log: &Authority, signed: &SignedOperation| log.judge(signed, &w.genesis);
+    assert_eq!(judge(&log, &w.by(1, &[&one], w.kick(2, 1))), Ok(()));
+    assert_eq!(judge(&log, &w.by(2, &[&one], w.kick(3, 1))), Err(Uncounted::Void));
+    assert_eq!(judge(&log, &w.by(1, &[&one], w.kick(2, 7))), Err(Uncounted::Void));
+    let big = |number: u8| Operation::Unknown {
+        kind: OperationKind(999),
+        body: vec![number; 16_100],
+    };
+    log.insert_verified(w.by(1, &[&one], big(0)), &w.genesis);
+    let heads: Vec<SignedOperation> = log.heads().iter().map(|hash| log.get(hash).unwrap().clone()).collect();
+    let heads: Vec<&SignedOperation> = heads.iter().collect();
+    assert_eq!(judge(&log, &w.by(1, &heads, w.kick(2, 1))), Err(Uncounted::ShareFull));
+    assert_eq!(judge(&log, &w.by_admin(&heads, w.kick(2, 1))), Ok(()));
+    for number in 1..4 {
+        log.insert_verified(w.by_admin(&heads, big(number)), &w.genesis);
+    }
+    assert_eq!(judge(&log, &w.by_admin(&heads, big(4))), Err(Uncounted::LogFull));
 }

@@ -10,6 +10,7 @@ use snug_crypto::operation::{Keeper, Operation};
 
 use super::{KeeperQuestion, MAX_KEEPERS};
 use crate::room::command::CommandRefused;
+use crate::room::objects::Told;
 use crate::room::{Notice, Now, Room, RoomEvent};
 
 impl Room {
@@ -117,7 +118,7 @@ impl Room {
             return;
         };
         if let Some(object) = keeper::open_object(self.keys.control(), &sealed) {
-            self.take_object(&object, now);
+            self.take_object(&object, Told::Asked, now);
         }
     }
 }

@@ -243,7 +243,14 @@ impl Room {
                 stays
             });
         }
-        if ledger.operations.len() != self.authority.hashes().count() {
+        if !ledger.operations.iter().eq(self.authority.hashes()) {
+            ledger.operations.retain(|hash| {
+                let stays = self.authority.contains(hash);
+                if !stays {
+                    changes.forget(key(OPERATION, &[hash.as_bytes()]));
+                }
+                stays
+            });
             for (hash, operation) in self.authority.iter() {
                 if ledger.operations.insert(*hash) {
                     let mut value = Writer::new();
