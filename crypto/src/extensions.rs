@@ -96,4 +96,16 @@ mod tests {
         assert!(read(&[(2, b""), (1, b"")], &[]).is_err());
         assert!(read(&[(1, b""), (1, b"")], &[]).is_err());
     }
+
+    #[test]
+    fn there_are_so_many_of_such_a_length() {
+        let kinds = |count: u16| (0..count).map(|kind| (kind, &b""[..])).collect::<Vec<_>>();
+        let most = u16::try_from(bounds::MAX_EXTENSIONS).unwrap();
+        assert!(read(&kinds(most), &[]).is_ok());
+        assert!(matches!(read(&kinds(most + 1), &[]), Err(DecodeError::TooLong { .. })));
+        let longest = vec![9; bounds::MAX_EXTENSION_BYTES];
+        assert!(read(&[(1, &longest)], &[]).is_ok());
+        let longer = [&longest[..], &[9]].concat();
+        assert!(matches!(read(&[(1, &longer)], &[]), Err(DecodeError::TooLong { .. })));
+    }
 }

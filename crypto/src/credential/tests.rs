@@ -531,3 +531,77 @@ fn secrets_do_not_show_in_debug_output() {
         "ServerSetup(redacted) Login(redacted) LoginStarted(redacted) Registered(redacted) ServerKey(redacted)"
     );
 }
+
+/// `MAC` or, with 01 behind it, `X`, as PROTOCOL.md writes them.
+fn documented(label: &str, fields: &[&[u8]], expands: bool) -> [u8; 32] {
+    use hmac::{KeyInit, Mac};
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&[1; 32]).unwrap();
+    mac.update(format!("snug/1 {label}\0").as_bytes());
+    for field in fields {
+        mac.update(&u32::try_from(field.len()).unwrap().to_be_bytes());
+        mac.update(field);
+    }
+    if expands {
+        mac.update(&[1]);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// A server agrees with nobody but its own store, and with itself after an update: one that derived anything otherwise would have lost every room.
+#[test]
+fn what_a_server_derives_stays_what_it_is() {
+    use sha2::Digest;
+    let server = setup();
+    let handle = server.keyed_handle(&HANDLE);
+    assert_eq!(*handle.as_bytes(), documented("keyed handle", &[&[7; 32]], false));
+    assert_eq!(
+        *server.token_hash(&[9; 32]).as_bytes(),
+        documented("token", &[&[9; 32]], false)
+    );
+    assert_eq!(
+        *server.login_token(&ATTEMPT),
+        documented("login token", &[&[5; 16]], false)
+    );
+    assert_eq!(server.key_check(), documented("key check", &[], true));
+    let registration = server.new_registration(&mut rng());
+    let (random, tag) = registration.as_bytes().split_at(8);
+    assert_eq!(tag, &documented("registration", &[random], false)[..8]);
+    assert!(server.made(&registration) && !server.made(&REGISTRATION));
+
+    let (record, _) = register(&server, Kind::Room, b"correct horse");
+    let length = |len: u32| len.to_be_bytes();
+    let id = sha2::Sha256::new_with_prefix(b"snug/1 credential record")
+        .chain_update(length(16))
+        .chain_update([6; 16])
+        .chain_update(length(192))
+        .chain_update(record.as_bytes());
+    assert_eq!(record.id().as_bytes()[..], id.finalize()[..]);
+
+    // The login's state: opened with the key that the document names.
+    let (_, started) = start(&server, Some(&record), Kind::Room, b"correct horse");
+    let key = documented("login state", &[], true);
+    let aad = [&[1][..], handle.as_bytes(), &[Kind::Room.byte()]].concat();
+    let (nonce, sealed) = (&started.state[1..25], &started.state[25..]);
+    let plaintext = {
+        use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+        let cipher = chacha20poly1305::XChaCha20Poly1305::new((&key).into());
+        let nonce: [u8; 24] = nonce.try_into().unwrap();
+        let payload = Payload { msg: sealed, aad: &aad };
+        cipher.decrypt(&nonce.into(), payload).unwrap()
+    };
+    assert_eq!(plaintext[..8], (NOW + LOGIN_STATE_TTL_MS).to_be_bytes());
+    assert_eq!(plaintext[8..24], [5; 16]);
+    assert_eq!(plaintext[24..56], *record.id().as_bytes());
+
+    // What OPAQUE makes of the rest, as it was when this test was written: the OPRF's seed and the server's key; the fake record and
+    // what stands for the registration of an unknown room.
+    let digest = |bytes: &[u8]| sha2::Sha256::digest(bytes)[..8].to_vec();
+    let (_, request) = Registration::<Identity>::start(&mut rng(), &HANDLE, Kind::Room, b"correct horse").unwrap();
+    let response = server.register(&HANDLE, Kind::Room, &REGISTRATION, &request).unwrap();
+    let (_, unknown) = start(&server, None, Kind::Room, b"correct horse");
+    let made = [digest(&response[..32]), digest(&response[32..]), digest(&unknown.ke2)].concat();
+    let then = [
+        1, 11, 45, 17, 31, 175, 117, 241, 138, 158, 6, 31, 50, 209, 38, 16, 185, 229, 246, 111, 28, 22, 46, 5,
+    ];
+    assert_eq!(made, then);
+}

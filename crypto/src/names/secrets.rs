@@ -194,7 +194,17 @@ mod tests {
     fn weak_keys_are_told_from_generated_ones() {
         assert!(RoomKey::parse("password").unwrap().is_weak());
         assert!(RoomKey::parse("snug room").unwrap().is_weak());
-        assert!(!RoomKey::generate(&mut ChaCha20Rng::seed_from_u64(1)).is_weak());
+        let generated = RoomKey::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        assert!(!generated.is_weak());
+        // The more of it there is the better it scores.
+        let of_score = |score: u8| {
+            let beginnings = (5..generated.reveal().len()).map(|len| &generated.reveal()[..len]);
+            let mut scored =
+                beginnings.filter(|text| u8::from(zxcvbn::zxcvbn(text, &["snug", "room"]).score()) == score);
+            RoomKey::parse(scored.next().unwrap()).unwrap()
+        };
+        assert!(of_score(bounds::MIN_ROOM_KEY_SCORE - 1).is_weak());
+        assert!(!of_score(bounds::MIN_ROOM_KEY_SCORE).is_weak());
     }
 
     #[test]

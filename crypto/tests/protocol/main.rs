@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
 mod decoders;
 #[cfg(test)]
 mod documents;
