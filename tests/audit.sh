@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a researcher runs to see the protocol hold: tests/audit.sh [part …], without arguments all of them
+# What a researcher runs to see the protocol hold: tests/audit.sh [part …], without arguments all of them but miri
 #
 #   vectors   the committed test vectors, and a change of any byte noticed, in Rust
 #   python    the second implementation: the vectors, both ways with fresh secrets, and any value, label or bound changed
@@ -7,6 +7,7 @@
 #   properties  groups of 2 to 8 members under any interleaving; Room Key and recording open nothing; decoders under any bytes
 #   attacks   two million forgeries of every kind, of which none may be taken (a minute or two)
 #   fuzz      every fuzz target for FUZZ_SECONDS (10) each: crypto/fuzz/run.sh (a few minutes of compiling the first time)
+#   miri      unit tests under Miri: only where it is asked for, since it takes a nightly toolchain (rustup component add miri rust-src)
 #   ROUNDS (5) rooms are made by each side; SEED (random) makes a run again. Libraries go into .cache/audit.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -86,6 +87,12 @@ attacks() {
 fuzz() {
     part "fuzz"
     crypto/fuzz/run.sh "${FUZZ_SECONDS:-10}"
+}
+
+miri() {
+    part "miri"
+    MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --manifest-path crypto/Cargo.toml --lib -- \
+        wire:: ids:: kdf:: label:: extensions:: safety::
 }
 
 parts=(vectors python models properties attacks fuzz)

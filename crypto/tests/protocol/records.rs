@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use snug_crypto::{
-    AdminKey, Generation, GenesisHash, JoinKey, OperationHash, Policy, bounds,
+    AdminKey, Generation, GenesisHash, JoinKey, OperationHash, Policy,
+    approval::Approval,
+    bounds,
     control::{self, ControlError, ControlMessage},
     credential::Tombstone,
     leaf::{Leaf, LeafParams, Leave, Record, RecordError, UnverifiedRecord},
@@ -17,6 +19,46 @@ use crate::fixture::Room;
 fn verify(room: &Room, bytes: &[u8]) -> Result<Record, RecordError> {
     let join = |generation: Generation| (generation == room.keys.generation()).then_some(room.keys.join());
     UnverifiedRecord::decode(bytes).unwrap().verify(&room.hash(), join)
+}
+
+#[test]
+fn an_approval_is_the_first_kind_of_extension() {
+    let room = Room::new(19, 1);
+    let (member, generation) = (&room.members[0], room.keys.generation());
+    let approval = Approval::sign(
+        Author::Admin(&room.admin),
+        &member.identity.key(),
+        generation,
+        &room.hash(),
+    );
+    let params = |approval| LeafParams {
+        name: "bob".to_owned(),
+        seq: 2,
+        incarnation: 0,
+        expires_at_ms: 1_800_000_000_000,
+        generation,
+        approval,
+    };
+    let make = |approval| {
+        let (transport, secrets, join) = (&member.transport, &member.secrets, room.keys.join());
+        let leaf = Leaf::create(
+            params(approval),
+            &member.identity,
+            transport,
+            secrets,
+            join,
+            &room.hash(),
+        )
+        .unwrap();
+        leaf.encode()
+    };
+    let (with, without) = (make(Some(approval.clone())), make(None));
+    // Before the admission and the signature: a list of one, of kind 1 and 96 bytes; or of none.
+    let behind = 32 + 64;
+    let extensions = [&[0, 0, 0, 1, 0, 1, 0, 0, 0, 96][..], &approval.encode()].concat();
+    assert_eq!(with[with.len() - behind - 106..with.len() - behind], extensions);
+    assert_eq!(without[without.len() - behind - 4..without.len() - behind], [0; 4]);
+    assert!(verify(&room, &with).is_ok());
 }
 
 #[test]

@@ -11,6 +11,18 @@ use super::{Fixed, fixed::NOW, flipped, hex, longer, reject};
 const GENERATION: u64 = 3;
 
 impl Fixed {
+    /// The second member's, as a moderator.
+    pub(super) fn a_certificate(&self) -> SignedCertificate {
+        let certificate = Certificate {
+            genesis_hash: self.hash(),
+            key: *self.members[1].secrets.signing.public().as_bytes(),
+            rank: Rank::Moderator,
+            serial: 7,
+            expires_at_ms: NOW + 2_592_000_000,
+        };
+        certificate.sign(&self.admin)
+    }
+
     pub(super) fn certificate(&self) -> Value {
         let key = &self.members[1].secrets.signing;
         let certificate = |rank, serial| Certificate {

@@ -223,6 +223,7 @@ impl Fixed {
         let (_, issued) = self.issued();
         let case = |kind: u8, body: Vec<u8>, message: &ControlMessage| json!({ "type": kind, "body": hex(body), "bytes": hex(control::seal(key, message).unwrap()) });
         let (epoch, sealed_box) = (issued.announcement.epoch_id(), &issued.boxes[0]);
+        let certificate = self.a_certificate();
         let sealed = control::seal(key, &ControlMessage::Record(record.clone())).unwrap();
         let open = |what: &str, bytes: &[u8]| reject(what, bytes, control::open(key, bytes));
         json!({
@@ -231,6 +232,7 @@ impl Fixed {
                 case(1, record.encode().to_vec(), &ControlMessage::Record(record.clone())),
                 case(2, self.role().encode(), &ControlMessage::Operation(self.role().to_unverified())),
                 case(3, issued.announcement.encode(), &ControlMessage::Announcement(issued.announcement.to_unverified())),
+                case(5, certificate.to_bytes().to_vec(), &ControlMessage::Certificate(certificate)),
                 case(6, [epoch.as_bytes(), &sealed_box.encode()[..]].concat(), &ControlMessage::Box { epoch, sealed: sealed_box.clone() }),
             ],
             "reject": [
