@@ -442,7 +442,10 @@ impl Actor {
             latest: now + most,
             unwritten: now + MAX_FLUSH,
         });
-        self.sends.clear();
+        // What waits is kept when we only go offline, and is answered when that is sure.
+        if reason != CloseReason::Offline || self.journal.is_none() {
+            self.sends.clear();
+        }
         self.audits.clear();
         self.stop_heartbeat.cancel();
     }
@@ -569,6 +572,7 @@ impl Actor {
             leavers,
             journal,
             router,
+            sends,
             ..
         } = self;
         registration.cancel();
@@ -585,9 +589,16 @@ impl Actor {
         if let Err(error) = stopped {
             tracing::error!(%error, "the heartbeat task failed");
         }
-        if let Some(journal) = journal
-            && !journal.end().await
-        {
+        let is_kept = journal.is_some();
+        let is_whole = match journal {
+            Some(journal) => journal.end().await,
+            None => true,
+        };
+        for sender in sends.into_values().filter(|_| is_kept && is_whole) {
+            // An error means that the caller gave up waiting.
+            let _ = sender.send(Err(SendError::Kept));
+        }
+        if !is_whole {
             let _ = events.send(Event::now(EventKind::Error {
                 message: Untrusted::new(
                     "The last that happened could not be stored: the next run begins before it, and fetches it again from others.",

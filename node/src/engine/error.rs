@@ -73,6 +73,9 @@ pub enum SendError {
     /// It can't be sent as it is.
     #[error(transparent)]
     Refused(#[from] SendRefused),
+    /// We went offline before it could be sent. It is kept, and is sent in the next run: who sends it again doubles it.
+    #[error("you went offline before it could be sent; it is kept, and is sent in your next run: don't send it again")]
+    Kept,
     /// The node ended before it was sent.
     #[error(transparent)]
     Closed(#[from] Closed),

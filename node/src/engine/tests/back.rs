@@ -52,6 +52,34 @@ async fn who_goes_offline_stays_a_member_and_finds_its_mail() {
         .await;
 }
 
+/// Who comes back to an empty room can't know whether its disk is the newest copy, so what it says waits for somebody; and whoever asked for
+/// it is told that it is kept, not that it failed.
+#[tokio::test]
+async fn what_is_said_to_an_empty_room_and_not_sent_by_the_end_is_kept_and_said_to_be() {
+    let (folder, hers, his) = (folder(), folder(), folder());
+    let rendezvous = Rendezvous::start(folder.path()).await;
+    let den = Den::new();
+    den.create(&rendezvous).await;
+    let mut alice = enter(&den, &rendezvous, &hers, "alice").await;
+    let bob = enter(&den, &rendezvous, &his, "bob").await;
+    alice.until_system("join").await;
+    go_offline(alice).await;
+    go_offline(bob).await;
+
+    let bob = enter(&den, &rendezvous, &his, "bob").await;
+    let said = tokio::spawn(bob.handle.send("later", None));
+    // What was asked before is taken before.
+    bob.handle.status().await.unwrap();
+    go_offline(bob).await;
+    assert_eq!(said.await.unwrap(), Err(SendError::Kept));
+
+    let mut alice = enter(&den, &rendezvous, &hers, "alice").await;
+    let bob = enter(&den, &rendezvous, &his, "bob").await;
+    assert_eq!(alice.until_message().await.text.exact(), "later");
+    bob.handle.send("once", None).await.unwrap();
+    assert_eq!(alice.until_message().await.text.exact(), "once");
+}
+
 #[tokio::test]
 async fn what_the_front_end_did_not_confirm_is_told_again_and_marked() {
     let (folder, data) = (folder(), folder());

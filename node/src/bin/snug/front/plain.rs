@@ -254,7 +254,7 @@ impl Dialect for Plain {
 
     fn gave_up(&mut self, unsent: usize) -> Vec<String> {
         vec![format!(
-            "! {unsent} lines could not be sent in time; they wait for your next run, unless this one is --ephemeral."
+            "! {unsent} of your lines could not be sent in time, and nothing is kept (--ephemeral)."
         )]
     }
 }

@@ -183,7 +183,11 @@ pub async fn run<D: Dialect>(
                 Err(_) => break None,
             },
             () = interrupts.next() => break None,
+            // What waits is kept, and each answer says so.
             () = &mut drain, if !open => {
+                if !ephemeral {
+                    break None;
+                }
                 output.push(dialect.gave_up(waiting.len()));
                 waiting.clear();
                 let shows = (&mut output, &mut shown);
