@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use snug::room::{Command, CommandRefused, Input, Role, RoomEvent, Verdict};
+use snug_crypto::genesis::Policy;
 use snug_crypto::object::UnverifiedObject;
 use snug_sim::{Weather, World};
 
@@ -341,6 +342,53 @@ fn a_new_room_key_is_given_to_all_and_nobody_else_may_give_one() {
             .notices(2)
             .contains(&"member0 gave the room den a new Room Key.".to_owned())
     );
+}
+
+/// What is kept of generations is bounded, and what goes is the oldest of it: never whom the present one carried over.
+#[test]
+fn a_room_outlives_any_number_of_new_room_keys_and_so_does_the_place_of_who_is_away() {
+    for (seed, approval) in [(161, false), (162, true)] {
+        let mut world = World::ruled(
+            seed,
+            Policy {
+                approval,
+                ..Policy::default()
+            },
+        );
+        world.persist = true;
+        let admin = world.add_admin("member0");
+        world.enter(admin);
+        world.run(5 * SECOND);
+        for name in ["member1", "member2"] {
+            let node = world.add(name);
+            world.enter(node);
+            world.run(10 * SECOND);
+            if approval {
+                let who = world.nodes[node].room.fingerprint();
+                world.command(admin, Command::Approve { who });
+            }
+        }
+        let settles = world.run_until(60 * SECOND, |world| world.settled(3));
+        assert!(settles.is_some(), "seed {seed}: approval {approval}");
+        world.offline(2);
+        world.run(5 * SECOND);
+        for round in 1..=40 {
+            world.command(admin, Command::Rekey { room_key: None });
+            assert_eq!(world.nodes[admin].commanded.last(), Some(&Ok(())), "key {round}");
+            let settles = world.run_until(60 * SECOND, |world| {
+                let facts = |node: usize| world.nodes[node].room.facts(world.clock_of(node));
+                (0..2).all(|node| facts(node).generation == round) && world.settled(3)
+            });
+            assert!(settles.is_some(), "seed {seed}: approval {approval}, key {round}");
+        }
+        // Nor does what was stored forget it.
+        world.offline(1);
+        world.restart(1);
+        world.enter(1);
+        let settles = world.run_until(60 * SECOND, |world| world.settled(3));
+        assert!(settles.is_some(), "seed {seed}: approval {approval}, after a restart");
+        all_read_all(&mut world, "after forty keys");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use snug_crypto::ids::{IdentityKey, LeafId, OperationHash, PeerKey};
 use snug_crypto::names::RoomKey;
 use snug_crypto::object::UnverifiedObject;
 
-use super::timing::{MAX_HELD_GENERATIONS, MAX_OBJECTS, MAX_WANTED_OBJECTS};
+use super::timing::{MAX_CARRIED, MAX_HELD_GENERATIONS, MAX_OBJECTS, MAX_WANTED_OBJECTS};
 
 /// A generation's secrets.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Generations {
         held
     }
 
-    /// Notes whom an operation carried over, if it isn't known; the caller has checked them against the operation.
+    /// Notes whom an operation carried over, if it isn't known; the caller has checked them against the operation, and prunes.
     pub(super) fn carry(&mut self, operation: OperationHash, carried: Carried) {
         let known = self.carried.entry(operation).or_insert_with(|| {
             self.version += 1;
@@ -108,11 +108,38 @@ impl Generations {
             known.by = carried.by;
             self.version += 1;
         }
-        while self.carried.len() > MAX_HELD_GENERATIONS * 2 {
-            let Some(gone) = self.carried.keys().find(|hash| !self.held.contains_key(*hash)).copied() else {
-                return;
-            };
+    }
+
+    /// Forgets the least current of what is kept of generations, so that it stays bounded; never of one that is held, nor of the one that
+    /// was just `added`: it is about to be. `generation` says which one an operation makes.
+    pub(super) fn prune(
+        &mut self,
+        added: Option<&OperationHash>,
+        generation: impl Fn(&OperationHash) -> Option<Generation>,
+    ) {
+        let current = self.all_held().first().map(|held| held.keys.generation().hash);
+        let least = |among: Vec<OperationHash>| {
+            // An operation that isn't known any more goes first.
+            let ranked = among.into_iter().map(|hash| (generation(&hash), hash));
+            ranked.min_by(|(a, _), (b, _)| match (a, b) {
+                (Some(a), Some(b)) => a.cmp_currency(b),
+                _ => a.is_some().cmp(&b.is_some()),
+            })
+        };
+        let others = |hash: &&OperationHash| Some(*hash) != added && Some(**hash) != current;
+        while self.carried.len() > MAX_CARRIED {
+            let unheld = self.carried.keys().filter(others);
+            let unheld = unheld.filter(|hash| !self.held.contains_key(*hash)).copied().collect();
+            let Some((_, gone)) = least(unheld) else { break };
             self.carried.remove(&gone);
+            self.version += 1;
+        }
+        while self.objects.len() > MAX_OBJECTS {
+            let Some((_, gone)) = least(self.objects.keys().filter(others).copied().collect()) else {
+                break;
+            };
+            self.objects.remove(&gone);
+            self.version += 1;
         }
     }
 
@@ -124,23 +151,10 @@ impl Generations {
         self.carried.get(operation)
     }
 
-    pub(super) fn keep_object(
-        &mut self,
-        operation: OperationHash,
-        object: Arc<UnverifiedObject>,
-        current: &Generation,
-    ) {
+    pub(super) fn keep_object(&mut self, operation: OperationHash, object: Arc<UnverifiedObject>) {
         self.version += 1;
         self.wanted.remove(&operation);
         self.objects.insert(operation, object);
-        while self.objects.len() > MAX_OBJECTS {
-            let others = self
-                .objects
-                .keys()
-                .filter(|hash| **hash != current.hash && **hash != operation);
-            let Some(gone) = others.min().copied() else { return };
-            self.objects.remove(&gone);
-        }
     }
 
     pub(super) fn object(&self, operation: &OperationHash) -> Option<&Arc<UnverifiedObject>> {

@@ -9,8 +9,8 @@ use rand::RngExt;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::DirectRequest;
 use snug_crypto::epoch::{
-    self, Announcement, AnnouncementError, BoxError, EpochSecrets, IssueParams, MemberEntry, Round, SealedBox,
-    UnverifiedAnnouncement,
+    self, Announcement, AnnouncementError, BoxError, EpochKind, EpochSecrets, IssueParams, MemberEntry, Round,
+    SealedBox, UnverifiedAnnouncement,
 };
 use snug_crypto::frame::Epoch;
 use snug_crypto::generation::{Generation, GenerationKeys};
@@ -83,6 +83,10 @@ impl Room {
             Legible::Yes => {}
             Legible::No => return Announced::Foreign,
             Legible::WithMembers => return Announced::MembersMissing,
+        }
+        // Its boxes need no Room Key: there is one such epoch in a generation, whose members the operation names.
+        if header.kind == EpochKind::KeyGen && !self.is_first_of_generation(header) {
+            return Announced::Foreign;
         }
         let is_current = header.generation == self.keys.generation();
         let issuer = header.issuer;

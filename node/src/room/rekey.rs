@@ -222,8 +222,17 @@ impl Room {
     pub(super) fn keep(&mut self, hash: OperationHash, object: UnverifiedObject, by: Option<IdentityKey>) {
         let members = object.announcement.unverified_members().unwrap_or_default().to_vec();
         self.generations.carry(hash, Carried { members, by });
-        let current = self.keys.generation();
-        self.generations.keep_object(hash, Arc::new(object), &current);
+        self.generations.keep_object(hash, Arc::new(object));
+        self.prune_generations(Some(&hash));
+    }
+
+    /// Bounds what is kept of generations, after something was added.
+    pub(super) fn prune_generations(&mut self, added: Option<&OperationHash>) {
+        let authority = &self.authority;
+        self.generations.prune(added, |hash| {
+            let rekey = authority.get(hash)?.operation().rekey()?;
+            Some(rekey.generation(*hash))
+        });
     }
 
     /// An announcement of a generation's first epoch tells whom it carried over: the operation's author vouches for that by their hash,
@@ -236,17 +245,23 @@ impl Room {
         if header.kind != EpochKind::KeyGen || self.generations.carried(&header.generation.hash).is_some() {
             return;
         }
-        let Some(signed) = self.authority.get(&header.generation.hash) else {
-            return;
-        };
-        let fits = signed.operation().rekey().is_some_and(|rekey| {
-            rekey.members_hash == header.members_hash && rekey.generation(signed.hash()) == header.generation
-        });
-        if fits {
+        if self.is_first_of_generation(header) {
             let members = members.to_vec();
             let carried = Carried { members, by: None };
             self.generations.carry(header.generation.hash, carried);
+            self.prune_generations(Some(&header.generation.hash));
         }
+    }
+
+    /// Whether the operation that makes a generation means this epoch as its first.
+    pub(super) fn is_first_of_generation(&self, header: &EpochHeader) -> bool {
+        let made = self.authority.get(&header.generation.hash);
+        made.and_then(|signed| Some((signed.operation().rekey()?, signed.hash())))
+            .is_some_and(|(rekey, hash)| {
+                header.kind == EpochKind::KeyGen
+                    && rekey.members_hash == header.members_hash
+                    && rekey.generation(hash) == header.generation
+            })
     }
 
     /// What lets a leaf in: the key of its generation, or having been carried into one that we hold.

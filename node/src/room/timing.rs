@@ -201,6 +201,8 @@ pub(super) const MAX_TRACKED: usize = 1_024;
 pub(super) const MAX_QUERIES: usize = 256;
 /// Generations whose Room Key is kept: late members are let know at the doors of the earlier ones.
 pub(super) const MAX_HELD_GENERATIONS: usize = 8;
+/// Generations of which it is remembered whom they carried over: those that are held, and as many.
+pub(super) const MAX_CARRIED: usize = 2 * MAX_HELD_GENERATIONS;
 /// Objects of generations kept for late members, each at most 768 KiB.
 pub(super) const MAX_OBJECTS: usize = 4;
 /// Objects looked for at once.

@@ -101,16 +101,16 @@ impl Room {
                     self.generations.hold(HeldKey { room_key, random, keys });
                 }),
                 CARRIED => read_carried(value).map(|carried| self.generations.carry(hash, carried)),
-                OBJECT => UnverifiedObject::decode(value).map(|object| {
-                    let current = self.keys.generation();
-                    self.generations.keep_object(hash, object.into(), &current);
-                }),
+                OBJECT => {
+                    UnverifiedObject::decode(value).map(|object| self.generations.keep_object(hash, object.into()))
+                }
                 _ => Ok(()),
             };
             if let Err(error) = read {
                 tracing::debug!(%error, "a stored generation can't be read");
             }
         }
+        self.prune_generations(None);
         self.settle_generation(now);
     }
 }
