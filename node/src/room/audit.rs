@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use snug_crypto::bounds::MAX_STATEMENTS;
 use snug_crypto::direct::{DirectReply, DirectRequest};
 use snug_crypto::frame::{Statement, UnverifiedStatement};
@@ -23,8 +24,10 @@ use crate::text::Untrusted;
 const MAX_STATED: usize = 2_048;
 /// Frames remembered that are named and not here; beyond, the oldest are taken for lost, and counted.
 const MAX_UNMET: usize = 256;
-/// Forks remembered of a room: each proves all that there is to know of its author.
-const MAX_FORKS: usize = 64;
+/// Forks remembered of one member: each proves all that there is to know of its author.
+const MAX_FORKS_OF_ONE: usize = 4;
+/// Forks remembered of a room, of some hundred bytes each.
+const MAX_FORKS: usize = 4_096;
 /// Links asked for what they saw last, when the user asks for a report.
 const MAX_ASKED: usize = 8;
 
@@ -233,7 +236,16 @@ impl Room {
 
     /// What is missed, and what the other saw last.
     fn ask_statements(&mut self, to: PeerKey) {
-        let frames = self.audit.unmet.keys().take(MAX_STATEMENTS).copied().collect();
+        let unmet = &self.audit.unmet;
+        // Beginning anywhere: names are chosen by whoever names them, and must not stand before all others each time.
+        let first = self.rng.random_range(0..unmet.len().max(1));
+        let frames = unmet
+            .keys()
+            .cycle()
+            .skip(first)
+            .take(unmet.len().min(MAX_STATEMENTS))
+            .copied()
+            .collect();
         self.ask(to, DirectRequest::Statements { frames }, Question::Statements { to });
     }
 
@@ -300,10 +312,11 @@ impl Room {
 
     fn note_fork(&mut self, who: IdentityKey, epoch: EpochId, counter: u64, frames: [FrameHash; 2], now: Now) {
         let at = (who, epoch, counter);
-        if self.audit.forks.contains_key(&at) || self.audit.forks.len() >= MAX_FORKS {
+        let of_one = self.audit.forks.keys().filter(|(known, ..)| *known == who).count();
+        if self.audit.forks.contains_key(&at) || of_one >= MAX_FORKS_OF_ONE || self.audit.forks.len() >= MAX_FORKS {
             return;
         }
-        let is_first = !self.audit.forks.keys().any(|(known, ..)| *known == who);
+        let is_first = of_one == 0;
         let fork = Fork {
             epoch,
             counter,
