@@ -41,20 +41,26 @@ fn push_records(world: &mut World, from: usize, to: usize, records: &[Record]) {
 
 /// A stranger's leaves, admitted by the Room Key, all under one number.
 fn leaves_of_one_number(world: &World, count: u32) -> Vec<Record> {
+    let now = world.clock().unix_ms;
+    leaves(world, &vec![(now, now + 900_000); count as usize])
+}
+
+/// A stranger's leaves, admitted by the Room Key, of these numbers and ends.
+fn leaves(world: &World, claims: &[(u64, u64)]) -> Vec<Record> {
     let mut rng = StdRng::seed_from_u64(99);
     let (identity, transport, keys) = (
         Identity::generate(&mut rng),
         TransportKey::generate(&mut rng),
         world.keys(),
     );
-    let now = world.clock().unix_ms;
-    (0..count)
-        .map(|incarnation| {
+    (0..)
+        .zip(claims)
+        .map(|(incarnation, (seq, expires_at_ms))| {
             let params = LeafParams {
                 name: "mallory".to_owned(),
-                seq: now,
+                seq: *seq,
                 incarnation,
-                expires_at_ms: now + 900_000,
+                expires_at_ms: *expires_at_ms,
                 generation: keys.generation(),
                 approval: None,
             };
@@ -111,6 +117,25 @@ fn who_tells_two_halves_different_things_is_named_and_splits_nobody() {
         );
     }
     assert!(warned >= 2, "{warned} of 4 were warned");
+}
+
+/// Who was here when it was good, and who hears of it when it has expired, hold the same: it supersedes what came before it.
+#[test]
+fn a_leaf_that_has_expired_still_supersedes_the_one_before_it() {
+    let mut world = settled(4, 4);
+    let now = world.clock().unix_ms;
+    let hours = |hours: u64| hours * 3_600_000;
+    let told = leaves(
+        &world,
+        &[(now - hours(10), now + hours(10)), (now - hours(9), now - hours(8))],
+    );
+    for to in 0..3 {
+        push_records(&mut world, (to + 1) % 3, to, &told[1..]);
+    }
+    world.run(SECOND);
+    push_records(&mut world, 0, 3, &told[..1]);
+    world.run(30 * SECOND);
+    assert!(world.settled(4), "nobody holds the stranger for a member");
 }
 
 #[test]

@@ -14,6 +14,9 @@ use super::timing::{KEPT_BYTES, KEPT_FRAMES, REPLY_BYTES};
 /// The most counters beyond the contiguous ones that a vector spells out; what is not spelled out is sent again, and ignored.
 const MAX_EXTRA: usize = 64;
 
+/// The most frames of a sender beyond one that is missing; then it counts as lost. Memory: some 16 bytes for each.
+const MAX_BEYOND: usize = 16_384;
+
 /// Counters of one sender in one epoch.
 #[derive(Clone, Debug, Default)]
 struct Seen {
@@ -27,6 +30,12 @@ impl Seen {
     fn insert(&mut self, counter: u64) {
         if counter >= self.next {
             self.extra.insert(counter);
+            // What was missing so long is lost: chains keep keys for fewer.
+            if self.extra.len() > MAX_BEYOND
+                && let Some(first) = self.extra.first()
+            {
+                self.next = *first;
+            }
             while self.extra.remove(&self.next) {
                 self.next += 1;
             }
@@ -82,6 +91,11 @@ impl Delivery {
         while self.order.len() > KEPT_FRAMES || self.bytes > KEPT_BYTES {
             self.drop_of_the_loudest();
         }
+    }
+
+    /// Whether something of somebody's is missing in an epoch.
+    pub(super) fn has_gap(&self, epoch: &EpochId) -> bool {
+        self.gappy.get(epoch).is_some_and(|gappy| !gappy.is_empty())
     }
 
     fn note_gap(&mut self, epoch: EpochId, sender: LeafId, has_gap: bool) {

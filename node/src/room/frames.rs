@@ -194,6 +194,7 @@ impl Room {
 
     /// Shows frames that waited long enough for their parents.
     pub(super) fn tend_timeline(&mut self, now: Now) {
+        self.timeline.hold_on(|epoch| self.delivery.has_gap(epoch));
         let ready = self.timeline.release(now.elapsed);
         self.show(ready, now);
     }
@@ -338,8 +339,15 @@ impl Room {
                 }
                 Verdict::Accept
             }
-            Merged::Known | Merged::Refused => Verdict::Ignore,
+            // It was verified all the same, and whoever wants can make more of these. What we asked for is bounded by our asking.
+            Merged::Known | Merged::Refused => {
+                if way == Way::Gossip {
+                    self.flood.records.charge(identity, now.elapsed);
+                }
+                Verdict::Ignore
+            }
             Merged::Equivocation { first } => {
+                self.flood.records.charge(identity, now.elapsed);
                 // Whoever holds the other one has to hear of the one that counts: all settle on the same.
                 if let Some(kept) = self.members.record(&identity).cloned() {
                     self.publish_control(&ControlMessage::Record(kept.to_unverified()));

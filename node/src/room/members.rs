@@ -31,7 +31,7 @@ pub(super) enum Merged {
         /// Whether this is the first we hear of it.
         first: bool,
     },
-    /// No room for another identity, or the record expired.
+    /// No room for another identity, or the record is older than any that is kept.
     Refused,
 }
 
@@ -113,6 +113,9 @@ impl Members {
         if record.seq() > unix_ms.saturating_add(CLOCK_SKEW_MS) {
             return Merged::Refused;
         }
+        if matches!(record, Record::Leaf(_)) && record.seq() < self.horizon(unix_ms) {
+            return Merged::Refused;
+        }
         let digest = kdf::hash(label::RECORD, &[&record.encode()]);
         let (mut equivocated, mut first) = (false, false);
         if let Some(register) = self.registers.get_mut(&identity) {
@@ -134,10 +137,9 @@ impl Members {
         } else if !self.make_room_for(&record) {
             return Merged::Refused;
         }
+        // A leaf that has expired is off the roster. It still supersedes what came before it, or who never heard of it while it was good
+        // would hold its owner for a member by an older one.
         if let Record::Leaf(leaf) = &record {
-            if self.expired(leaf, unix_ms) {
-                return Merged::Refused;
-            }
             self.leaves.insert(leaf.id(), Arc::clone(leaf));
         }
         let old = self.registers.get(&identity);
@@ -182,6 +184,11 @@ impl Members {
         {
             self.leaves.entry(leaf.id()).or_insert(leaf);
         }
+    }
+
+    /// Records from before it are forgotten, whatever they say.
+    fn horizon(&self, unix_ms: u64) -> u64 {
+        unix_ms.saturating_sub(self.grace_ms.saturating_add(2 * CLOCK_SKEW_MS))
     }
 
     /// Whether another identity fits. Leaves have a share of their own, and the oldest gives way: they need no Room Key, so they must
@@ -358,7 +365,7 @@ impl Members {
 
     /// Forgets leaves that expired, and leaves that everybody must have heard of: those older than the grace.
     pub(super) fn prune_registers(&mut self, unix_ms: u64) {
-        let horizon = unix_ms.saturating_sub(self.grace_ms.saturating_add(2 * CLOCK_SKEW_MS));
+        let horizon = self.horizon(unix_ms);
         let before = self.registers.len();
         self.registers.retain(|_, register| register.record.seq() >= horizon);
         self.version += u64::from(self.registers.len() != before);

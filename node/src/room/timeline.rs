@@ -132,6 +132,16 @@ impl Timeline {
         }
     }
 
+    /// What is missing of these epochs can be told from the numbers of their frames, and is being fetched: what waits for it waits on, but no
+    /// longer than until the user is told of a gap.
+    pub(super) fn hold_on(&mut self, has_gap: impl Fn(&EpochId) -> bool) {
+        for waiting in &mut self.waiting {
+            if has_gap(&waiting.arrived.epoch) {
+                waiting.until = waiting.until.max(waiting.since + GAP_TOLD);
+            }
+        }
+    }
+
     /// What can be shown at this time: frames whose parents are all shown, or that waited long enough.
     pub(super) fn release(&mut self, elapsed: Duration) -> Vec<Arrived> {
         let mut ready = Vec::new();
@@ -181,15 +191,6 @@ impl Timeline {
     /// A frame that an earlier run showed.
     pub(super) fn was_shown(&mut self, hash: FrameHash) {
         self.show(hash);
-    }
-
-    /// A frame that an earlier run opened and didn't show: with the next look, behind those of its parents that wait with it.
-    pub(super) fn wait(&mut self, arrived: Arrived, elapsed: Duration) {
-        let others: BTreeSet<FrameHash> = self.waiting().map(|other| other.frame.hash).collect();
-        let unmet = (arrived.frame.parents.iter().map(|parent| parent.hash))
-            .filter(|hash| others.contains(hash) && !self.shown.contains(hash))
-            .collect();
-        self.waiting.push_back(Waiting::new(unmet, arrived, elapsed));
     }
 
     /// Whether a frame is here, shown or waiting, or was shown not long ago.

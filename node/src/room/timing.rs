@@ -64,8 +64,8 @@ pub(super) const COMPARE_ROUND: Duration = Duration::from_secs(40);
 pub(super) const COMPARE_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// After a gap shows, how long gossip may still fill it before it is pulled.
 pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
-/// A frame waits at most this long for its parents; then it is shown, and the gap stays on record. While frames that were asked for come, it
-/// waits on, up to [`GAP_TOLD`].
+/// A frame waits at most this long for its parents; then it is shown, and the gap stays on record. While something
+/// is known to be missing, or comes because it was asked for, it waits on, up to [`GAP_TOLD`].
 pub(super) const CAUSAL_HOLD: Duration = Duration::from_secs(3);
 /// How long a gap in somebody's messages stays before the user is told of it: pulls fill most within seconds.
 pub(super) const GAP_TOLD: Duration = Duration::from_secs(10);
@@ -114,7 +114,8 @@ pub(super) const RETOLD: usize = 64;
 pub(super) const SYNC_TURN: Duration = Duration::from_millis(400);
 /// After a change of epoch, how long frames of the epochs before it are still compared.
 pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
-/// The longest wait between two pulls for a gap that nobody could fill.
+/// The longest wait between two pulls for a gap that nobody could fill; a link that comes or knows more is asked at once. An answer may
+/// repeat what came beyond the gap, so whoever leaves a number out for good must not have it sent too often.
 pub(super) const GAP_PATIENCE_MAX: Duration = Duration::from_secs(8);
 /// Between two requests for boxes to keep for others, at first; doubled while nothing new comes.
 pub(super) const CUSTODY_RETRY: Duration = Duration::from_secs(1);

@@ -19,13 +19,11 @@ use super::{
     PAIR, PENDING, QUEUED, RECORD, Stored, TIPS, UNHELD, decode_pending, moment,
 };
 use crate::room::outbox::{Unheld, messages_among};
-use crate::room::timeline::{Arrived, in_causal_order};
+use crate::room::timeline::in_causal_order;
 use crate::room::{Fork, Now, Room, RoomConfig};
 
 /// Members of an epoch, and boxes kept of it, at most.
 const MAX_MEMBERS: usize = snug_crypto::bounds::MAX_MEMBERS;
-/// Messages of earlier runs that are handed on at once. The others wait in the vault until the front end has taken these.
-const MAX_TAKEN_UP: usize = 1_024;
 /// Largest encoded announcement.
 const MAX_ANNOUNCEMENT: usize = 64 * 1024;
 
@@ -239,17 +237,10 @@ impl Room {
         for (handed_on, _, frame) in &pending {
             self.ledger.pending.insert(frame.hash, *handed_on);
         }
-        // Those that were on their way to the user come first, in the order in which they were sent.
+        // Those that were on their way to the user come first, in the order in which they were sent. All are fetched from where they stand,
+        // as what a front end couldn't take is: there may be more than it takes at once, and what comes in this run comes behind them.
         pending.sort_by_key(|(handed_on, _, frame)| (!handed_on, frame.counter));
-        let mut pending = in_causal_order(pending);
-        let mut messages = 0;
-        let fits = |(_, _, frame): &&(bool, EpochId, OpenedFrame)| {
-            messages += frame.contents.len();
-            messages <= MAX_TAKEN_UP
-        };
-        let taken = pending.iter().take_while(fits).count();
-        // The rest is fetched when these have been taken.
-        for (_, epoch, frame) in pending.split_off(taken) {
+        for (_, epoch, frame) in in_causal_order(pending) {
             self.note_arrived(epoch, &frame, now);
             self.timeline.was_shown(frame.hash);
             self.park(frame.hash);
@@ -285,10 +276,6 @@ impl Room {
             }
             self.timeline.restore_tips(&tips);
             self.ledger.tips = tips;
-        }
-        for (again, epoch, frame) in pending {
-            self.note_arrived(epoch, &frame, now);
-            self.timeline.wait(Arrived { epoch, frame, again }, now.elapsed);
         }
     }
 
