@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use snug_crypto::generation::Generation;
 use snug_crypto::genesis::Genesis;
 use snug_crypto::ids::{MessageId, PeerKey};
 use snug_crypto::names::RoomId;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::arrive::Away;
 use super::capsules::Capsules;
 use super::clock::Clock;
 use super::event::{Confirmed, EVENTS};
@@ -28,7 +30,7 @@ use super::{ActError, CloseReason, Event, EventKind, Events, Handle, RendezvousS
 use crate::lan::{self, Looking};
 use crate::net::Net;
 use crate::profile::{Place, Profile, Purpose, Reach, room_prefix};
-use crate::rendezvous::{Client, ServerError};
+use crate::rendezvous::Client;
 use crate::room::{AuditReport, Input, Output, QueryId, Room, Ticket};
 use crate::text::Untrusted;
 
@@ -84,7 +86,7 @@ pub(super) struct Parts {
     /// Whether the router is asked to open a port.
     pub upnp: bool,
     /// Why we come without the rendezvous' leave: it is away, and we were here before.
-    pub away: Option<ServerError>,
+    pub away: Option<Away>,
     /// What ended generations while we were away.
     pub objects: Vec<Vec<u8>>,
 }
@@ -115,6 +117,10 @@ pub(super) struct Actor {
     pub(super) beat_keys: watch::Sender<BeatKeys>,
     /// The log as the rendezvous has it.
     pub(super) capsules: Capsules,
+    /// The generation that is being registered, or was, by us.
+    pub(super) registering: Option<Generation>,
+    /// Our generation, the log's version and the session's, when it was looked last whether something is to be registered.
+    pub(super) looked_at: Option<(Generation, u64, u64)>,
     /// Ends the registration of a generation that is under way.
     pub(super) registration: CancellationToken,
     pub(super) registered: mpsc::Sender<Registered>,
@@ -221,6 +227,8 @@ impl Actor {
             remember_at: None,
             beat_keys: parts.beat_keys,
             capsules: Capsules::default(),
+            registering: None,
+            looked_at: None,
             registration: CancellationToken::new(),
             registered,
             registrations,
@@ -263,7 +271,7 @@ impl Actor {
         introductions: Vec<Vec<u8>>,
         addresses: Vec<Multiaddr>,
         objects: Vec<Vec<u8>>,
-        away: Option<ServerError>,
+        away: Option<Away>,
     ) {
         if self.state_was_lost {
             self.warn(
@@ -345,6 +353,7 @@ impl Actor {
             journal.kick();
         }
         self.tend_capsule();
+        self.tend_registration();
     }
 
     fn on_committed(&mut self, committed: Committed) {

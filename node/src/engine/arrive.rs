@@ -1,26 +1,28 @@
 //! The first half of entering: what the room is, and who we are in it. The rendezvous says so; or an invite, where there is none; or what
 //! we know from the last time, while it is away.
 
-use rand::SeedableRng;
-use rand::rand_core::UnwrapErr;
-use rand::rngs::{StdRng, SysRng};
 use snug_crypto::capsule::Capsule;
 use snug_crypto::credential::SignedTombstone;
-use snug_crypto::identity::TransportKey;
 use snug_crypto::names::{RoomId, RoomKey};
-use snug_crypto::rest::MembershipAtRest;
+use snug_crypto::rest::GenerationAtRest;
 use snug_crypto::{AdminKey, GenesisHash};
 
-use super::clock::Clock;
-use super::enter::{AdminAccess, EPHEMERAL_GRACE_S};
+use super::enter::AdminAccess;
 use super::heartbeat::LoggedIn;
+use super::keyring::Key;
+use super::passed::{AtRest, Known};
 use super::{EnterError, Meeting};
 use crate::profile::{Place, Profile};
-use crate::rendezvous::{Client, LoginError, MemberLogin, ServerError, ServerUrl};
-use crate::room::{Input, Room, RoomConfig};
+use crate::rendezvous::{Client, LoginError, MemberLogin, ServerError};
 
-/// Changes of the Room Key that a member follows when it comes back, at most.
-const MAX_PASSED: usize = 8;
+/// Why we come without the rendezvous' leave, though we were here before.
+#[derive(Debug)]
+pub(super) enum Away {
+    /// It doesn't answer.
+    Unreachable(ServerError),
+    /// It takes none of the Room Keys that we have.
+    Refused,
+}
 
 /// What entering begins with.
 pub(super) struct Arrival {
@@ -34,7 +36,11 @@ pub(super) struct Arrival {
     pub relays: Vec<String>,
     pub session: Option<LoggedIn>,
     /// Why there is no session, if there should be one.
-    pub away: Option<ServerError>,
+    pub away: Option<Away>,
+    /// The generations whose Room Key we had, the newest first.
+    pub held: Vec<GenerationAtRest>,
+    /// The one that the rendezvous let us in with last.
+    pub registered: Option<GenerationAtRest>,
     /// What ended generations while we were away.
     pub objects: Vec<Vec<u8>>,
 }
@@ -60,6 +66,8 @@ pub(super) async fn arrive(
             relays: Vec::new(),
             session: None,
             away: None,
+            held: Vec::new(),
+            registered: None,
             objects: Vec::new(),
         }),
     }
@@ -69,56 +77,73 @@ async fn at_rendezvous(
     client: &Client,
     profile: &mut Profile,
     room_id: &RoomId,
-    mut room_key: RoomKey,
+    room_key: RoomKey,
     admin: Option<&AdminAccess>,
 ) -> Result<Arrival, EnterError> {
+    let mut known = Known::at(profile, client.server(), room_id);
+    let mut keyring = Known::keyring(known.as_ref(), &room_key);
+    let (mut admin, mut password) = match admin {
+        None => (None, None),
+        Some(AdminAccess::Key(key)) => (Some(key.clone()), None),
+        Some(AdminAccess::Password(password)) => (None, Some(password)),
+    };
     let mut objects: Vec<Vec<u8>> = Vec::new();
-    loop {
-        match log_in(client, room_id, &room_key, admin).await {
-            Ok((login, admin)) => {
+    while let Some(key) = keyring.next() {
+        // Both logins at once: each is mostly 0.1 s of stretching on a thread of its own.
+        let entered = match password.take() {
+            None => log_in(client, room_id, &key).await,
+            Some(password) => {
+                let (entered, as_admin) =
+                    tokio::join!(log_in(client, room_id, &key), client.login_admin(room_id, password));
+                match as_admin {
+                    Ok(login) => admin = Some(login.admin),
+                    Err(error) => {
+                        forget_if_proven(profile, &Place::server(client.server()), room_id, &error);
+                        return Err(error.into());
+                    }
+                }
+                entered
+            }
+        };
+        match entered {
+            Ok(login) => {
                 return Ok(Arrival {
                     session: Some(LoggedIn::new(login.session, login.capsule_key, &login.capsule)),
+                    registered: Some(at_rest(&login.capsule, &key.room_key)),
                     capsule: login.capsule,
-                    room_key,
+                    room_key: key.room_key,
                     admin,
                     introductions: login.introductions,
                     relays: login.relays,
                     away: None,
+                    held: known.as_ref().map(Known::held).unwrap_or_default(),
                     objects,
                 });
             }
-            Err(LoginError::Superseded(superseded)) if objects.len() < MAX_PASSED => {
+            Err(LoginError::Superseded(superseded)) => {
+                if keyring.gave_way_to(&superseded.generation) {
+                    continue;
+                }
                 // Only a member that was carried over gets anything out of it: others ask for the new Room Key.
-                let followed = superseded
-                    .key_gen
-                    .as_ref()
-                    .and_then(|object| follow(profile, client.server(), room_id, object));
-                let (Some(object), Some(newer)) = (superseded.key_gen.clone(), followed) else {
+                let object = superseded.key_gen.clone();
+                let followed =
+                    (object.as_ref().zip(known.as_mut())).and_then(|(object, known)| known.follow(profile, object));
+                let (Some(object), Some(newer)) = (object, followed) else {
                     return Err(LoginError::Superseded(superseded).into());
                 };
                 objects.push(object);
-                room_key = newer;
+                if !keyring.followed(Key::from(&newer)) {
+                    return Err(LoginError::Superseded(superseded).into());
+                }
             }
+            // Another of ours may be the one that is registered, or was.
+            Err(LoginError::WrongCredentials) => {}
+            // A member that was here before needs nothing of it; the admin key is there, unless it was given.
             Err(LoginError::Server(error)) => {
-                // The admin key is at the rendezvous, but a member that was here before needs nothing of it.
-                let admin = match admin {
-                    None => None,
-                    Some(AdminAccess::Key(key)) => Some(key.clone()),
-                    Some(AdminAccess::Password(_)) => return Err(LoginError::Server(error).into()),
+                return match known.as_ref().and_then(|known| known.at_rest(&room_key)) {
+                    Some(rest) => Ok(rest.arrive(room_key, admin, Away::Unreachable(error), objects)),
+                    None => Err(LoginError::Server(error).into()),
                 };
-                let Some(capsule) = remembered(profile, client.server(), room_id, &room_key) else {
-                    return Err(LoginError::Server(error).into());
-                };
-                return Ok(Arrival {
-                    capsule,
-                    room_key,
-                    admin,
-                    introductions: Vec::new(),
-                    relays: Vec::new(),
-                    session: None,
-                    away: Some(error),
-                    objects,
-                });
             }
             Err(error) => {
                 forget_if_proven(profile, &Place::server(client.server()), room_id, &error);
@@ -126,69 +151,46 @@ async fn at_rendezvous(
             }
         }
     }
+    // It takes none of ours: those who are there may have gone on without it, and let us in if they carried us over.
+    let resting = known.as_ref().filter(|known| known.is_member(profile));
+    match resting.and_then(|known| known.at_rest(&room_key)) {
+        Some(rest) => Ok(rest.arrive(room_key, admin, Away::Refused, objects)),
+        None => Err(LoginError::WrongCredentials.into()),
+    }
 }
 
-/// What the vault knows of the room, if this is its Room Key. The authority log rests with the room's state.
-fn remembered(profile: &Profile, server: &ServerUrl, room_id: &RoomId, room_key: &RoomKey) -> Option<Capsule> {
-    let membership = membership(profile, server, room_id)?;
-    let current = membership.current()?;
-    (current.room_key.reveal() == room_key.reveal()).then(|| Capsule {
-        generation: current.generation,
-        random: current.random.clone(),
-        genesis: membership.genesis.clone(),
-        log: Vec::new(),
-    })
-}
-
-fn membership(profile: &Profile, server: &ServerUrl, room_id: &RoomId) -> Option<MembershipAtRest> {
-    let memberships = profile.memberships().ok()?;
-    let is_this = |room: &MembershipAtRest| room.room_id == *room_id && room.server.as_deref() == Some(server.as_str());
-    memberships.into_iter().find(is_this)
-}
-
-/// The Room Key that an object holds for us, if we were carried over: by what we stored of the room, and by nothing that the rendezvous says.
-fn follow(profile: &Profile, server: &ServerUrl, room_id: &RoomId, object: &[u8]) -> Option<RoomKey> {
-    let membership = membership(profile, server, room_id)?;
-    let current = membership.current()?.clone();
-    let stored = profile.room_state(&membership.genesis.hash()).ok()?;
-    let rng = &mut UnwrapErr(SysRng);
-    let clock = Clock::start();
-    let config = RoomConfig {
-        keys: current.keys(&room_id.handle()),
-        room_key: current.room_key.clone(),
-        random: current.random,
-        genesis: membership.genesis,
-        log: Vec::new(),
-        identity: profile.identity().clone(),
-        transport: TransportKey::generate(rng),
-        name: membership.name,
-        admin: None,
-        grace_s: EPHEMERAL_GRACE_S,
-        persist: false,
-        read_receipts: false,
-    };
-    let (mut room, _) = Room::restore(config, &stored, clock.now(), StdRng::from_rng(rng));
-    let object = object.to_vec();
-    room.handle(Input::Object { bytes: object }, clock.now(), &mut Vec::new());
-    let found = room.room_key()?;
-    (found.reveal() != current.room_key.reveal()).then(|| found.clone())
-}
-
-/// Both logins at once: each is mostly 0.1 s of stretching on a thread of its own.
-async fn log_in(
-    client: &Client,
-    room_id: &RoomId,
-    room_key: &RoomKey,
-    admin: Option<&AdminAccess>,
-) -> Result<(MemberLogin, Option<AdminKey>), LoginError> {
-    match admin {
-        None => Ok((client.login(room_id, room_key).await?, None)),
-        Some(AdminAccess::Key(key)) => Ok((client.login(room_id, room_key).await?, Some(key.clone()))),
-        Some(AdminAccess::Password(password)) => {
-            let (member, admin) =
-                tokio::try_join!(client.login(room_id, room_key), client.login_admin(room_id, password))?;
-            Ok((member, Some(admin.admin)))
+impl AtRest {
+    /// Entering as we left, among those whom we know.
+    fn arrive(self, room_key: RoomKey, admin: Option<AdminKey>, away: Away, objects: Vec<Vec<u8>>) -> Arrival {
+        Arrival {
+            capsule: self.capsule,
+            room_key,
+            admin,
+            introductions: Vec::new(),
+            relays: Vec::new(),
+            session: None,
+            away: Some(away),
+            held: self.held,
+            registered: self.registered,
+            objects,
         }
+    }
+}
+
+/// If we know which generation the key is of, the rendezvous finds it however many changes there were since.
+pub(super) async fn log_in(client: &Client, room_id: &RoomId, key: &Key) -> Result<MemberLogin, LoginError> {
+    match &key.generation {
+        Some(generation) => client.login_since(room_id, &key.room_key, generation).await,
+        None => client.login(room_id, &key.room_key).await,
+    }
+}
+
+/// A generation with its secrets.
+pub(super) fn at_rest(capsule: &Capsule, room_key: &RoomKey) -> GenerationAtRest {
+    GenerationAtRest {
+        generation: capsule.generation,
+        random: capsule.random.clone(),
+        room_key: room_key.clone(),
     }
 }
 

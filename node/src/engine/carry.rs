@@ -6,7 +6,7 @@ use snug_crypto::generation::MeshKey;
 use snug_crypto::ids::IdentityKey;
 
 use super::actor::Actor;
-use super::arrive::proves_deletion;
+use super::arrive::{Away, proves_deletion};
 use super::heartbeat::Report;
 use super::{ActError, CloseReason, Closed, EventKind, RendezvousState, SendError};
 use crate::contacts::Contact;
@@ -18,16 +18,18 @@ use crate::text::Untrusted;
 impl Actor {
     /// Dials those whom login and invite named, and where there is no rendezvous to name anybody, those whom an earlier run knew. If there
     /// is nobody, the heartbeat's answer decides: a peer that logged in at the same moment is known only then.
-    pub(super) fn begin(&mut self, introductions: &[Vec<u8>], addresses: Vec<Multiaddr>, away: Option<ServerError>) {
+    pub(super) fn begin(&mut self, introductions: &[Vec<u8>], addresses: Vec<Multiaddr>, away: Option<Away>) {
         let mut dials = self.net.call(addresses) + self.dial_introduced(introductions);
         if self.client.is_none() || away.is_some() {
             dials += self.call_remembered();
         }
         match away {
-            Some(error) => {
+            Some(Away::Unreachable(error)) => {
                 self.introduce(dials);
                 self.on_away(&error);
             }
+            // The heartbeat tells.
+            Some(Away::Refused) => self.introduce(dials),
             None if dials > 0 => self.introduce(dials),
             // Somebody may be found on the local network in a moment, which a newcomer waits for anyway.
             None if self.client.is_none() && self.looking.is_none() => self.introduce(0),
@@ -210,6 +212,8 @@ impl Actor {
             });
         }
         self.rendezvous = RendezvousState::Connected;
+        self.tend_capsule();
+        self.tend_registration();
         let dials = self.dial_introduced(records);
         self.introduce(dials);
     }

@@ -16,9 +16,10 @@ use snug_crypto::{AdminKey, GenesisHash};
 use tokio::sync::watch;
 
 use super::actor::{Actor, Parts};
-use super::arrive::{Arrival, arrive};
+use super::arrive::{Arrival, Away, arrive, at_rest};
 use super::clock::Clock;
 use super::heartbeat::{self, BeatKeys, Heartbeat, SharedSession};
+use super::keyring::MAX_TRIED;
 use super::{EnterError, Events, Handle};
 use crate::lan::Looking;
 use crate::net::{Net, NetConfig, NetLimits, by_host};
@@ -123,6 +124,8 @@ pub(super) async fn enter_with_heartbeat(
         relays,
         session,
         away,
+        held,
+        registered,
         objects,
     } = arrive(&meeting, &mut profile, &room_id, room_key, admin.as_ref()).await?;
     let genesis_hash = capsule.genesis.hash();
@@ -150,16 +153,18 @@ pub(super) async fn enter_with_heartbeat(
         profile.keep_admin(&genesis_hash, admin)?;
     }
     let stored = profile.room_state(&genesis_hash)?;
+    let entered = at_rest(&capsule, &room_key);
+    // The rendezvous may not have heard of the newest yet: then that is the one to come back with all the same.
+    let newest = held
+        .first()
+        .filter(|held| held.generation.cmp_currency(&entered.generation).is_gt())
+        .unwrap_or(&entered);
     profile.keep_membership(&MembershipAtRest {
         server: client.as_ref().map(|client| client.server().as_str().to_owned()),
         room_id: room_id.clone(),
         genesis: capsule.genesis.clone(),
         name: name.clone(),
-        generations: vec![GenerationAtRest {
-            generation: capsule.generation,
-            random: capsule.random.clone(),
-            room_key: room_key.clone(),
-        }],
+        generations: generations_at_rest(registered.clone(), newest.clone()),
     })?;
 
     let own_name = name.clone();
@@ -198,11 +203,17 @@ pub(super) async fn enter_with_heartbeat(
         peer,
         addresses: net.presentable(),
     });
+    let earlier = held.into_iter().filter(|held| held.generation != capsule.generation);
+    let room_keys: Vec<GenerationAtRest> = std::iter::once(entered).chain(earlier).take(MAX_TRIED).collect();
+    let handle = room_id.handle();
     let (beat_keys, keys_of_beats) = watch::channel(BeatKeys {
-        room_keys: vec![room_key.clone()],
-        intros: vec![keys.intro().clone()],
+        intros: room_keys
+            .iter()
+            .map(|held| held.keys(&handle).intro().clone())
+            .collect(),
+        room_keys,
     });
-    let session = SharedSession::new(session);
+    let session = SharedSession::new(session, registered);
     let grace_s = if profile.is_ephemeral() {
         EPHEMERAL_GRACE_S
     } else {
@@ -231,6 +242,7 @@ pub(super) async fn enter_with_heartbeat(
         StdRng::from_rng(rng),
     );
     room.set_contacts(profile.contacts()?);
+    net.open_doors(room.doors());
     let heartbeat = client.clone().map(|client| Heartbeat {
         client,
         session: session.clone(),
@@ -239,6 +251,7 @@ pub(super) async fn enter_with_heartbeat(
         genesis_hash,
         peer,
         relays,
+        refused: matches!(away, Some(Away::Refused)),
         interval,
     });
     Ok(Actor::start(Parts {
@@ -264,6 +277,16 @@ pub(super) async fn enter_with_heartbeat(
         away,
         objects,
     }))
+}
+
+/// The two that a membership keeps beside what rests with the room's state: the one that the rendezvous takes, as far as we know, and the
+/// current one.
+pub(super) fn generations_at_rest(
+    registered: Option<GenerationAtRest>,
+    current: GenerationAtRest,
+) -> Vec<GenerationAtRest> {
+    let registered = registered.filter(|registered| registered.generation != current.generation);
+    registered.into_iter().chain([current]).collect()
 }
 
 /// Where the room was reached last; and a port of our own, which is the same in each run, so that others find us where we were.

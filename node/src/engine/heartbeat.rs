@@ -14,16 +14,19 @@ use snug_crypto::capsule::Capsule;
 use snug_crypto::credential::SignedTombstone;
 use snug_crypto::generation::{Generation, IntroKey};
 use snug_crypto::ids::PeerKey;
-use snug_crypto::names::{RoomId, RoomKey};
+use snug_crypto::names::RoomId;
 use snug_crypto::presence::PresenceRecord;
+use snug_crypto::rest::GenerationAtRest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::arrive::{at_rest, log_in};
 use super::capsules::InCapsule;
 use super::clock::unix_ms;
+use super::keyring::{Key, Keyring};
 use super::relays::{self, Located};
-use crate::rendezvous::{CapsuleKey, Client, Introduced, LoginError, PresenceError, ServerError, Session};
+use crate::rendezvous::{CapsuleKey, Client, Introduced, LoginError, MemberLogin, PresenceError, ServerError, Session};
 
 /// Reports that wait for the actor; the next heartbeat waits then.
 pub(super) const REPORTS: usize = 8;
@@ -58,13 +61,21 @@ pub(super) struct Heartbeat {
     pub peer: PeerKey,
     /// What the login said of the relay.
     pub relays: Vec<String>,
+    /// Whether it takes none of our Room Keys, as we know already: then no login is tried before there is another.
+    pub refused: bool,
     /// [`INTERVAL`], but for tests in a hurry.
     pub interval: Duration,
 }
 
 /// The session at the rendezvous as it is now; none before the first login of a member that came while the rendezvous was away.
 #[derive(Clone)]
-pub(super) struct SharedSession(Arc<Mutex<(u64, Option<LoggedIn>)>>);
+pub(super) struct SharedSession(Arc<Mutex<Shared>>);
+
+struct Shared {
+    version: u64,
+    login: Option<LoggedIn>,
+    registered: Option<GenerationAtRest>,
+}
 
 /// What a login gave us beyond the room itself.
 pub(super) struct LoggedIn {
@@ -89,35 +100,46 @@ impl LoggedIn {
 }
 
 impl SharedSession {
-    pub fn new(login: Option<LoggedIn>) -> Self {
-        Self(Arc::new(Mutex::new((0, login))))
+    /// With the generation that was registered when we logged in last, if we ever did.
+    pub fn new(login: Option<LoggedIn>, registered: Option<GenerationAtRest>) -> Self {
+        Self(Arc::new(Mutex::new(Shared {
+            version: 0,
+            login,
+            registered,
+        })))
     }
 
     pub fn get(&self) -> Option<Session> {
-        self.lock().1.as_ref().map(|login| login.session.clone())
+        self.lock().login.as_ref().map(|login| login.session.clone())
     }
 
-    pub fn set(&self, login: LoggedIn) {
+    pub fn set(&self, login: LoggedIn, registered: GenerationAtRest) {
         let mut shared = self.lock();
-        shared.0 += 1;
-        shared.1 = Some(login);
+        shared.version += 1;
+        shared.login = Some(login);
+        shared.registered = Some(registered);
+    }
+
+    /// The generation that was registered when we logged in last, in this run or before.
+    pub fn registered(&self) -> Option<GenerationAtRest> {
+        self.lock().registered.clone()
     }
 
     /// Rises with each login and each refresh of the capsule.
     pub fn version(&self) -> u64 {
-        self.lock().0
+        self.lock().version
     }
 
     /// What the capsule at the rendezvous holds.
     pub fn in_capsule(&self) -> Option<InCapsule> {
-        self.lock().1.as_ref().map(|login| login.capsule.clone())
+        self.lock().login.as_ref().map(|login| login.capsule.clone())
     }
 
     /// What a refresh of the capsule takes, if our login was with this generation's Room Key.
     pub fn with_capsule_key(&self, generation: &Generation) -> Option<(Session, CapsuleKey)> {
         let shared = self.lock();
         let login = shared
-            .1
+            .login
             .as_ref()
             .filter(|login| login.capsule.generation == *generation)?;
         Some((login.session.clone(), login.capsule_key.clone()))
@@ -126,13 +148,13 @@ impl SharedSession {
     /// The capsule was refreshed.
     pub fn refreshed(&self, capsule: InCapsule) {
         let mut shared = self.lock();
-        shared.0 += 1;
-        if let Some(login) = &mut shared.1 {
+        shared.version += 1;
+        if let Some(login) = &mut shared.login {
             login.capsule = capsule;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (u64, Option<LoggedIn>)> {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,7 +163,7 @@ impl SharedSession {
 #[derive(Clone)]
 pub(super) struct BeatKeys {
     /// The rendezvous may not have heard of the newest.
-    pub room_keys: Vec<RoomKey>,
+    pub room_keys: Vec<GenerationAtRest>,
     /// Records are sealed under the first.
     pub intros: Vec<IntroKey>,
 }
@@ -270,6 +292,9 @@ impl Heartbeat {
     }
 
     async fn beat(&mut self, addresses: Vec<String>) -> Beat {
+        if std::mem::take(&mut self.refused) {
+            return Beat::Final(Report::ShutOut(WRONG_KEY));
+        }
         let record = self.seal(addresses);
         if let Some(session) = self.session.get()
             && let Some(beat) = put(&session, record.clone()).await
@@ -287,29 +312,35 @@ impl Heartbeat {
         beat.unwrap_or(Beat::Final(Report::ShutOut("it doesn't take its own tokens")))
     }
 
-    /// Tries the newest Room Key first: the rendezvous may not have heard of it yet.
+    /// Tries the newest Room Key first, which the rendezvous may not have heard of yet, then the one that it took last, then others of ours.
     async fn log_in_again(&mut self) -> Result<(), Beat> {
-        let room_keys = self.keys.borrow().room_keys.clone();
-        for room_key in &room_keys {
-            match self.log_in_with(room_key).await {
-                Ok(()) => return Ok(()),
-                Err(Some(beat)) => return Err(beat),
-                Err(None) => {}
+        let held: Vec<Key> = self.keys.borrow().room_keys.iter().map(Key::from).collect();
+        let registered = self.session.registered();
+        let Some(newest) = held.first().cloned() else {
+            return Err(Beat::Final(Report::ShutOut(WRONG_KEY)));
+        };
+        let registered = registered.as_ref().map(Key::from).into_iter();
+        let mut keyring = Keyring::new(newest, registered.chain(held));
+        while let Some(key) = keyring.next() {
+            if let Some(done) = self.log_in_with(&key, &mut keyring).await {
+                return done;
             }
         }
         Err(Beat::Final(Report::ShutOut(WRONG_KEY)))
     }
 
     /// The room must still be the one that was entered: a login is the server's chance to swap it. `None`: it takes another Room Key.
-    async fn log_in_with(&mut self, room_key: &RoomKey) -> Result<(), Option<Beat>> {
-        self.log_in_as(room_key).await.map_err(|error| match error {
-            Beat::Final(Report::ShutOut(why)) if why == WRONG_KEY => None,
-            beat => Some(beat),
-        })
+    async fn log_in_with(&mut self, key: &Key, keyring: &mut Keyring) -> Option<Result<(), Beat>> {
+        match log_in(&self.client, &self.room_id, key).await {
+            Err(LoginError::WrongCredentials) => None,
+            // Not tried before: the rendezvous heard of that one, and not of a later one of ours.
+            Err(LoginError::Superseded(superseded)) if keyring.gave_way_to(&superseded.generation) => None,
+            login => Some(self.logged_in(login, key)),
+        }
     }
 
-    async fn log_in_as(&mut self, room_key: &RoomKey) -> Result<(), Beat> {
-        let login = match self.client.login(&self.room_id, room_key).await {
+    fn logged_in(&mut self, login: Result<MemberLogin, LoginError>, key: &Key) -> Result<(), Beat> {
+        let login = match login {
             Ok(login) => login,
             Err(LoginError::Gone { tombstone }) => return Err(Beat::Final(Report::Gone(tombstone))),
             Err(LoginError::Removed) => return Err(Beat::Final(Report::ShutOut(REMOVED))),
@@ -338,8 +369,9 @@ impl Heartbeat {
                 "it hands out another room under this Room ID",
             )));
         }
+        let registered = at_rest(&login.capsule, &key.room_key);
         let login = LoggedIn::new(login.session, login.capsule_key, &login.capsule);
-        self.session.set(login);
+        self.session.set(login, registered);
         Ok(())
     }
 

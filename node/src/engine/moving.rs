@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::EventKind;
 use super::actor::Actor;
+use super::arrive::at_rest;
+use super::enter::generations_at_rest;
 use super::heartbeat::BeatKeys;
+use super::keyring::MAX_TRIED;
 use super::registrar::{Registered, Registration};
 use crate::room::{Move, Registering};
 use crate::text::Untrusted;
 
-/// Room Keys that a heartbeat tries, the newest first: the rendezvous may not have heard of the newest.
-const TRIED_KEYS: usize = 3;
 /// How long the rendezvous may take to hear of a deletion; the members know of it already.
 const DELETION: Duration = Duration::from_secs(5);
 
@@ -34,7 +35,7 @@ impl Actor {
         self.net.rekey(keys.mesh().clone(), &keys.topic(), doors);
         let intro = keys.intro().clone();
         let known = self.beat_keys.borrow().clone();
-        let intros: Vec<IntroKey> = std::iter::once(intro).chain(known.intros).take(TRIED_KEYS).collect();
+        let intros: Vec<IntroKey> = std::iter::once(intro).chain(known.intros).take(MAX_TRIED).collect();
         self.introductions.rekey(intros.clone());
         if let (Some(looking), Some(intro)) = (&self.looking, intros.first()) {
             looking.send_modify(|looking| {
@@ -42,10 +43,8 @@ impl Actor {
                 looking.intro = intro.clone();
             });
         }
-        let room_keys = std::iter::once(room_key.clone())
-            .chain(known.room_keys)
-            .take(TRIED_KEYS)
-            .collect();
+        let newest = self.room.capsule().map(|capsule| at_rest(&capsule, &room_key));
+        let room_keys: Vec<GenerationAtRest> = (newest.into_iter()).chain(known.room_keys).take(MAX_TRIED).collect();
         // An error means that the heartbeat has ended, which the actor hears of otherwise.
         let _ = self.beat_keys.send(BeatKeys { room_keys, intros });
         self.keep_room_key();
@@ -70,6 +69,7 @@ impl Actor {
         let Some(client) = self.client.clone() else { return };
         self.registration.cancel();
         self.registration = CancellationToken::new();
+        self.registering = Some(registering.capsule.generation);
         let Registering {
             capsule,
             object,
@@ -99,6 +99,30 @@ impl Actor {
         });
     }
 
+    /// Registers the generation that we are in if the rendezvous has heard of an earlier one only, and that is for us to do: its maker may
+    /// have gone before the rendezvous was back, or we may have been its maker, in an earlier run.
+    pub(super) fn tend_registration(&mut self) {
+        let Some(there) = self.session.in_capsule() else { return };
+        let here = self.room.generation();
+        let login = self.session.version();
+        let state = (here, self.room.log_version(), login);
+        if self.looked_at == Some(state) || !self.room.is_settled_in() {
+            return;
+        }
+        if self.looked_at.map_or(0, |(_, _, before)| before) != login {
+            // The rendezvous may take another generation's Room Key now.
+            self.keep_room_key();
+        }
+        self.looked_at = Some(state);
+        if self.registering == Some(here) || here.cmp_currency(&there.generation).is_le() {
+            return;
+        }
+        let room_key = self.room.room_key().cloned();
+        if let (Some(room_key), Some(registering)) = (room_key, self.room.registering(self.clock.now())) {
+            self.register(room_key, registering, false);
+        }
+    }
+
     /// The next run enters with the Room Key of now.
     fn keep_room_key(&mut self) {
         let (Some(capsule), Some(room_key)) = (self.room.capsule(), self.room.room_key()) else {
@@ -109,11 +133,7 @@ impl Actor {
             room_id: self.room_id.clone(),
             genesis: self.genesis.clone(),
             name: self.name.clone(),
-            generations: vec![GenerationAtRest {
-                generation: capsule.generation,
-                random: capsule.random,
-                room_key: room_key.clone(),
-            }],
+            generations: generations_at_rest(self.session.registered(), at_rest(&capsule, room_key)),
         });
         if let Err(error) = kept {
             self.warn(format!(
@@ -123,7 +143,11 @@ impl Actor {
     }
 
     pub(super) fn on_registered(&mut self, registered: Registered) {
+        if matches!(registered, Registered::Outdone(_) | Registered::Refused(_)) {
+            self.registering = None;
+        }
         match registered {
+            Registered::Already => tracing::debug!("the generation was registered by somebody else"),
             Registered::Done => self.emit(EventKind::System {
                 event: "registered",
                 message: Untrusted::new(format!(

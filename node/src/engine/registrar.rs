@@ -33,7 +33,7 @@ pub(super) struct Registration {
     pub object: Option<Vec<u8>>,
     pub certificate: SignedCertificate,
     pub key: LeafSigningKey,
-    /// How long the generation's maker has to do it first.
+    /// How long others have to do it first: its maker, for whom it is none, then the admin.
     pub after: Duration,
     /// Whether the registered generation may be void: the admin's word overrides it.
     pub overrides: bool,
@@ -46,6 +46,8 @@ pub(super) struct Registration {
 pub(super) enum Registered {
     /// The rendezvous lets newcomers in with the new Room Key, and with no other.
     Done,
+    /// It does so already, by somebody else's word.
+    Already,
     /// Another generation is registered that wins over ours, or would, if it counted.
     Outdone(Generation),
     /// It does not take our word.
@@ -69,6 +71,9 @@ impl Registration {
                 pause = (pause * 2).min(MAX_RETRY);
                 continue;
             };
+            if (self.session.in_capsule()).is_some_and(|there| there.generation == self.capsule.generation) {
+                return self.known();
+            }
             let authority = Authority::Certified {
                 session: &session,
                 certificate: &self.certificate,
@@ -85,9 +90,7 @@ impl Registration {
             match self.client.change_room_key(&self.room_id, authority, change).await {
                 Ok(_) => return Registered::Done,
                 // Our own change, whose answer was lost, or a later one.
-                Err(ChangeError::Stale { registered }) if registered == self.capsule.generation => {
-                    return Registered::Done;
-                }
+                Err(ChangeError::Stale { registered }) if registered == self.capsule.generation => return self.known(),
                 Err(ChangeError::Stale { registered }) => return Registered::Outdone(registered),
                 // The session may have lapsed: the heartbeat logs in again.
                 Err(ChangeError::Refused) if refusals < 3 => refusals += 1,
@@ -96,6 +99,15 @@ impl Registration {
             }
             sleep(pause.mul_f64(UnwrapErr(SysRng).random_range(0.75..1.25))).await;
             pause = (pause * 2).min(MAX_RETRY);
+        }
+    }
+
+    /// It is registered, and its maker may not have been told.
+    fn known(&self) -> Registered {
+        if self.after.is_zero() {
+            Registered::Done
+        } else {
+            Registered::Already
         }
     }
 }

@@ -334,6 +334,11 @@ impl Net {
         }
     }
 
+    /// Who proves one of these keys of earlier generations, the latest first, is answered one question, as after [`Self::rekey`].
+    pub fn open_doors(&mut self, doors: Vec<MeshKey>) {
+        self.swarm.behaviour_mut().gate.open_doors(doors);
+    }
+
     /// Everybody who is connected, but for relays.
     fn connected(&self) -> Vec<PeerId> {
         let outside = &self.swarm.behaviour().outside;

@@ -42,7 +42,7 @@ pub struct Registering {
     pub certificate: SignedCertificate,
     /// Our leaf's key, which signs the request.
     pub key: LeafSigningKey,
-    /// How long the generation's maker has to do it first.
+    /// How long others have to do it first: its maker, for whom it is none, then the admin.
     pub after: Duration,
 }
 
@@ -64,6 +64,8 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
 /// An admin that did not make the generation registers it if its maker could not.
 const MAKERS_TIME: Duration = Duration::from_secs(4);
+/// Who holds no more than the admin's word does if neither could.
+const ADMINS_TIME: Duration = Duration::from_secs(8);
 
 impl Certificates {
     /// The admin's word for our leaf.
@@ -159,20 +161,37 @@ impl Room {
         (certificate.key == key && certificate.expires_at_ms > now.unix_ms).then_some(*signed)
     }
 
+    /// Gives our own leaf the word that a moderator's has, if we hold the admin's key. It rests with the room's state, as that key does not:
+    /// so a generation that the rendezvous has not heard of yet can be registered after a restart without the Password.
+    pub(super) fn certify_own(&mut self, now: Now) {
+        let Some((admin, leaf)) = self.own.admin().zip(self.own.leaf()) else {
+            return;
+        };
+        let certificate = self.certificate(*leaf.key().as_bytes(), Rank::Moderator, now);
+        let signed = certificate.sign(admin);
+        self.certificates.own = Some((certificate, signed));
+    }
+
+    /// The generation that we are in.
+    pub fn generation(&self) -> Generation {
+        self.keys.generation()
+    }
+
     /// What registers the generation that we are in, if we may.
     pub fn registering(&self, now: Now) -> Option<Registering> {
         let leaf = self.own.leaf()?;
         let generation = self.keys.generation();
         let ours = self.generations.carried(&generation.hash)?.by == Some(self.me);
-        if !ours && self.own.admin().is_none() {
-            return None;
-        }
         Some(Registering {
             capsule: self.capsule()?,
             object: self.generation_object(),
             certificate: self.own_certificate(leaf, now)?,
             key: self.own.secrets().signing.clone(),
-            after: if ours { Duration::ZERO } else { MAKERS_TIME },
+            after: match (ours, self.own.admin()) {
+                (true, _) => Duration::ZERO,
+                (false, Some(_)) => MAKERS_TIME,
+                (false, None) => ADMINS_TIME,
+            },
         })
     }
 

@@ -124,7 +124,7 @@ pub use moving::{Knock, Move};
 pub use receipts::Receipt;
 pub use rules::in_words as rules_in_words;
 pub use snug_crypto::operation::Role;
-pub use state::{Change, Stored};
+pub use state::{Change, Stored, room_keys_at_rest};
 pub(crate) use timing::CLOCK_SKEW_MS;
 pub use trust::{Acquaintance, Trust};
 
@@ -486,6 +486,11 @@ impl Room {
             random: held.random.clone(),
             log: self.authority.ordered(&self.genesis),
         })
+    }
+
+    /// The generations whose Room Key is here, the most current first.
+    pub fn held_keys(&self) -> Vec<&HeldKey> {
+        self.generations.all_held()
     }
 
     /// The current Room Key.

@@ -118,7 +118,7 @@ impl Room {
     }
 
     /// The mesh keys of the other generations that we hold, the latest first.
-    fn doors(&self) -> Vec<MeshKey> {
+    pub fn doors(&self) -> Vec<MeshKey> {
         let current = self.keys.generation();
         let others = self
             .generations

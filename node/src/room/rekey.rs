@@ -432,6 +432,7 @@ impl Room {
         self.keys = keys;
         self.judgement = None;
         self.own.generation_changed(now.elapsed, &mut self.rng);
+        self.certify_own(now);
         self.begin_move(now);
         self.hand_to_keepers(before, now);
         self.entered(now);

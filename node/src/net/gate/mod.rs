@@ -263,6 +263,20 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.moving = true;
     }
 
+    /// Earlier generations' keys, the latest first.
+    pub(crate) fn open_doors(&mut self, doors: Vec<MeshKey>) {
+        let old = &self.credentials;
+        self.credentials = Arc::new(Credentials {
+            mesh: old.mesh.clone(),
+            doors,
+            local: old.local,
+            plain: old.plain.clone(),
+            telling: old.telling.clone(),
+            keepers: old.keepers.clone(),
+            is_keeper: old.is_keeper,
+        });
+    }
+
     /// Whether a connection of the generation before is still around.
     pub(crate) fn is_leaving(&self) -> bool {
         self.moving && !self.admitted.is_empty()

@@ -14,10 +14,11 @@ use snug_crypto::generation::{Generation, GenerationKeys, RoomRandom};
 use snug_crypto::ids::{IdentityKey, LeafId, OperationHash};
 use snug_crypto::names::RoomKey;
 use snug_crypto::object::UnverifiedObject;
+use snug_crypto::rest::GenerationAtRest;
 use snug_crypto::wire::{DecodeError, Reader, Writer};
 
 use super::ledger::Changes;
-use super::{GENERATION, key};
+use super::{GENERATION, Stored, key};
 use crate::room::generations::{Carried, HeldKey};
 use crate::room::{Now, Room};
 
@@ -113,6 +114,22 @@ impl Room {
         self.prune_generations(None);
         self.settle_generation(now);
     }
+}
+
+/// The Room Keys that a room's stored state holds, the most current first: what may be tried at a rendezvous before the room is taken up.
+pub fn room_keys_at_rest(stored: &[Stored]) -> Vec<GenerationAtRest> {
+    let read = |(at, value): &Stored| {
+        let hash = at.strip_prefix(&[GENERATION, KEY])?.try_into().ok()?;
+        let (generation, random, room_key) = read_key(value, OperationHash::from_bytes(hash)).ok()?;
+        Some(GenerationAtRest {
+            generation,
+            random,
+            room_key,
+        })
+    };
+    let mut held: Vec<GenerationAtRest> = stored.iter().filter_map(read).collect();
+    held.sort_by(|a, b| b.generation.cmp_currency(&a.generation));
+    held
 }
 
 fn read_key(value: &[u8], hash: OperationHash) -> Result<(Generation, RoomRandom, RoomKey), DecodeError> {

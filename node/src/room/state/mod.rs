@@ -43,6 +43,7 @@ use snug_crypto::ids::{EpochId, FrameHash, LeafId};
 use snug_crypto::rest::{self, RestBytes};
 
 pub(super) use catch_up::CatchUp;
+pub use generations::room_keys_at_rest;
 pub(super) use ledger::Ledger;
 
 use super::Now;
