@@ -119,6 +119,22 @@ impl UnverifiedAnnouncement {
         Ok(self)
     }
 
+    /// Verifies the issuer's signature alone, which covers the hash of the members and not their list: so the announcement of a large epoch can
+    /// be handed on before its list is here.
+    ///
+    /// # Errors
+    /// [`AnnouncementError`], but never [`AnnouncementError::MembersMissing`].
+    pub fn verify_signature(
+        &self,
+        genesis: &GenesisHash,
+        issuer: impl FnOnce(LeafId) -> Option<LeafPublicKey>,
+    ) -> Result<(), AnnouncementError> {
+        let key = issuer(self.header.issuer).ok_or(AnnouncementError::UnknownIssuer)?;
+        let digest = digest(&self.epoch_id(genesis), &self.header.box_root);
+        key.verify(label::SIGN_ANNOUNCEMENT, genesis, &digest, &self.signature)
+            .map_err(|BadSignature| AnnouncementError::BadSignature)
+    }
+
     /// Verifies the issuer's signature; `issuer` gives the key of a leaf that is known.
     ///
     /// # Errors
@@ -128,18 +144,18 @@ impl UnverifiedAnnouncement {
         genesis: &GenesisHash,
         issuer: impl FnOnce(LeafId) -> Option<LeafPublicKey>,
     ) -> Result<Announcement, AnnouncementError> {
+        if self.needs_members() {
+            return Err(AnnouncementError::MembersMissing);
+        }
+        self.verify_signature(genesis, issuer)?;
         let Self {
             header,
             signature,
             members,
         } = self;
         let members = members.ok_or(AnnouncementError::MembersMissing)?;
-        let key = issuer(header.issuer).ok_or(AnnouncementError::UnknownIssuer)?;
         let context = header.context(genesis);
         let epoch_id = epoch_id(&context, &header.commit);
-        let digest = digest(&epoch_id, &header.box_root);
-        key.verify(label::SIGN_ANNOUNCEMENT, genesis, &digest, &signature)
-            .map_err(|BadSignature| AnnouncementError::BadSignature)?;
         Ok(Announcement {
             header,
             signature,

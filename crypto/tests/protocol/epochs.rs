@@ -230,6 +230,18 @@ fn members_of_a_large_epoch_travel_apart() {
     assert!(unverified.needs_members());
     let verify = |unverified: UnverifiedAnnouncement| unverified.verify(&genesis, |leaf| room.key_of(leaf));
     assert_eq!(verify(unverified.clone()), Err(AnnouncementError::MembersMissing));
+    // Its signature tells that it is genuine all the same: it can be handed on.
+    let signed = |unverified: &UnverifiedAnnouncement| unverified.verify_signature(&genesis, |leaf| room.key_of(leaf));
+    assert_eq!(signed(&unverified), Ok(()));
+    assert_eq!(
+        unverified.verify_signature(&genesis, |_| None),
+        Err(AnnouncementError::UnknownIssuer)
+    );
+    let end_of_signature = bytes.len() - 2;
+    let mut forged = bytes.clone();
+    forged[end_of_signature] ^= 1;
+    let forged = UnverifiedAnnouncement::decode(&forged).unwrap();
+    assert_eq!(signed(&forged), Err(AnnouncementError::BadSignature));
     let entries = issued.announcement.members().to_vec();
     assert!(unverified.clone().with_members(entries[1..].to_vec()).is_err());
     let mut shuffled = entries.clone();

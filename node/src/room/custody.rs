@@ -15,7 +15,8 @@ use snug_crypto::ids::{EpochId, LeafId, PeerKey};
 
 use super::exchange::Question;
 use super::timing::{
-    BOX_RETRY, CUSTODIANS_WANTED, CUSTODY_RETRY, CUSTODY_RETRY_MAX, MAX_SEARCHES, SEARCH_REST, SEARCH_TRIES,
+    BOX_RETRY, CUSTODIANS_WANTED, CUSTODY_RETRY, CUSTODY_RETRY_MAX, MAX_SEARCHES, SEARCH_REST, SEARCH_TRIES, WAY_TRIES,
+    way_retry,
 };
 use super::{Now, Phase, Room};
 
@@ -34,10 +35,33 @@ pub(super) struct Custody {
 
 /// A box that somebody asked us for, and that we lack.
 struct Search {
-    /// Whom to ask yet, the last one first.
+    /// Who has it, or looks for it nearer to its issuer: asked in turn, again and again, [`WAY_TRIES`] times.
+    ways: Vec<PeerKey>,
+    /// How often one of them was asked.
+    tries: u32,
+    /// Whom to ask then, the last one first.
     sources: Vec<PeerKey>,
     /// When the next one is asked; when there is none any more, until when it isn't looked for again.
     next: Duration,
+}
+
+impl Search {
+    /// Who is asked now, and when the next one is; `None` once all were.
+    fn turn(&mut self, elapsed: Duration) -> Option<PeerKey> {
+        let way = self.ways.get(self.tries as usize % self.ways.len().max(1)).copied();
+        if let Some(way) = way.filter(|_| self.tries < WAY_TRIES) {
+            self.next = elapsed + way_retry(self.tries);
+            self.tries += 1;
+            return Some(way);
+        }
+        let next = self.sources.pop();
+        self.next = elapsed + BOX_RETRY;
+        next
+    }
+
+    fn rests(&self) -> bool {
+        self.sources.is_empty() && (self.ways.is_empty() || self.tries >= WAY_TRIES)
+    }
 }
 
 impl Custody {
@@ -66,6 +90,10 @@ impl Room {
                 searches: std::mem::take(&mut self.custody.searches),
                 ..Custody::default()
             };
+            // What wasn't found of an epoch before isn't looked for any more; in a room that fills it would leave no place for what is.
+            self.custody
+                .searches
+                .retain(|(epoch, _), search| *epoch == id || !search.rests());
         }
         if now.elapsed < self.custody.next || !self.epochs.holds(&id) || self.questions.asking_boxes(&id) {
             return;
@@ -156,39 +184,42 @@ impl Room {
         let wanted = (epoch, leaf);
         let is_sought = !is_ours && known.lists(&leaf) && !self.custody.searches.contains_key(&wanted);
         // Before we are in, nothing tends to it.
-        if found.is_none() && is_sought && self.phase == Phase::In {
-            let sources = self.sources_of(&wanted, from);
-            let next = if sources.is_empty() {
-                now.elapsed + SEARCH_REST
-            } else {
-                now.elapsed
-            };
-            if self.custody.searches.len() < MAX_SEARCHES {
-                self.custody.searches.insert(wanted, Search { sources, next });
-            }
+        if found.is_none() && is_sought && self.phase == Phase::In && self.custody.searches.len() < MAX_SEARCHES {
+            let search = self.search_for(&wanted, from, now);
+            self.custody.searches.insert(wanted, search);
         }
         found
     }
 
-    /// Whom to ask for another's box: custodians, and on its owner's behalf any link, too. Who is asked on somebody's behalf only looks
-    /// where it should be, or all members would ask each other for a box that nobody has.
-    fn sources_of(&mut self, (epoch, leaf): &(EpochId, LeafId), from: PeerKey) -> Vec<PeerKey> {
+    /// How to look for another's box: with the custodians, and with the link that told us of the epoch, which is nearer to its issuer; then, on its
+    /// owner's behalf, with any link. Who is asked on somebody's behalf only looks where it should be, or all members would ask each other
+    /// for a box that nobody has.
+    fn search_for(&mut self, (epoch, leaf): &(EpochId, LeafId), from: PeerKey, now: Now) -> Search {
         let owner = self.members.leaf(leaf).map(|leaf| leaf.peer());
-        let mut custodians = self.custodians_linked(epoch);
-        custodians.retain(|peer| *peer != from && Some(*peer) != owner);
-        let mut sources = Vec::new();
-        if owner == Some(from) {
-            sources.extend(
-                self.members
-                    .links()
-                    .filter(|peer| **peer != from && !custodians.contains(peer)),
-            );
-            sources.shuffle(&mut self.rng);
+        let mut ways = self.custodians_linked(epoch);
+        if let Some(nearer) = self.way_to(epoch).filter(|peer| !ways.contains(peer)) {
+            // After the issuer, if that is linked, there's none better.
+            ways.insert(ways.len().min(1), nearer);
         }
-        custodians.reverse();
-        sources.extend(custodians);
-        sources.drain(..sources.len().saturating_sub(SEARCH_TRIES));
-        sources
+        ways.retain(|peer| *peer != from && Some(*peer) != owner);
+        let mut sources: Vec<PeerKey> = Vec::new();
+        if owner == Some(from) {
+            let others = |peer: &&PeerKey| **peer != from && !ways.contains(peer);
+            sources.extend(self.members.links().filter(others));
+            sources.shuffle(&mut self.rng);
+            sources.truncate(SEARCH_TRIES);
+        }
+        Search {
+            ways,
+            tries: 0,
+            sources,
+            next: now.elapsed,
+        }
+    }
+
+    /// The link that told us of an epoch first, while it stands.
+    pub(super) fn way_to(&self, id: &EpochId) -> Option<PeerKey> {
+        self.epochs.known(id)?.from.filter(|peer| self.members.linked(peer))
     }
 
     /// Asks for the boxes that others asked us for, one link after the other.
@@ -198,15 +229,14 @@ impl Room {
             if search.next > now.elapsed {
                 return true;
             }
-            let next = search.sources.pop();
-            search.next = now.elapsed
-                + if search.sources.is_empty() {
-                    SEARCH_REST
-                } else {
-                    BOX_RETRY
-                };
-            due.extend(next.map(|to| (*wanted, to)));
-            next.is_some()
+            if search.rests() {
+                return false;
+            }
+            due.extend(search.turn(now.elapsed).map(|to| (*wanted, to)));
+            if search.rests() {
+                search.next = now.elapsed + SEARCH_REST;
+            }
+            true
         });
         for ((epoch, leaf), to) in due {
             self.ask(to, DirectRequest::Box { epoch, leaf }, Question::BoxForOther { epoch });

@@ -11,7 +11,7 @@ use snug_crypto::bounds::MAX_ROUND_AHEAD_DAYS;
 use snug_crypto::epoch::{Announcement, Round, SealedBox};
 use snug_crypto::frame::Epoch;
 use snug_crypto::generation::Generation;
-use snug_crypto::ids::{EpochId, FrameTag, IdentityKey, LeafId};
+use snug_crypto::ids::{EpochId, FrameTag, IdentityKey, LeafId, PeerKey};
 
 use super::members::{Members, Roster};
 use super::timing::{MAX_ANNOUNCEMENTS, MAX_ANNOUNCEMENTS_PER_ISSUER, MAX_GRAVES, MAX_HELD_EPOCHS};
@@ -23,6 +23,8 @@ pub(super) struct Known {
     pub(super) boxes: BTreeMap<LeafId, SealedBox>,
     /// Since when we know it.
     pub(super) since: Duration,
+    /// The link that told us of it first. From link to link that leads to its issuer, never in a circle: each heard of it before the next.
+    pub(super) from: Option<PeerKey>,
 }
 
 impl Known {
@@ -78,6 +80,7 @@ impl Epochs {
                     announcement,
                     boxes: BTreeMap::new(),
                     since: elapsed,
+                    from: None,
                 },
             );
             self.version += 1;
@@ -87,6 +90,13 @@ impl Epochs {
     /// Whether an announcement was seen before: it may be dead by now, and is never taken up again then.
     pub(super) fn is_known(&self, id: &EpochId) -> bool {
         self.known.contains_key(id) || self.dead.contains(id)
+    }
+
+    /// Notes who told us of an announcement, if nobody is noted yet.
+    pub(super) fn heard_from(&mut self, id: &EpochId, from: PeerKey) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.from.get_or_insert(from);
+        }
     }
 
     pub(super) fn hold(&mut self, epoch: Epoch, elapsed: Duration) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::RngExt;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::direct::{Bundle, DirectReply, DirectRequest, Wants};
-use snug_crypto::epoch::{Announcement, SealedBox, UnverifiedAnnouncement};
+use snug_crypto::epoch::{Announcement, SealedBox};
 use snug_crypto::generation::Generation;
 use snug_crypto::ids::{EpochId, OperationHash, PeerKey};
 use snug_crypto::leaf::Record;
@@ -55,8 +55,7 @@ pub(super) enum Question {
         epoch: EpochId,
     },
     Members {
-        announcement: Box<UnverifiedAnnouncement>,
-        to: PeerKey,
+        epoch: EpochId,
     },
     Object {
         operation: OperationHash,
@@ -273,20 +272,6 @@ impl Room {
         self.ask(to, DirectRequest::Frames { have }, Question::Frames { to });
     }
 
-    /// Asks for the members of an epoch too large to carry them in its announcement.
-    pub(super) fn ask_members(&mut self, to: PeerKey, announcement: UnverifiedAnnouncement) {
-        let epoch = announcement.epoch_id(&self.genesis_hash);
-        let asked = |question: &Question| matches!(question, Question::Members { announcement, .. } if announcement.epoch_id(&self.genesis_hash) == epoch);
-        if !self.questions.open.values().any(asked) {
-            let announcement = Box::new(announcement);
-            self.ask(
-                to,
-                DirectRequest::Members { epoch },
-                Question::Members { announcement, to },
-            );
-        }
-    }
-
     /// The link that was compared with longest ago. Not a random one: where most links withhold what they know, the honest one has its turn
     /// all the same.
     fn longest_uncompared(&mut self, now: Now) -> Option<PeerKey> {
@@ -485,13 +470,12 @@ impl Room {
                 };
                 self.on_box(epoch, to, sealed, now);
             }
-            (Question::Members { announcement, to }, Some(DirectReply::Members(members))) => {
-                match announcement.with_members(members) {
-                    Ok(announcement) => {
-                        self.take_control(to, ControlMessage::Announcement(announcement), Way::Direct, now);
-                    }
-                    Err(error) => tracing::debug!(%error, "a peer gave other members than the announcement's"),
-                }
+            (Question::Members { epoch }, reply) => {
+                let members = match reply {
+                    Some(DirectReply::Members(members)) => members,
+                    _ => Vec::new(),
+                };
+                self.on_list(epoch, members, now);
             }
             (Question::Object { operation, to }, reply) => {
                 let object = match reply {

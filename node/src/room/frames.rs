@@ -279,6 +279,7 @@ impl Room {
             }
             ControlMessage::Announcement(announcement) => match self.accept_announcement(announcement.clone(), now) {
                 Announced::New => {
+                    self.epochs.heard_from(&announcement.epoch_id(&self.genesis_hash), from);
                     // Those of earlier generations go to whoever asks: newcomers have no use for them.
                     if way == Way::Direct && self.is_of_now(&announcement) {
                         self.publish_control(&ControlMessage::Announcement(announcement));
@@ -290,9 +291,16 @@ impl Room {
                     Verdict::Ignore
                 }
                 Announced::Known | Announced::Shed | Announced::Foreign | Announced::UnknownIssuer => Verdict::Ignore,
-                Announced::MembersMissing => {
-                    self.ask_members(from, announcement);
-                    Verdict::Ignore
+                // Its list is here soon. Others needn't wait for that: each would hear of it only once the one before had asked for it.
+                Announced::MembersMissing { first } => {
+                    self.want_list(from, announcement.clone(), now);
+                    if !first || !self.is_of_now(&announcement) {
+                        return Verdict::Ignore;
+                    }
+                    if way == Way::Direct {
+                        self.publish_control(&ControlMessage::Announcement(announcement));
+                    }
+                    Verdict::Accept
                 }
                 Announced::Bad => Verdict::Reject,
             },

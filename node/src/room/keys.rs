@@ -27,7 +27,7 @@ use super::issue::Situation;
 use super::judgement::Judgement;
 use super::rekey::Legible;
 use super::timing::{
-    BOX_RETRY, BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, PRUNE_PAUSE, look_pause, stuck_after,
+    BOX_RETRY_JITTER, CUSTODIANS, KEPT_AGE, PRUNE_INTERVAL, PRUNE_PAUSE, WAY_TRIES, look_pause, stuck_after, way_retry,
 };
 use super::{Now, Phase, Room, RoomEvent, Warning, day};
 
@@ -41,6 +41,8 @@ pub(super) struct Recovery {
     next_ask: Option<Duration>,
     /// Peers that had none, for the epoch looked for.
     refused: BTreeSet<PeerKey>,
+    /// How often somebody was asked for it.
+    asked: u32,
 }
 
 impl Recovery {
@@ -61,7 +63,10 @@ pub(super) enum Announced {
     /// Its issuer's leaf is not here yet.
     UnknownIssuer,
     /// Its list of members travels apart and has to be asked for.
-    MembersMissing,
+    MembersMissing {
+        /// Whether this is the first we hear of it, and its issuer signed it.
+        first: bool,
+    },
     /// Its issuer makes too many.
     Shed,
     /// Of a generation that we don't hold.
@@ -78,11 +83,13 @@ impl Room {
         if self.epochs.is_known(&id) {
             return Announced::Known;
         }
+        let is_sought = self.lists.wants(&id);
+        if is_sought && announcement.needs_members() {
+            return Announced::MembersMissing { first: false };
+        }
         // Of an earlier generation, too: who was away has yet to read what was said in it, or gives it to others.
-        match self.legible(&announcement) {
-            Legible::Yes => {}
-            Legible::No => return Announced::Foreign,
-            Legible::WithMembers => return Announced::MembersMissing,
+        if self.legible(&announcement) == Legible::No {
+            return Announced::Foreign;
         }
         // Its boxes need no Room Key: there is one such epoch in a generation, whose members the operation names.
         if header.kind == EpochKind::KeyGen && !self.is_first_of_generation(header) {
@@ -91,14 +98,24 @@ impl Room {
         let is_current = header.generation == self.keys.generation();
         let issuer = header.issuer;
         let identity = self.members.leaf(&issuer).map(|leaf| leaf.identity());
-        if identity.is_some_and(|identity| !self.flood.issues.admits(&identity, now.elapsed)) {
+        // One whose list was looked for was charged when it came.
+        if identity.is_some_and(|identity| !is_sought && !self.flood.issues.admits(&identity, now.elapsed)) {
             return Announced::Shed;
         }
         let leaf_key = |leaf| self.members.leaf(&leaf).map(|leaf| *leaf.key());
-        match announcement.verify(&self.genesis_hash, leaf_key) {
+        let announcement = self.with_own_list(announcement, now);
+        let verified = if announcement.needs_members() {
+            let signed = announcement.verify_signature(&self.genesis_hash, leaf_key);
+            signed.and(Err(AnnouncementError::MembersMissing))
+        } else {
+            announcement.verify(&self.genesis_hash, leaf_key)
+        };
+        match verified {
             Ok(announcement) => {
                 if let Some(identity) = identity {
-                    self.flood.issues.charge(identity, now.elapsed);
+                    if !is_sought {
+                        self.flood.issues.charge(identity, now.elapsed);
+                    }
                     if is_current {
                         self.members.heard(&identity, now.elapsed);
                     }
@@ -107,7 +124,12 @@ impl Room {
                 Announced::New
             }
             Err(AnnouncementError::UnknownIssuer) => Announced::UnknownIssuer,
-            Err(AnnouncementError::MembersMissing) => Announced::MembersMissing,
+            Err(AnnouncementError::MembersMissing) => {
+                if let Some(identity) = identity {
+                    self.flood.issues.charge(identity, now.elapsed);
+                }
+                Announced::MembersMissing { first: true }
+            }
             Err(AnnouncementError::BadSignature) => Announced::Bad,
         }
     }
@@ -214,12 +236,14 @@ impl Room {
             .values()
             .map(|leaf| (MemberEntry::of(leaf), leaf.kem()))
             .collect();
-        let mut custodians: Vec<LeafId> = roster
+        let mut present: Vec<&Arc<Leaf>> = roster
             .values()
             .filter(|leaf| leaf.id() != mine && self.members.present(leaf, now.elapsed))
-            .map(|leaf| leaf.id())
-            .take(CUSTODIANS - 1)
+            .copied()
             .collect();
+        // Those that we are linked with have all boxes a moment later. In a large room the others would have nobody to copy them from.
+        present.sort_by_key(|leaf| !self.members.linked(&leaf.peer()));
+        let mut custodians: Vec<LeafId> = present.iter().map(|leaf| leaf.id()).take(CUSTODIANS - 1).collect();
         custodians.push(mine);
         let today = Round::of_day(now.unix_ms);
         let round = self
@@ -282,6 +306,7 @@ impl Room {
         if self.recovery.wanted != Some(id) {
             self.recovery.wanted = Some(id);
             self.recovery.refused.clear();
+            self.recovery.asked = 0;
             self.recovery.next_ask = Some(now.elapsed);
         }
         let since = *self.recovery.since.get_or_insert(now.elapsed);
@@ -297,12 +322,15 @@ impl Room {
                     Question::Box { epoch: id, to },
                 );
             }
+            let wait = way_retry(self.recovery.asked);
+            self.recovery.asked = self.recovery.asked.saturating_add(1);
             let jitter = Duration::from_millis(self.rng.random_range(0..BOX_RETRY_JITTER.as_millis() as u64));
-            self.recovery.next_ask = Some(now.elapsed + BOX_RETRY + jitter);
+            self.recovery.next_ask = Some(now.elapsed + wait + jitter.min(wait));
         }
     }
 
-    /// Custodians first, the issuer before all; then anybody who is linked, at random.
+    /// Custodians first, the issuer before all; then the link that told us of the epoch, which looks for our box nearer to its issuer; and after a
+    /// while in turn with that anybody who is linked, at random.
     fn whom_to_ask(&mut self, id: &EpochId) -> Option<PeerKey> {
         let known = self.epochs.known(id)?;
         let header = known.announcement.header();
@@ -312,6 +340,10 @@ impl Room {
             .find(|peer| self.members.linked(peer) && !self.recovery.refused.contains(peer));
         if likely.is_some() {
             return likely;
+        }
+        let way = self.way_to(id);
+        if way.is_some() && (self.recovery.asked < WAY_TRIES || self.recovery.asked.is_multiple_of(2)) {
+            return way;
         }
         let others: Vec<PeerKey> = self
             .members
@@ -339,7 +371,8 @@ impl Room {
             .map(|known| known.announcement.header().generation);
         let is_wanted = self.recovery.wanted == Some(id) && generation == Some(self.keys.generation());
         let refused = |room: &mut Self| {
-            if room.recovery.wanted == Some(id) {
+            // Who told us of the epoch looks for our box by now, and is asked again.
+            if room.recovery.wanted == Some(id) && room.way_to(&id) != Some(from) {
                 room.recovery.refused.insert(from);
                 room.recovery.next_ask = Some(now.elapsed);
             }

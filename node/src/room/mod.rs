@@ -49,6 +49,7 @@ mod issue;
 mod judgement;
 mod keepers;
 mod keys;
+mod lists;
 mod members;
 mod moving;
 mod notices;
@@ -98,6 +99,7 @@ use issue::Issuing;
 use judgement::Judgement;
 use keepers::Keepers;
 use keys::Recovery;
+use lists::Lists;
 use members::Members;
 use moving::Moving;
 use notices::Shown;
@@ -181,6 +183,7 @@ pub struct Room {
     recovery: Recovery,
     catching_up: CatchUp,
     custody: Custody,
+    lists: Lists,
     delivery: Delivery,
     timeline: Timeline,
     audit: Audit,
@@ -279,6 +282,7 @@ impl Room {
             recovery: Recovery::default(),
             catching_up: CatchUp::default(),
             custody: Custody::default(),
+            lists: Lists::default(),
             delivery: Delivery::default(),
             timeline: Timeline::default(),
             audit: Audit::default(),
@@ -399,6 +403,7 @@ impl Room {
         self.tend_removals(now);
         self.tend_approvals(now);
         self.tend_certificates(now);
+        self.tend_lists(now);
         self.tend_epochs(now);
         self.flush_outbox(now, Pace::Steady);
         self.tend_timeline(now);
@@ -421,6 +426,7 @@ impl Room {
             self.recovery.next_wake(),
             self.catching_up.next_wake(),
             self.custody.next_wake(now.elapsed),
+            self.lists.next_wake(),
             self.outbox
                 .next_wake(now.elapsed)
                 .filter(|_| !self.catching_up.is_in_doubt()),

@@ -69,12 +69,28 @@ pub(super) const GAP_PATIENCE: Duration = Duration::from_millis(250);
 pub(super) const CAUSAL_HOLD: Duration = Duration::from_secs(3);
 /// How long a gap in somebody's messages stays before the user is told of it: pulls fill most within seconds.
 pub(super) const GAP_TOLD: Duration = Duration::from_secs(10);
+/// Large epochs whose lists of members are looked for at once; the oldest makes way.
+pub(super) const MAX_LISTS: usize = 16;
+/// Links that are remembered as having told of each.
+pub(super) const MAX_LIST_SOURCES: usize = 8;
+/// A list that doesn't come within this time is asked for at the next source.
+pub(super) const LIST_REPLY: Duration = Duration::from_millis(500);
+/// A source that has none yet is asked again after this, at first: a round trip nearby. Doubled up to [`LIST_RETRY_MAX`].
+pub(super) const LIST_RETRY: Duration = Duration::from_millis(50);
+/// See [`LIST_RETRY`].
+pub(super) const LIST_RETRY_MAX: Duration = Duration::from_secs(4);
+/// A list that nobody gave for so long isn't looked for any more: comparison tells of its epoch again, if it still counts.
+pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(30);
 /// Boxes looked for at once because others asked us for them.
-pub(super) const MAX_SEARCHES: usize = 64;
-/// Links asked for each of them, one after the other, [`BOX_RETRY`] apart.
+pub(super) const MAX_SEARCHES: usize = 256;
+/// How often those are asked for each who have it, or are nearer to its issuer; see [`way_retry`].
+pub(super) const WAY_TRIES: u32 = 6;
+/// Links asked for each of them then, one after the other, [`BOX_RETRY`] apart.
 pub(super) const SEARCH_TRIES: usize = 12;
 /// A box that none of them had is not looked for again before this is over.
-pub(super) const SEARCH_REST: Duration = Duration::from_secs(30);
+pub(super) const SEARCH_REST: Duration = Duration::from_secs(5);
+/// Who is nearer to an epoch's issuer may be looking for the box itself: it is asked again after this, at first; doubled up to [`BOX_RETRY`].
+const WAY_RETRY: Duration = Duration::from_millis(100);
 /// Between two questions for the statements of frames that others name and that are not here; doubled up to [`AUDIT_ASK_MAX`].
 pub(super) const AUDIT_ASK: Duration = Duration::from_secs(2);
 /// See [`AUDIT_ASK`].
@@ -149,6 +165,11 @@ pub(super) fn issue_wait_large(members: usize) -> Duration {
 /// How long a member of so large a room looks for its box.
 pub(super) fn stuck_after(members: usize) -> Duration {
     STUCK_AFTER + STUCK_PER_MEMBER.saturating_mul(beyond_large(members))
+}
+
+/// How long to wait for a box before whoever looks for it nearer to its issuer is asked once more.
+pub(super) fn way_retry(tries: u32) -> Duration {
+    WAY_RETRY.saturating_mul(1 << tries.min(8)).min(BOX_RETRY)
 }
 
 /// How long a look at so many members has to last.
