@@ -38,7 +38,8 @@ pub struct Node {
     pub room_key: String,
     pub(crate) name: String,
     pub(crate) seed: [u8; 32],
-    pub(crate) admin: bool,
+    /// Whether its next run has the admin's key.
+    pub admin: bool,
     /// Counts its runs: what was on its way to an earlier one is lost.
     pub(crate) run: u64,
     /// The mesh key that its net proves, and those that it answers at the door.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use snug::room::{Input, RoomEvent};
+use snug::room::{Command, Input, Role, RoomEvent};
+use snug_crypto::genesis::Policy;
 use snug_crypto::ids::MessageId;
 use snug_sim::{Weather, World};
 
@@ -638,4 +639,77 @@ fn a_message_writes_little() {
         println!("member {node}: {bytes} bytes and {commits:.2} commits a message");
         assert!(bytes <= 1_800 && commits <= 4.0, "{bytes} bytes, {commits} commits");
     }
+}
+
+/// Whoever goes before it was in has published no leaf, so that nothing of its place is on disk; what it signed and wrote is.
+#[test]
+fn who_goes_before_it_was_in_keeps_its_role_what_it_signed_and_what_it_wrote() {
+    for dies in [false, true] {
+        let mut world = World::new(12, Weather::CALM);
+        world.persist = true;
+        let maker = world.add_admin("maker");
+        let policy = Policy {
+            max_participants: 7,
+            ..world.nodes[maker].room.genesis().policy().clone()
+        };
+        world.command(maker, Command::Policy(policy));
+        world.send(maker, "first words");
+        world.run(SECOND / 10);
+        assert_eq!(world.nodes[maker].commanded, [Ok(())]);
+        let facts = world.nodes[maker].room.facts(world.clock());
+        assert_eq!(facts.epoch, None, "it is not in yet");
+        match dies {
+            true => world.kill(maker),
+            false => world.offline(maker),
+        }
+        // The admin's key was of that run alone, and the next one does not get far either.
+        world.nodes[maker].admin = false;
+        world.restart(maker);
+        world.offline(maker);
+        world.restart(maker);
+        world.enter_alone(maker);
+        assert!(world.run_until(30 * SECOND, |world| world.settled(1)).is_some());
+        let now = world.clock();
+        let me = world.nodes[maker].room.members(now).remove(0);
+        assert_eq!(me.role, Role::Admin, "killed: {dies}");
+        assert_eq!(world.nodes[maker].room.facts(now).policy.max_participants, 7);
+        let guest = world.add("guest");
+        world.enter(guest);
+        assert!(world.run_until(30 * SECOND, |world| world.settled(2)).is_some());
+        world.run(10 * SECOND);
+        assert_eq!(world.texts(guest), ["first words"], "killed: {dies}");
+    }
+}
+
+/// Who was away for so long that its membership ended is a newcomer, but no stranger: what it signed still stands where nobody else has it.
+#[test]
+fn who_was_away_for_too_long_still_knows_what_it_signed() {
+    let mut world = World::new(13, Weather::CALM);
+    world.persist = true;
+    let maker = world.add_admin("maker");
+    world.enter_alone(maker);
+    assert!(world.run_until(30 * SECOND, |world| world.settled(1)).is_some());
+    let policy = Policy {
+        max_participants: 7,
+        ..world.nodes[maker].room.genesis().policy().clone()
+    };
+    world.command(maker, Command::Policy(policy));
+    world.send(maker, "first words");
+    world.run(SECOND);
+    world.offline(maker);
+    let grace = Duration::from_secs(world.nodes[maker].room.genesis().policy().grace_s.into());
+    world.run(grace + MINUTE);
+    world.nodes[maker].admin = false;
+    world.restart(maker);
+    world.enter_alone(maker);
+    assert!(world.run_until(30 * SECOND, |world| world.settled(1)).is_some());
+    let now = world.clock();
+    let me = world.nodes[maker].room.members(now).remove(0);
+    assert_eq!(me.role, Role::Admin);
+    assert_eq!(world.nodes[maker].room.facts(now).policy.max_participants, 7);
+    let guest = world.add("guest");
+    world.enter(guest);
+    assert!(world.run_until(30 * SECOND, |world| world.settled(2)).is_some());
+    world.run(10 * SECOND);
+    assert_eq!(world.texts(guest), ["first words"]);
 }

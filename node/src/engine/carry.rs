@@ -15,6 +15,9 @@ use crate::rendezvous::ServerError;
 use crate::room::{CommandRefused, Input, KeeperContact, Knock, Output, RoomEvent, SendRefused};
 use crate::text::Untrusted;
 
+/// Who has lost a link and has fewer than these looks for members on the local network at once, and not only when it is time.
+const FEW_LINKS: usize = 3;
+
 impl Actor {
     /// Dials those whom login and invite named, and where there is no rendezvous to name anybody, those whom an earlier run knew. If there
     /// is nobody, the heartbeat's answer decides: a peer that logged in at the same moment is known only then.
@@ -68,6 +71,9 @@ impl Actor {
             NetEvent::LinkDown { peer } => {
                 self.links.remove(&peer);
                 self.linked.send_replace(self.links.len());
+                if let (Some(looking), true) = (&self.looking, self.links.len() < FEW_LINKS) {
+                    looking.send_modify(|looking| looking.lost += 1);
+                }
                 self.feed(Input::LinkDown { peer });
             }
             NetEvent::Gossip { from, id, bytes } => self.feed(Input::Gossip { from, id, bytes }),

@@ -202,6 +202,7 @@ pub(super) async fn enter_with_heartbeat(
         intro: keys.intro().clone(),
         peer,
         addresses: net.presentable(),
+        lost: 0,
     });
     let earlier = held.into_iter().filter(|held| held.generation != capsule.generation);
     let room_keys: Vec<GenerationAtRest> = std::iter::once(entered).chain(earlier).take(MAX_TRIED).collect();

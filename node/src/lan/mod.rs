@@ -33,7 +33,7 @@ const FIRST: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Du
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Before an answer, so that many don't answer at once (RFC 6762, section 6).
 const ANSWER_AFTER: std::ops::Range<u64> = 20..120;
-/// Between two answers.
+/// Between two answers, and between two questions.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Records of others that are handed on within a second: each costs a try to open it.
 const MAX_RECORDS: usize = 64;
@@ -49,6 +49,8 @@ pub(crate) struct Looking {
     pub(crate) peer: PeerKey,
     /// Where we listen, as others on the network should dial it.
     pub(crate) addresses: Vec<Multiaddr>,
+    /// Rises when links get few: those who are lost may be elsewhere on the network now.
+    pub(crate) lost: u64,
 }
 
 impl Looking {
@@ -120,6 +122,7 @@ async fn look(
     let mut ask_at = Instant::now() + answer_delay();
     let mut answer: Option<(Instant, String)> = None;
     let mut quiet_until = Instant::now();
+    let mut silent_until = Instant::now();
     let mut records = (Instant::now(), 0);
     loop {
         let answer_at = answer.as_ref().map_or_else(|| Instant::now() + INTERVAL, |(at, _)| *at);
@@ -150,6 +153,7 @@ async fn look(
                 {
                     socket.say(&question).await;
                 }
+                silent_until = Instant::now() + PAUSE;
                 let pause = FIRST.get(asked).copied().unwrap_or(INTERVAL);
                 asked += 1;
                 ask_at = Instant::now() + pause.mul_f64(UnwrapErr(SysRng).random_range(0.75..1.25));
@@ -170,9 +174,9 @@ async fn look(
                     return Some(());
                 }
                 socket.join(&networks);
-                // Another network, or another generation of the room: somebody else may be there.
+                // Another network, or another generation of the room: somebody else may be there. Or those who were linked are elsewhere.
                 asked = 0;
-                ask_at = Instant::now() + answer_delay();
+                ask_at = silent_until.max(Instant::now() + answer_delay());
             }
             () = found.closed() => return None,
         }
@@ -193,6 +197,7 @@ mod tests {
             intro: IntroKey::from_bytes([2; 32]),
             peer: PeerKey::from_bytes([3; 32]),
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            lost: 0,
         }
     }
 

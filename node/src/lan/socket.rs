@@ -43,14 +43,15 @@ impl Multicast {
             // An error means that the address has gone already.
             let _ = socket.leave_multicast_v4(&GROUP, gone);
         }
+        // All of them again: a membership is the interface's, and leaving for one of its addresses ends it for the others.
         let joined = addresses.iter().filter(|address| {
-            let is_new = !self.joined.contains(address);
-            let joined = if is_new {
-                socket.join_multicast_v4(&GROUP, address)
-            } else {
-                Ok(())
-            };
+            let joined = socket.join_multicast_v4(&GROUP, address);
             joined
+                .or_else(|error| match error.kind() {
+                    // Of another address, which the interface may have no more: that could not be left.
+                    io::ErrorKind::AddrInUse => Ok(()),
+                    _ => Err(error),
+                })
                 .inspect_err(|error| tracing::debug!(%address, %error, "no multicast there"))
                 .is_ok()
         });

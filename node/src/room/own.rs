@@ -52,6 +52,8 @@ pub(super) struct Own {
     leaf_lifetime_ms: u64,
     /// Whether introductions were looked for, and how many of those found may still become links.
     introduced: Option<usize>,
+    /// Calls that failed before: of keepers alone, who are called as soon as the log names them.
+    unreachable: usize,
     publish_by: Duration,
     synced: bool,
     rotate_at: Duration,
@@ -84,6 +86,7 @@ impl Own {
             leaf: None,
             leaf_lifetime_ms: 0,
             introduced: None,
+            unreachable: 0,
             publish_by: now.elapsed + JOIN_PATIENCE,
             synced: false,
             rotate_at: now.elapsed + FIRST_ROTATION + jitter,
@@ -101,7 +104,15 @@ impl Own {
 
     /// Somebody we were introduced to can't be reached.
     pub(super) fn unreachable(&mut self) {
-        self.introduced = self.introduced.map(|expected| expected.saturating_sub(1));
+        match &mut self.introduced {
+            Some(expected) => *expected = expected.saturating_sub(1),
+            None => self.unreachable = self.unreachable.saturating_add(1),
+        }
+    }
+
+    /// How many calls failed before anybody was looked for.
+    pub(super) fn unreachable_so_far(&self) -> usize {
+        self.unreachable
     }
 
     /// A link stands: its sync reply is worth waiting for.
@@ -314,8 +325,8 @@ impl Room {
         self.push_to_links(&[record], &[], &[]);
     }
 
-    /// With the admin's key at hand, makes our identity an admin of the room, once.
-    fn appoint(&mut self) {
+    /// With the admin's key at hand, makes our identity an admin of the room, once. The key may be gone with this run.
+    pub(super) fn appoint(&mut self) {
         let Some(admin) = &self.own.admin else { return };
         if self.authority.role(&self.me) == Role::Admin {
             return;
@@ -429,8 +440,11 @@ impl Room {
     /// Goes offline: membership stays. A push of nothing tells the links to fetch what they lack of us while we are still here.
     pub(super) fn go_offline(&mut self, now: Now) {
         self.flush_outbox(now, Pace::Hurried);
-        if self.phase == Phase::In {
-            self.push_to_links(&[], &[], &[]);
+        match self.phase {
+            Phase::In => self.push_to_links(&[], &[], &[]),
+            // Gone before it was in: the maker comes back as the admin all the same.
+            Phase::Joining => self.appoint(),
+            Phase::Left | Phase::Offline | Phase::Over => {}
         }
         self.deposit_last();
         self.phase = Phase::Offline;

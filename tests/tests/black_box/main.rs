@@ -26,6 +26,7 @@ mod no_server;
 mod receipts;
 mod refusals;
 mod removal;
+mod right_before;
 mod rogue_member;
 mod rpc_input;
 mod screen;

@@ -187,6 +187,7 @@ impl Room {
     /// Whom we may wait for: a keeper may tell what we missed, too.
     pub(super) fn introduced(&mut self, links_expected: usize, now: Now) {
         let keepers = self.valid_keepers().count();
+        let keepers = keepers.saturating_sub(self.own.unreachable_so_far());
         self.own.introduced(links_expected + keepers, now.elapsed);
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Nothing stored is worth more than the room's own rules: what can't be understood is left out, and then fetched again from others. If
 //! our own leaf is not among what was stored, or expired meanwhile, we come in as somebody who lost their state: with a new incarnation.
+//! What doesn't hang on our leaf is taken up all the same: the authority log and the generations, which nobody else may hold, and what
+//! waits to be sent.
 
 use std::collections::BTreeMap;
 
@@ -62,18 +64,19 @@ impl Room {
     pub fn restore(config: RoomConfig, stored: &[Stored], now: Now, rng: StdRng) -> (Self, bool) {
         let sorted = Sorted::new(stored);
         let mut room = Self::new(config, now, rng);
+        room.take_up_log(&sorted);
         let resumed = room.take_up(&sorted, now);
         if resumed.is_none() && !stored.is_empty() {
-            tracing::info!("what was stored of this room is no longer of use; it is entered anew");
+            tracing::info!("what was stored of our place in this room is no longer of use; it is entered anew");
+            room.take_up_without_leaf(&sorted, now);
+            // With the first commit, in which what was taken up is written again.
             room.ledger.begin_anew();
         }
         (room, resumed.is_some())
     }
 
-    /// `None` leaves the room as it was made.
-    fn take_up(&mut self, sorted: &Sorted<'_>, now: Now) -> Option<()> {
-        let own = OwnAtRest::decode(sorted.one(OWN)?).ok()?;
-        // The log first: it says how long a leaf lives.
+    /// Before all else: it says how long a leaf lives.
+    fn take_up_log(&mut self, sorted: &Sorted<'_>) {
         for (_, value) in sorted.of(OPERATION) {
             let operation = UnverifiedOperation::decode(value).ok();
             if let Some(operation) = operation.and_then(|operation| operation.verify(&self.genesis).ok()) {
@@ -82,6 +85,19 @@ impl Room {
             }
         }
         self.tend_rules();
+    }
+
+    /// Whoever was never in the room, or for too long, still has what it signed, and what it wrote and nobody has.
+    fn take_up_without_leaf(&mut self, sorted: &Sorted<'_>, now: Now) {
+        self.take_up_approvals(sorted);
+        self.take_up_generations(sorted.of(GENERATION), now);
+        self.take_up_outbox(sorted, now);
+        self.outbox.requeue_all();
+    }
+
+    /// `None` leaves the room as it was.
+    fn take_up(&mut self, sorted: &Sorted<'_>, now: Now) -> Option<()> {
+        let own = OwnAtRest::decode(sorted.one(OWN)?).ok()?;
         let alive_ms = Reader::new(sorted.one(ALIVE)?).u64().ok()?;
         let records: Vec<(Record, bool)> = sorted
             .of(RECORD)

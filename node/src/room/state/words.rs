@@ -49,6 +49,14 @@ impl Room {
     }
 
     pub(super) fn take_up_words(&mut self, sorted: &Sorted<'_>) {
+        self.take_up_approvals(sorted);
+        if let Some(bytes) = sorted.one(CERTIFICATE).and_then(|bytes| bytes.try_into().ok()) {
+            self.restore_certificate(SignedCertificate::from_bytes(bytes));
+            self.ledger.words.certificate = self.certificates.own().map(|signed| signed.to_bytes().to_vec());
+        }
+    }
+
+    pub(super) fn take_up_approvals(&mut self, sorted: &Sorted<'_>) {
         for (at, value) in sorted.of(APPROVAL) {
             let read = || {
                 let identity = IdentityKey::from_bytes(at.try_into().ok()?);
@@ -64,9 +72,5 @@ impl Room {
             }
         }
         self.ledger.words.approvals = self.approvals.version();
-        if let Some(bytes) = sorted.one(CERTIFICATE).and_then(|bytes| bytes.try_into().ok()) {
-            self.restore_certificate(SignedCertificate::from_bytes(bytes));
-            self.ledger.words.certificate = self.certificates.own().map(|signed| signed.to_bytes().to_vec());
-        }
     }
 }

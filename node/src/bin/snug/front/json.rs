@@ -123,13 +123,17 @@ impl Dialect for Rpc {
                     true => self.turns.next(),
                     false => Turns::default().next(),
                 };
-                Reaction::Await(Box::pin(async move {
+                let reply = Box::pin(async move {
                     let outcome = match differs(&call, password).await {
                         Ok(()) => answer(&handle, call, &unheard, turn).await,
                         Err(fault) => Err(fault),
                     };
                     answered(id, outcome)
-                }))
+                });
+                match is_seen {
+                    true => Reaction::Await(reply),
+                    false => Reaction::Ask(reply),
+                }
             }
         }
     }

@@ -154,30 +154,30 @@ impl Dialect for Plain {
             }
             Typed::Members => {
                 let handle = self.handle.clone();
-                Reaction::Await(Box::pin(members(handle)))
+                Reaction::Ask(Box::pin(members(handle)))
             }
             Typed::Sent => Reaction::Show(self.sent.lines().iter().map(|line| format!("* {line}")).collect()),
             Typed::Info => {
                 let handle = self.handle.clone();
-                Reaction::Await(Box::pin(info(handle)))
+                Reaction::Ask(Box::pin(info(handle)))
             }
             Typed::Policy => {
                 let handle = self.handle.clone();
-                Reaction::Await(Box::pin(async move {
+                Reaction::Ask(Box::pin(async move {
                     let lines = rules::lines(&handle).await;
                     lines.iter().map(|line| format!("* {line}")).collect()
                 }))
             }
             Typed::Applicants => {
                 let handle = self.handle.clone();
-                Reaction::Await(Box::pin(async move {
+                Reaction::Ask(Box::pin(async move {
                     let lines = applicants(&handle).await;
                     lines.iter().map(|line| format!("* {line}")).collect()
                 }))
             }
             Typed::Audit => {
                 let handle = self.handle.clone();
-                Reaction::Await(Box::pin(async move {
+                Reaction::Ask(Box::pin(async move {
                     let report = handle.audit().await;
                     let lines = report.map(|report| audit::lines(&report)).unwrap_or_default();
                     lines.iter().map(|line| format!("* {line}")).collect()
@@ -185,7 +185,7 @@ impl Dialect for Plain {
             }
             Typed::Verify(asked) => {
                 let handle = self.handle.clone();
-                Reaction::Await(Box::pin(async move {
+                Reaction::Ask(Box::pin(async move {
                     match verify::perform(&handle, &asked).await {
                         Ok(known) => verify::lines(&asked, &known)
                             .iter()
@@ -201,7 +201,7 @@ impl Dialect for Plain {
             Typed::Usage(usage) => Reaction::Show(vec![format!("! Type: {usage}")]),
             Typed::Invite => {
                 let (handle, handout) = (self.handle.clone(), self.handout.clone());
-                Reaction::Await(Box::pin(async move {
+                Reaction::Ask(Box::pin(async move {
                     match handle.status().await {
                         Ok(status) => handout.found_at(&status.reach).to_hand_on(),
                         Err(_) => handout.to_hand_on(),

@@ -33,6 +33,8 @@ pub enum Reaction {
     Read(Vec<String>),
     /// This is awaited, while the loop goes on.
     Await(BoxFuture<'static, Vec<String>>),
+    /// The same of a question that the room answers at once: whoever goes right after it gets the answer first.
+    Ask(BoxFuture<'static, Vec<String>>),
     /// We go offline.
     Quit,
     /// The room is left for good; then these lines are shown.
@@ -117,7 +119,7 @@ pub async fn run<D: Dialect>(
     let mut interrupts = Interrupts::listen()?;
     let mut lines = input::lines(D::MAX_LINE);
     let mut output = Output::start();
-    let mut waiting: FuturesUnordered<BoxFuture<'static, Vec<String>>> = FuturesUnordered::new();
+    let mut waiting = Waiting::default();
     let mut shown = Shown::default();
     let (mut open, mut lost) = (true, false);
     let drain = tokio::time::sleep(Duration::MAX / 4);
@@ -173,7 +175,7 @@ pub async fn run<D: Dialect>(
                     continue;
                 }
             },
-            Some(shown) = waiting.next(), if !waiting.is_empty() => Reaction::Show(shown),
+            Some(shown) = waiting.next() => Reaction::Show(shown),
             pumped = output.pump() => match pumped {
                 Ok(()) => {
                     shown.confirm(&output, &events);
@@ -189,7 +191,7 @@ pub async fn run<D: Dialect>(
                     break None;
                 }
                 output.push(dialect.gave_up(waiting.len()));
-                waiting.clear();
+                drop(std::mem::take(&mut waiting));
                 let shows = (&mut output, &mut shown);
                 depart(Going::Offline, &handle, &mut events, &mut dialect, shows, &mut interrupts).await?;
                 output.finish().await;
@@ -203,7 +205,8 @@ pub async fn run<D: Dialect>(
                 output.push(lines);
                 shown.confirm(&output, &events);
             }
-            Reaction::Await(reply) => waiting.push(reply),
+            Reaction::Await(reply) => waiting.push(reply, false),
+            Reaction::Ask(reply) => waiting.push(reply, true),
             Reaction::Quit => {
                 settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
                 break None;
@@ -248,6 +251,36 @@ pub async fn run<D: Dialect>(
     let _ = tokio::time::timeout(LAST_REPLIES, replies).await;
     output.finish().await;
     if lost { end.map(|_| End::Unsent) } else { end }
+}
+
+/// What is awaited beside the loop.
+#[derive(Default)]
+struct Waiting {
+    replies: FuturesUnordered<BoxFuture<'static, (bool, Vec<String>)>>,
+    /// How many of them are questions.
+    questions: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, reply: BoxFuture<'static, Vec<String>>, is_question: bool) {
+        self.questions += usize::from(is_question);
+        self.replies.push(Box::pin(async move { (is_question, reply.await) }));
+    }
+
+    /// The next that is there; `None` if nothing is awaited. Cancel-safe.
+    async fn next(&mut self) -> Option<Vec<String>> {
+        let (is_question, shown) = self.replies.next().await?;
+        self.questions -= usize::from(is_question);
+        Some(shown)
+    }
+
+    fn len(&self) -> usize {
+        self.replies.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
 }
 
 /// Which messages stand in which lines, until those are written.
@@ -300,21 +333,22 @@ fn passed(open: &mut VecDeque<(u64, u64)>, written: u64) -> Option<u64> {
     passed
 }
 
-/// What was asked for before somebody goes is handed over before they do.
-async fn settle(
-    turns: &mut Turns,
-    waiting: &mut FuturesUnordered<BoxFuture<'static, Vec<String>>>,
-    output: &mut Output,
-    interrupts: &mut Interrupts,
-) {
-    let replies = async {
-        while let Some(shown) = waiting.next().await {
-            output.push(shown);
+/// What was asked for before somebody goes is handed over before they do, and what was asked is answered.
+async fn settle(turns: &mut Turns, waiting: &mut Waiting, output: &mut Output, interrupts: &mut Interrupts) {
+    let settled = async {
+        let handed_over = turns.settled();
+        tokio::pin!(handed_over);
+        let mut is_over = false;
+        while !is_over || waiting.questions > 0 {
+            tokio::select! {
+                () = &mut handed_over, if !is_over => is_over = true,
+                Some(shown) = waiting.next() => output.push(shown),
+                else => return,
+            }
         }
     };
     tokio::select! {
-        () = turns.settled() => {}
-        () = replies => {}
+        () = settled => {}
         // Out of time: it is said of each that it was not sent.
         () = tokio::time::sleep(turns::LAST) => {}
         () = interrupts.next() => {}
