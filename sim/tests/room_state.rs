@@ -650,7 +650,7 @@ fn who_goes_before_it_was_in_keeps_its_role_what_it_signed_and_what_it_wrote() {
         let maker = world.add_admin("maker");
         let policy = Policy {
             max_participants: 7,
-            ..world.nodes[maker].room.genesis().policy().clone()
+            ..*world.nodes[maker].room.genesis().policy()
         };
         world.command(maker, Command::Policy(policy));
         world.send(maker, "first words");
@@ -691,7 +691,7 @@ fn who_was_away_for_too_long_still_knows_what_it_signed() {
     assert!(world.run_until(30 * SECOND, |world| world.settled(1)).is_some());
     let policy = Policy {
         max_participants: 7,
-        ..world.nodes[maker].room.genesis().policy().clone()
+        ..*world.nodes[maker].room.genesis().policy()
     };
     world.command(maker, Command::Policy(policy));
     world.send(maker, "first words");

@@ -98,7 +98,7 @@ pub(crate) fn by_host(addresses: Vec<Multiaddr>) -> Vec<Vec<Multiaddr>> {
     groups
 }
 
-fn host(address: &Multiaddr) -> Option<IpAddr> {
+pub(super) fn host(address: &Multiaddr) -> Option<IpAddr> {
     match address.iter().next()? {
         Protocol::Ip4(ip) => Some(ip.into()),
         Protocol::Ip6(ip) => Some(ip.into()),

@@ -37,6 +37,7 @@ impl Net {
                 if let Some(addresses) = self.listeners.get_mut(&listener_id) {
                     addresses.retain(|other| *other != address);
                 }
+                self.no_longer_confirmed(&address);
                 self.ready.push_back(NetEvent::NotListening(address));
                 self.judge_reach();
             }

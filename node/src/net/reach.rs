@@ -36,6 +36,16 @@ impl Net {
         self.judge_reach();
     }
 
+    /// The machine has this address no more, whatever a relay confirmed when it had.
+    pub(super) fn no_longer_confirmed(&mut self, gone: &Multiaddr) {
+        let is_gone = |address: &&Multiaddr| listen::host(address) == listen::host(gone);
+        let gone: Vec<Multiaddr> = self.external.iter().filter(is_gone).cloned().collect();
+        for address in gone {
+            self.swarm.remove_external_address(&address);
+            self.on_unreachable(address);
+        }
+    }
+
     /// A router leads these addresses of its own to where we listen, and no others any more.
     pub fn set_mapped(&mut self, mut addresses: Vec<Multiaddr>) {
         addresses.truncate(MAX_MAPPED);

@@ -370,6 +370,14 @@ fn what_is_wrong_is_said_before_anything_is_kept() {
     let keeper = Keeper::new(33);
     let offer = keeper.offer();
     assert_eq!(keeper.offer(), offer, "the same keeper");
+    for nowhere in ["/dns4/example.org/tcp/1", "/ip4/0.0.0.0/tcp/1", "/memory/1"] {
+        let mut command = snug(&keeper.home, &["keep", "--address", nowhere], &keeper.at);
+        let output = process::run("keep", &mut command, "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(nowhere) && said.contains("no name"), "{said}");
+        assert!(output.stdout.is_empty(), "no offer");
+    }
     let run = |arguments: &[&str], text: &str| {
         let mut command = snug(&keeper.home, arguments, &keeper.at);
         command.arg("--invite-file").arg(keeper.home.secret("what", text));

@@ -2,12 +2,13 @@
 //! tell a bystander nothing.
 
 use serde_json::Value;
+use snug_tests::binaries;
 use snug_tests::home::Home;
 use snug_tests::member::Member;
 use snug_tests::netns::{self, Lan, Namespace};
 use snug_tests::process::{self, Process};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a broken link may take to be noticed and mended.
 const MENDED: Duration = Duration::from_secs(180);
@@ -53,6 +54,23 @@ fn make(host: &Namespace, home: &Home) -> Value {
 fn moves(host: &Namespace, was: &str, is: &str) {
     host.ip(&["addr", "del", &format!("{was}/24"), "dev", "eth0"]);
     host.ip(&["addr", "add", &format!("{is}/24"), "dev", "eth0"]);
+}
+
+fn status(member: &mut Member) -> Value {
+    member.request("status", serde_json::json!({})).expect("a status")
+}
+
+/// Waits until a member's status is as wanted.
+fn wait_status(member: &mut Member, what: &str, is_so: impl Fn(&Value) -> bool) {
+    let end = Instant::now() + MENDED;
+    loop {
+        let now = status(member);
+        if is_so(&now) {
+            return;
+        }
+        assert!(Instant::now() < end, "{what}: it is {now}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn enter(host: &Namespace, name: &str, command: &Command) -> Member {
@@ -179,5 +197,74 @@ fn a_machine_that_changes_its_address_is_found_again() {
     bob.post("send", serde_json::json!({ "text": "at another desk" }));
     alice.wait_within(MENDED, "the answer", |event| {
         (event["text"] == "at another desk").then_some(())
+    });
+}
+
+/// The rendezvous has confirmed where each can be reached, and is gone when none of that holds any more.
+#[test]
+fn when_everybody_has_another_address_at_once_they_find_each_other() {
+    if !netns::permitted() {
+        return;
+    }
+    let (a, b, r) = (Home::new(), Home::new(), Home::new());
+    let mut lan = Lan::new(80);
+    let (machine, hosts) = (lan.host(), [lan.host(), lan.host()]);
+    let mut command = r.bare(&binaries::rendezvous());
+    command.args([
+        "serve",
+        "--listen",
+        "0.0.0.0:7070",
+        "--insecure-registration",
+        "--data-dir",
+    ]);
+    let mut server = Process::start("rendezvous", &mut machine.command(command.arg(r.data())));
+    server.wait_line("`listening on` line", 0, |line| {
+        line.text.starts_with("listening on ").then_some(())
+    });
+    let url = format!("http://{}:7070", lan.address(1));
+    let arguments = [
+        "create",
+        "--server",
+        &url,
+        "--insecure-registration",
+        "--join",
+        "--json",
+    ];
+    let mut create = a.snug(arguments);
+    create.args(["--room", ROOM, "--name", NAMES[0]]);
+    let mut alice = Member::start(NAMES[0], &mut hosts[0].command(&create));
+    let card = alice.wait("`created` event", |event| {
+        (event["type"] == "created").then(|| event.clone())
+    });
+    alice.ready();
+    let bob = enter(&hosts[1], NAMES[1], &by_invite(&b, &card));
+    let mut members = [alice, bob];
+    members[0].sees(&[NAMES[1]]);
+    for (member, host) in members.iter_mut().zip([2, 3]) {
+        wait_status(member, "that it is reached where it is", |status| {
+            !status["relaying"].is_null()
+        });
+        let addresses = status(member)["addresses"].to_string();
+        assert!(addresses.contains(&lan.address(host)), "{addresses}");
+    }
+    server.kill();
+    for (host, number) in hosts.iter().zip([2, 3]) {
+        moves(host, &lan.address(number), &lan.address(100 + number));
+    }
+    for (member, host) in members.iter_mut().zip([2, 3]) {
+        let (was, is) = (format!("/{}/", lan.address(host)), lan.address(100 + host));
+        wait_status(member, "its new address and no other", |status| {
+            let addresses = status["addresses"].to_string();
+            addresses.contains(&is) && !addresses.contains(&was)
+        });
+    }
+    let [mut alice, mut bob] = members;
+    alice.post("send", serde_json::json!({ "text": "where are we?" }));
+    bob.wait_within(MENDED, "the question", |event| {
+        (event["text"] == "where are we?").then_some(())
+    });
+    bob.post("send", serde_json::json!({ "text": "elsewhere" }));
+    alice.wait_within(MENDED, "the answer", |event| {
+        (event["text"] == "elsewhere").then_some(())
     });
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use snug::rendezvous::{Client, ServerUrl};
@@ -185,6 +186,23 @@ pub fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, Failure> {
         })
     };
     texts.iter().map(parse).collect()
+}
+
+/// Multiaddresses where others are to reach this machine: they go by them as they stand, and look up no name.
+pub fn reached_at(texts: &[String]) -> Result<Vec<Multiaddr>, Failure> {
+    let addresses = addresses(texts)?;
+    let is_ip = |address: &Multiaddr| match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => !ip.is_unspecified(),
+        Some(Protocol::Ip6(ip)) => !ip.is_unspecified(),
+        _ => false,
+    };
+    match addresses.iter().find(|address| !is_ip(address)) {
+        None => Ok(addresses),
+        Some(wrong) => Err(Failure::usage(format_args!(
+            "members can't reach {wrong}: that takes an IP address of this machine or of its router, no name"
+        ))
+        .help("for example: --address /ip4/203.0.113.7/tcp/4001")),
+    }
 }
 
 /// What a new room is for, from the flag or from a file's first line.

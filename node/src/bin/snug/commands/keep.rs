@@ -15,7 +15,7 @@ use crate::front::Interrupts;
 
 /// Prints the offer while nobody has named this keeper; keeps from then on, until it is interrupted.
 pub async fn run(app: &App, args: KeepArgs) -> Result<u8, Failure> {
-    let (listen, addresses) = (given::addresses(&args.listen)?, given::addresses(&args.address)?);
+    let (listen, addresses) = (given::addresses(&args.listen)?, given::reached_at(&args.address)?);
     let data_dir = app.config.data_dir(&ProfileArgs {
         profile: None,
         data_dir: args.data_dir.clone(),
