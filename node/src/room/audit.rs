@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rand::seq::IteratorRandom as _;
 use snug_crypto::bounds::MAX_STATEMENTS;
 use snug_crypto::direct::{DirectReply, DirectRequest};
 use snug_crypto::frame::{Statement, UnverifiedStatement};
@@ -47,6 +48,8 @@ pub(super) struct Audit {
     next_look: Option<Duration>,
     next_ask: Duration,
     ask_wait: Duration,
+    /// The links that were asked already, until all were.
+    asked: BTreeSet<PeerKey>,
     running: Option<Running>,
 }
 
@@ -216,7 +219,7 @@ impl Room {
         if !self.audit.unmet.is_empty() && now.elapsed >= self.audit.next_ask {
             self.audit.next_ask = now.elapsed + self.audit.ask_wait;
             self.audit.ask_wait = (self.audit.ask_wait * 2).min(AUDIT_ASK_MAX);
-            if let Some(to) = self.random_link() {
+            if let Some(to) = self.next_asked() {
                 self.ask_statements(to);
             }
         }
@@ -232,6 +235,18 @@ impl Room {
         {
             self.report(now);
         }
+    }
+
+    /// Any link, but each once before one is asked twice: one that never answers must not be asked time and again.
+    fn next_asked(&mut self) -> Option<PeerKey> {
+        let links: BTreeSet<PeerKey> = self.members.links().copied().collect();
+        if links.is_subset(&self.audit.asked) {
+            self.audit.asked.clear();
+        }
+        let to = links.difference(&self.audit.asked).copied().choose(&mut self.rng)?;
+        self.audit.asked.insert(to);
+        self.audit.asked.retain(|link| links.contains(link));
+        Some(to)
     }
 
     /// What is missed, and what the other saw last.

@@ -132,7 +132,7 @@ pub(super) const SYNC_TURN: Duration = Duration::from_millis(400);
 pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
 /// The longest wait between two pulls for a gap that nobody could fill; a link that comes or knows more is asked at once. An answer may
 /// repeat what came beyond the gap, so whoever leaves a number out for good must not have it sent too often.
-pub(super) const GAP_PATIENCE_MAX: Duration = Duration::from_secs(8);
+pub(super) const GAP_PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// Between two requests for boxes to keep for others, at first; doubled while nothing new comes.
 pub(super) const CUSTODY_RETRY: Duration = Duration::from_secs(1);
 /// The longest such wait.
