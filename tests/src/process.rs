@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How often a wait looks whether the program has ended.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long the end of an ended program's output is waited for: something that it started may hold its pipes.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// A line of standard output.
 #[derive(Debug, Clone)]
@@ -248,7 +250,18 @@ impl Process {
                 thread::sleep(LOOK);
             }
         }
+        self.drain();
         self.status.expect("just set")
+    }
+
+    /// Waits for the last of what an ended program printed: its pipes end with it, or a moment after.
+    fn drain(&self) {
+        let mut transcript = self.shared.lock();
+        let end = Instant::now() + LAST_WORDS;
+        while !(transcript.stdout_ended && transcript.stderr_ended) && Instant::now() < end {
+            let (shared, grown) = (transcript, &self.shared.grown);
+            transcript = (grown.wait_timeout(shared, LOOK).unwrap_or_else(PoisonError::into_inner)).0;
+        }
     }
 
     /// Waits for its end and takes the exit status, which a signal does not give.
@@ -296,17 +309,7 @@ pub fn run(name: &str, command: &mut Command, input: &str) -> Output {
     }
     process.close_stdin();
     let status = process.wait();
-    // The pipes end with the process, or a moment after it.
-    let mut transcript = process.shared.lock();
-    let end = Instant::now() + PATIENCE;
-    while !(transcript.stdout_ended && transcript.stderr_ended) && Instant::now() < end {
-        transcript = process
-            .shared
-            .grown
-            .wait_timeout(transcript, LOOK)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-    }
+    let transcript = process.shared.lock();
     Output {
         status,
         stdout: transcript.stdout.clone(),
