@@ -530,34 +530,3 @@ fn a_smaller_room_keeps_those_who_are_in_and_takes_nobody() {
     let full = |(_, event): &(Duration, RoomEvent)| matches!(event, RoomEvent::Full { max: 2 });
     assert!(world.nodes[late].events.iter().any(full));
 }
-
-/// The admin gives its word for a moderator's leaf once an hour; a moderator that was away meanwhile still has it.
-#[test]
-fn a_moderators_certificate_outlives_its_restart() {
-    let mut world = World::new(500, Weather::CALM);
-    world.persist = true;
-    let admin = world.add_admin("admin");
-    world.enter(admin);
-    settle(&mut world, 1);
-    for members in [2, 3] {
-        let node = world.add(&format!("member{members}"));
-        world.enter(node);
-        settle(&mut world, members);
-    }
-    let (moderator, other) = (admin + 1, admin + 2);
-    let who = world.nodes[moderator].room.fingerprint();
-    let role = Role::Moderator;
-    world.command(admin, Command::Role { who, role });
-    world.run(5 * SECOND);
-    world.offline(moderator);
-    world.offline(admin);
-    world.restart(moderator);
-    world.enter(moderator);
-    world.run(10 * SECOND);
-    world.kick(moderator, other);
-    assert_eq!(world.nodes[moderator].commanded.last(), Some(&Ok(())));
-    let registering = world.nodes[moderator].room.registering(world.clock());
-    let registering = registering.expect("it registers the new Room Key by the word that it was given before");
-    let certified = registering.certificate.verify(world.genesis.admin()).unwrap();
-    assert_eq!(certified.key, *registering.key.public().as_bytes());
-}

@@ -140,6 +140,8 @@ pub enum Request<'a> {
         key_gen: &'a [u8],
         /// Whether a registration that would win is overridden.
         overrides: bool,
+        /// Certificates with a lower serial are void from then on; 0 if nothing changes. Takes [`Rank::Admin`].
+        least_serial: u32,
     },
     /// 02: a new capsule of the registered generation.
     Capsule {
@@ -147,10 +149,20 @@ pub enum Request<'a> {
         generation: &'a [u8; 40],
         /// The new capsule.
         capsule: &'a [u8],
+        /// As with a new Room Key.
+        least_serial: u32,
     },
 }
 
 impl Request<'_> {
+    /// From which serial on certificates stay good; 0 if nothing changes.
+    #[must_use]
+    pub const fn least_serial(&self) -> u32 {
+        match self {
+            Self::RoomKey { least_serial, .. } | Self::Capsule { least_serial, .. } => *least_serial,
+        }
+    }
+
     /// Verifies the signature of the certificate's key.
     ///
     /// # Errors
@@ -182,6 +194,7 @@ impl Request<'_> {
                 capsule,
                 key_gen,
                 overrides,
+                least_serial,
             } => kdf::hash(
                 label::REQUEST,
                 &[
@@ -193,9 +206,17 @@ impl Request<'_> {
                     capsule,
                     key_gen,
                     &[u8::from(overrides)],
+                    &least_serial.to_be_bytes(),
                 ],
             ),
-            Self::Capsule { generation, capsule } => kdf::hash(label::REQUEST, &[&[2], token, generation, capsule]),
+            Self::Capsule {
+                generation,
+                capsule,
+                least_serial,
+            } => kdf::hash(
+                label::REQUEST,
+                &[&[2], token, generation, capsule, &least_serial.to_be_bytes()],
+            ),
         }
     }
 }

@@ -418,25 +418,31 @@ fn a_request_is_good_for_its_token_its_certificate_and_its_words_alone() {
     };
     let ours = certificate(*key.public().as_bytes(), genesis_hash);
     let (registration, upload, generation) = ([1; 16], [2; REGISTRATION_UPLOAD_LEN], [3; 40]);
-    let request = |capsule, key_gen, overrides| Request::RoomKey {
+    let request = |capsule, key_gen, overrides, least_serial| Request::RoomKey {
         registration: &registration,
         upload: &upload,
         generation: &generation,
         capsule,
         key_gen,
         overrides,
+        least_serial,
     };
-    let asked = request(b"capsule", b"object", false);
+    let asked = request(b"capsule", b"object", false, 0);
     let signature = asked.sign(&key, &genesis_hash, &[5; 32]);
     assert!(asked.verify(&ours, &[5; 32], &signature).is_ok());
     assert!(asked.verify(&ours, &[6; 32], &signature).is_err(), "another session's");
     for (other, what) in [
-        (request(b"capsul", b"eobject", false), "bytes that moved"),
-        (request(b"capsule", b"object", true), "more power"),
+        (request(b"capsul", b"eobject", false, 0), "bytes that moved"),
+        (request(b"capsule", b"object", true, 0), "more power"),
+        (
+            request(b"capsule", b"object", false, 1),
+            "others' certificates made void",
+        ),
         (
             Request::Capsule {
                 generation: &generation,
                 capsule: b"capsule",
+                least_serial: 0,
             },
             "another request",
         ),

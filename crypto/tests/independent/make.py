@@ -548,14 +548,15 @@ class Maker:
             return {"rank": rank, "serial": serial, "expires_at_ms": far, "bytes": made(rank, serial).hex()}
 
         def request(what, **fields):
-            token, plain = self.raw(), {name: value for name, value in fields.items() if name != "overrides"}
+            token, plain = self.raw(), {name: value for name, value in fields.items() if name not in ("overrides", "least_serial")}
             wire = [*plain.values()] + ([bytes([fields["overrides"]])] if "overrides" in fields else [])
-            shown = {name: value.hex() for name, value in plain.items()} | ({"overrides": fields["overrides"]} if what == 1 else {})
+            wire += [fields["least_serial"].to_bytes(4, "big")]
+            shown = {name: value.hex() for name, value in plain.items()} | {name: fields[name] for name in fields if name not in plain}
             return shown | {"what_kind": what, "token": token.hex(), "signature": b.certified(key, self.room, token, what, wire).hex()}
 
-        def change(overrides, key_gen):
+        def change(overrides, key_gen, least_serial):
             return request(1, registration=self.raw(16), upload=self.raw(192), generation=self.raw(40), capsule=self.raw(99),
-                           key_gen=key_gen, overrides=overrides)
+                           key_gen=key_gen, overrides=overrides, least_serial=least_serial)
 
         def bad(what, *names, **rest):
             return case(what, b.listing(self.admin, self.room, *names, **rest))
@@ -570,7 +571,10 @@ class Maker:
                 case("a stranger's", made(1, 1, seed=stranger)), case("another room's", genuine[:1] + self.raw() + genuine[33:]),
                 case("signed as another object", genuine[:-64] + other), case("a byte too many", genuine + b"\0"),
             ],
-            "requests": [change(False, self.raw(9)), change(True, b""), request(2, generation=self.raw(40), capsule=b"")],
+            "requests": [
+                change(False, self.raw(9), 0), change(True, b"", self.number(32)), request(2, generation=self.raw(40), capsule=b"", least_serial=0),
+                request(2, generation=self.raw(40), capsule=self.raw(9), least_serial=self.number(32)),
+            ],
             "listing": {
                 "room_id": "räume", "description": "open to all", "bytes": shown.hex(),
                 "reject": [

@@ -376,6 +376,7 @@ def certificate(v, _):
     for case in v["requests"]:
         names = ["generation", "capsule"] if case["what_kind"] == 2 else ["registration", "upload", "generation", "capsule", "key_gen"]
         fields = uns(case[name] for name in names) + ([bytes([case["overrides"]])] if case["what_kind"] == 1 else [])
+        fields += [case["least_serial"].to_bytes(4, "big")]
         same("request", b.certified(key, room, un(case["token"]), case["what_kind"], fields), case["signature"])
     one = v["listing"]
     made = b.listing(seed, room, one["room_id"], one["description"])

@@ -119,6 +119,8 @@ pub(super) struct Actor {
     pub(super) capsules: Capsules,
     /// The generation that is being registered, or was, by us.
     pub(super) registering: Option<Generation>,
+    /// Which word of the admin's the rendezvous refused, when something was to be registered by it.
+    pub(super) word_refused: Option<u64>,
     /// Our generation, the log's version and the session's, when it was looked last whether something is to be registered.
     pub(super) looked_at: Option<(Generation, u64, u64)>,
     /// Ends the registration of a generation that is under way.
@@ -228,6 +230,7 @@ impl Actor {
             beat_keys: parts.beat_keys,
             capsules: Capsules::default(),
             registering: None,
+            word_refused: None,
             looked_at: None,
             registration: CancellationToken::new(),
             registered,

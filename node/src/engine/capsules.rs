@@ -1,5 +1,7 @@
 //! Keeps the capsule at the rendezvous as long as the authority log: whoever comes into an empty room learns roles and rules from it.
 //!
+//! With it goes, from whoever holds the admin's key, which certificates are void: those that were signed before somebody's role was taken.
+//!
 //! The author of an operation does it, at once, or when the rendezvous is back; whoever may and finds at a login that something is missing
 //! there makes up for it. A new generation brings its own capsule (`registrar`).
 
@@ -35,6 +37,8 @@ const REFUSALS: u32 = 3;
 pub(super) struct InCapsule {
     pub generation: Generation,
     pub log: BTreeSet<OperationHash>,
+    /// Certificates are taken from this serial on, at least.
+    pub least_serial: u32,
     /// Whether a login told us, rather than our own refresh.
     pub from_login: bool,
 }
@@ -60,7 +64,10 @@ impl Actor {
         }
         let Some(there) = self.session.in_capsule() else { return };
         self.capsules.looked_at = Some(state);
-        let refreshing = self.room.refreshing(&there.generation, &there.log, self.clock.now());
+        let now = self.clock.now();
+        let refreshing = self
+            .room
+            .refreshing(&there.generation, &there.log, there.least_serial, now);
         let Some(refreshing) = refreshing.filter(|refreshing| refreshing.ours || there.from_login) else {
             return;
         };
@@ -111,6 +118,7 @@ impl Refresh {
             capsule,
             certificate,
             key,
+            least_serial,
             ..
         } = &self.refreshing;
         loop {
@@ -120,16 +128,21 @@ impl Refresh {
                     certificate,
                     key,
                 };
-                let refreshed = self
-                    .client
-                    .refresh_capsule(&self.room_id, authority, &capsule_key, capsule);
+                let refreshed =
+                    self.client
+                        .refresh_capsule(&self.room_id, authority, &capsule_key, capsule, *least_serial);
                 match refreshed.await {
                     Ok(()) => {
                         return self.session.refreshed(InCapsule {
                             generation: capsule.generation,
                             log: capsule.log.iter().map(|operation| operation.hash()).collect(),
+                            least_serial: *least_serial,
                             from_login: false,
                         });
+                    }
+                    // With another one, or when we know more of the log, it is looked at again.
+                    Err(ChangeError::CertificateRefused) => {
+                        return tracing::info!("the rendezvous doesn't take our certificate for its capsule any more");
                     }
                     Err(ChangeError::Refused) if refusals < REFUSALS => refusals += 1,
                     Err(ChangeError::Server(_)) => {}

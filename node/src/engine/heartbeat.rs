@@ -93,6 +93,8 @@ impl LoggedIn {
             capsule: InCapsule {
                 generation: capsule.generation,
                 log: capsule.log.iter().map(|operation| operation.hash()).collect(),
+                // It doesn't say.
+                least_serial: 0,
                 from_login: true,
             },
         }

@@ -18,6 +18,7 @@ use super::enter::generations_at_rest;
 use super::heartbeat::BeatKeys;
 use super::keyring::MAX_TRIED;
 use super::registrar::{Registered, Registration};
+use crate::rendezvous::ChangeError;
 use crate::room::{Move, Registering};
 use crate::text::Untrusted;
 
@@ -75,6 +76,7 @@ impl Actor {
             object,
             certificate,
             key,
+            least_serial,
             after,
         } = registering;
         let registration = Registration {
@@ -86,6 +88,8 @@ impl Actor {
             object,
             certificate,
             key,
+            least_serial,
+            word: self.room.word_version(),
             after,
             overrides,
             insecure: self.insecure_registration,
@@ -114,7 +118,8 @@ impl Actor {
             self.keep_room_key();
         }
         self.looked_at = Some(state);
-        if self.registering == Some(here) || here.cmp_currency(&there.generation).is_le() {
+        let is_refused = self.word_refused == Some(self.room.word_version());
+        if self.registering == Some(here) || is_refused || here.cmp_currency(&there.generation).is_le() {
             return;
         }
         let room_key = self.room.room_key().cloned();
@@ -143,7 +148,7 @@ impl Actor {
     }
 
     pub(super) fn on_registered(&mut self, registered: Registered) {
-        if matches!(registered, Registered::Outdone(_) | Registered::Refused(_)) {
+        if !matches!(registered, Registered::Done | Registered::Already) {
             self.registering = None;
         }
         match registered {
@@ -164,6 +169,17 @@ impl Actor {
                 }
             }
             Registered::Outdone(_) => tracing::debug!("another generation is registered, and wins"),
+            Registered::WordRefused(word) => {
+                self.word_refused = Some(word);
+                // There may be another word by now.
+                self.looked_at = None;
+                self.warn(format!(
+                    "The new Room Key could not be registered at the rendezvous: {}. It is tried again then; until it is done, newcomers \
+                     can't enter with it.",
+                    ChangeError::CertificateRefused
+                ));
+                self.tend_registration();
+            }
             Registered::Refused(error) => self.warn(format!(
                 "The new Room Key could not be registered at the rendezvous: {error}. Newcomers can't enter with it until the admin \
                  has come by."

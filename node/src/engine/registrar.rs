@@ -33,6 +33,10 @@ pub(super) struct Registration {
     pub object: Option<Vec<u8>>,
     pub certificate: SignedCertificate,
     pub key: LeafSigningKey,
+    /// Certificates with a lower serial are to be void; 0 if that isn't for us to say.
+    pub least_serial: u32,
+    /// Which word of the admin's the certificate is: see [`crate::room::Room::word_version`].
+    pub word: u64,
     /// How long others have to do it first: its maker, for whom it is none, then the admin.
     pub after: Duration,
     /// Whether the registered generation may be void: the admin's word overrides it.
@@ -50,7 +54,9 @@ pub(super) enum Registered {
     Already,
     /// Another generation is registered that wins over ours, or would, if it counted.
     Outdone(Generation),
-    /// It does not take our word.
+    /// It does not take the admin's word for us, which was this one: another may come.
+    WordRefused(u64),
+    /// It does not take it from us.
     Refused(ChangeError),
 }
 
@@ -84,7 +90,7 @@ impl Registration {
                 capsule: &self.capsule,
                 key_gen: self.object.clone().filter(|object| object.len() <= MAX_KEY_GEN),
                 replaces_void: self.overrides,
-                least_serial: None,
+                least_serial: self.least_serial,
                 insecure_registration: self.insecure,
             };
             match self.client.change_room_key(&self.room_id, authority, change).await {
@@ -95,6 +101,7 @@ impl Registration {
                 // The session may have lapsed: the heartbeat logs in again.
                 Err(ChangeError::Refused) if refusals < 3 => refusals += 1,
                 Err(ChangeError::Server(_)) => {}
+                Err(ChangeError::CertificateRefused) => return Registered::WordRefused(self.word),
                 Err(error) => return Registered::Refused(error),
             }
             sleep(pause.mul_f64(UnwrapErr(SysRng).random_range(0.75..1.25))).await;

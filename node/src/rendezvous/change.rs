@@ -49,8 +49,8 @@ pub struct KeyChange<'a> {
     pub key_gen: Option<Vec<u8>>,
     /// Takes the place of a generation that is void, whichever would win. Takes admin's rank.
     pub replaces_void: bool,
-    /// Certificates with a lower serial are void from now on. Takes the Password.
-    pub least_serial: Option<u32>,
+    /// Certificates with a lower serial are void from now on; 0 if nothing changes. Takes admin's rank.
+    pub least_serial: u32,
     /// Registers even over plain http to another host (`--insecure-registration`).
     pub insecure_registration: bool,
 }
@@ -98,6 +98,7 @@ impl Client {
                 capsule: capsule.as_slice(),
                 key_gen: key_gen.as_ref().map_or(&[], |object| object.as_slice()),
                 overrides: change.replaces_void,
+                least_serial: change.least_serial,
             },
         );
         let body = api::ChangeRoom {
@@ -109,7 +110,7 @@ impl Client {
                 overrides: change.replaces_void,
             }),
             password: None,
-            least_serial: change.least_serial,
+            least_serial: some(change.least_serial),
             certified,
         };
         self.post_change(room_id, authority.token(), &body).await?;
@@ -149,22 +150,8 @@ impl Client {
         self.post_change(room_id, &admin.session.token, &body).await
     }
 
-    /// Makes certificates void whose serial is lower.
-    ///
-    /// # Errors
-    /// [`ChangeError`]
-    pub async fn raise_least_serial(&self, admin: &AdminLogin, least_serial: u32) -> Result<(), ChangeError> {
-        let body = api::ChangeRoom {
-            room_key: None,
-            password: None,
-            least_serial: Some(least_serial),
-            certified: None,
-        };
-        self.post_change(admin.genesis.room_id(), &admin.session.token, &body)
-            .await
-    }
-
-    /// Replaces the capsule of the registered generation, with more of the authority log.
+    /// Replaces the capsule of the registered generation, with more of the authority log, and makes certificates void whose serial is lower
+    /// than `least_serial`: 0 for none, anything else takes admin's rank.
     ///
     /// # Errors
     /// [`ChangeError`]
@@ -174,6 +161,7 @@ impl Client {
         authority: Authority<'_>,
         key: &CapsuleKey,
         capsule: &Capsule,
+        least_serial: u32,
     ) -> Result<(), ChangeError> {
         let generation = to_wire(&capsule.generation);
         let sealed = seal(capsule, &key.0)?;
@@ -182,12 +170,13 @@ impl Client {
             &Request::Capsule {
                 generation: &generation.to_bytes(),
                 capsule: sealed.as_slice(),
+                least_serial,
             },
         );
         let body = api::PutCapsule {
             generation,
             capsule: sealed,
-            least_serial: None,
+            least_serial: some(least_serial),
             certified,
         };
         let path = api::capsule(&opaque::path_handle(&room_id.handle()));
@@ -231,9 +220,8 @@ impl Client {
             (ProblemType::RoomGone, _) => ChangeError::Gone {
                 tombstone: opaque::tombstone_of(&problem),
             },
-            (ProblemType::TokenRefused | ProblemType::WrongCredential | ProblemType::CertificateRefused, _) => {
-                ChangeError::Refused
-            }
+            (ProblemType::TokenRefused | ProblemType::WrongCredential, _) => ChangeError::Refused,
+            (ProblemType::CertificateRefused, _) => ChangeError::CertificateRefused,
             (ProblemType::TooLarge, _) => ChangeError::TooLarge,
             _ => self.http.unexpected(&problem).into(),
         }
@@ -261,6 +249,10 @@ impl<'a> Authority<'a> {
             }),
         }
     }
+}
+
+fn some(least_serial: u32) -> Option<u32> {
+    (least_serial > 0).then_some(least_serial)
 }
 
 fn seal(capsule: &Capsule, key: &ExportKey) -> Result<ByteString<1, { api::MAX_CAPSULE }>, ChangeError> {

@@ -202,9 +202,12 @@ pub enum ChangeError {
         /// The generation that is registered. Of the first one the server knows no hash: it is all zeros here.
         registered: Generation,
     },
-    /// The session's token is void, or the certificate does not allow it: log in again, or ask the admin for a new certificate.
-    #[error("the rendezvous does not take this from us any more; log in again, or ask the admin for a new certificate")]
+    /// The session's token is void, or this takes a certificate or the Password: log in again.
+    #[error("the rendezvous does not take this from us any more; log in again, or ask the admin for a certificate")]
     Refused,
+    /// The certificate has expired, was made void, or does not allow it.
+    #[error("the rendezvous does not take the admin's word for us any more; meet the admin in the room for a new one")]
+    CertificateRefused,
     /// The room was deleted, says the server.
     #[error("this room has been deleted")]
     Gone {
@@ -287,7 +290,7 @@ impl ChangeError {
         match self {
             Self::PlainHttp { .. } => 2,
             Self::Gone { .. } => 5,
-            Self::Stale { .. } | Self::Refused | Self::TooLarge => 1,
+            Self::Stale { .. } | Self::Refused | Self::CertificateRefused | Self::TooLarge => 1,
             Self::Server(error) => error.exit_status(),
         }
     }

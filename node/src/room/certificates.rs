@@ -1,6 +1,7 @@
 //! The admin's word for moderators' leaves, by which these register a new Room Key at the rendezvous (docs/PROTOCOL.md, "Certificates").
 //!
 //! Whoever holds the admin's key signs one for each moderator on the roster and tells it by gossip; nobody but the leaf's owner can use it.
+//! Once somebody's role was taken, all that were signed before are made void at the rendezvous, and those who keep theirs are given others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,25 +10,37 @@ use snug_crypto::capsule::Capsule;
 use snug_crypto::control::ControlMessage;
 use snug_crypto::credential::{CERTIFICATE_TTL_MS, Certificate, Rank, SignedCertificate};
 use snug_crypto::generation::Generation;
-use snug_crypto::ids::OperationHash;
+use snug_crypto::ids::{OperationHash, PeerKey};
 use snug_crypto::leaf::{Leaf, LeafSigningKey};
 use snug_crypto::operation::Role;
 
 use super::judgement::Versions;
-use super::timing::{CERTIFICATE_INTERVAL, CLOCK_SKEW_MS, look_pause};
+use super::timing::{CERTIFICATE_AGAIN, CERTIFICATE_INTERVAL, CLOCK_SKEW_MS, look_pause};
 use super::{Now, Phase, Room, Verdict};
 
 /// Certificates given, and the one that we were given.
 #[derive(Default)]
 pub(super) struct Certificates {
-    /// When each leaf was told its own last.
-    given: BTreeMap<[u8; 32], Duration>,
+    /// Leaves that were told their own.
+    given: BTreeMap<[u8; 32], Given>,
+    /// The serial of these.
+    serial: u32,
     /// For our leaf.
     own: Option<(Certificate, SignedCertificate)>,
+    /// Rises with each that is for our leaf.
+    version: u64,
     /// In which state of the room it was looked last who lacks one, and when that is asked again.
     looked_at: Option<Versions>,
     next_look: Duration,
     /// Until when it has to wait, because the last look was long.
+    pause: Duration,
+}
+
+/// When a leaf is told its certificate again.
+struct Given {
+    /// Where its owner was: in another run it may not have heard it.
+    peer: PeerKey,
+    next: Duration,
     pause: Duration,
 }
 
@@ -42,6 +55,8 @@ pub struct Registering {
     pub certificate: SignedCertificate,
     /// Our leaf's key, which signs the request.
     pub key: LeafSigningKey,
+    /// Certificates with a lower serial are to be void; 0 if that isn't for us to say.
+    pub least_serial: u32,
     /// How long others have to do it first: its maker, for whom it is none, then the admin.
     pub after: Duration,
 }
@@ -55,12 +70,17 @@ pub struct Refreshing {
     pub certificate: SignedCertificate,
     /// Our leaf's key, which signs the request.
     pub key: LeafSigningKey,
+    /// Certificates with a lower serial are to be void; 0 if that isn't for us to say.
+    pub least_serial: u32,
     /// Whether something that is missing there is of our making.
     pub ours: bool,
 }
 
 /// Between two looks at who lacks a certificate, when nothing else changed.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+
+/// A certificate takes the place of one of the same serial if it lives so much longer.
+const WORTH_KEEPING_MS: u64 = 30 * 60 * 1000;
 
 /// An admin that did not make the generation registers it if its maker could not.
 const MAKERS_TIME: Duration = Duration::from_secs(4);
@@ -87,26 +107,42 @@ impl Room {
         if !is_due || now.elapsed < self.certificates.pause {
             return;
         }
-        let due = |at: &Duration| now.elapsed.saturating_sub(*at) >= CERTIFICATE_INTERVAL;
+        let serial = self.authority.serial();
+        let renewed = std::mem::replace(&mut self.certificates.serial, serial) != serial;
+        if renewed {
+            self.certificates.given.clear();
+        }
         let admission = self.admission();
         let roster = self.members.roster(&admission, now.unix_ms);
         self.certificates.looked_at = Some(state);
-        self.certificates.next_look = now.elapsed + CERTIFICATE_LOOK;
         self.certificates.pause = now.elapsed + look_pause(roster.len());
-        let lacking: Vec<[u8; 32]> = (roster.values())
+        let entitled: BTreeMap<[u8; 32], PeerKey> = (roster.values())
             .filter(|leaf| leaf.identity() != self.me && self.authority.role(&leaf.identity()) >= Role::Moderator)
-            .map(|leaf| *leaf.key().as_bytes())
-            .filter(|key| self.certificates.given.get(key).is_none_or(due))
+            .map(|leaf| (*leaf.key().as_bytes(), leaf.peer()))
             .collect();
+        let given = &mut self.certificates.given;
+        given.retain(|key, given| entitled.get(key) == Some(&given.peer));
+        let mut lacking = Vec::new();
+        for (key, peer) in entitled {
+            let pause = match given.get(&key) {
+                Some(given) if given.next > now.elapsed => continue,
+                Some(given) => (given.pause * 2).min(CERTIFICATE_INTERVAL),
+                None => CERTIFICATE_AGAIN,
+            };
+            let next = now.elapsed + pause;
+            given.insert(key, Given { peer, next, pause });
+            lacking.push(key);
+        }
+        let next = given.values().map(|given| given.next).min();
+        self.certificates.next_look = (now.elapsed + CERTIFICATE_LOOK).min(next.unwrap_or(Duration::MAX));
         let signed: Vec<SignedCertificate> = (lacking.iter())
             .map(|key| self.certificate(*key, Rank::Moderator, now).sign(admin))
             .collect();
-        self.certificates.given.retain(|_, at| !due(at));
-        self.certificates
-            .given
-            .extend(lacking.into_iter().map(|key| (key, now.elapsed)));
         for certificate in signed {
             self.publish_control(&ControlMessage::Certificate(certificate));
+        }
+        if renewed && self.certificates.own.is_some() {
+            self.certify_own(now);
         }
     }
 
@@ -115,13 +151,13 @@ impl Room {
             genesis_hash: self.genesis_hash,
             key,
             rank,
-            serial: 0,
+            serial: self.authority.serial(),
             // The rendezvous' clock may be behind ours.
             expires_at_ms: now.unix_ms.saturating_add(CERTIFICATE_TTL_MS - CLOCK_SKEW_MS),
         }
     }
 
-    pub(super) fn take_certificate(&mut self, signed: SignedCertificate) -> Verdict {
+    pub(super) fn take_certificate(&mut self, signed: SignedCertificate, now: Now) -> Verdict {
         let Ok(certificate) = signed.verify(self.genesis.admin()) else {
             return Verdict::Reject;
         };
@@ -132,12 +168,23 @@ impl Room {
             .own
             .leaf()
             .is_some_and(|leaf| *leaf.key().as_bytes() == certificate.key);
-        let is_later = (self.certificates.own.as_ref())
-            .is_none_or(|(known, _)| known.key != certificate.key || known.expires_at_ms < certificate.expires_at_ms);
-        if is_ours && is_later {
-            self.certificates.own = Some((certificate, signed));
+        // One with a lower serial is void already, or soon, however long it lives; and one that lives hardly longer is no news.
+        let is_better = (self.certificates.own.as_ref()).is_none_or(|(known, _)| {
+            let lasts = certificate.expires_at_ms.saturating_sub(known.expires_at_ms) >= WORTH_KEEPING_MS;
+            known.key != certificate.key
+                || known.expires_at_ms <= now.unix_ms
+                || known.serial < certificate.serial
+                || (known.serial == certificate.serial && lasts)
+        });
+        if is_ours && is_better {
+            self.hold_certificate(certificate, signed);
         }
         Verdict::Accept
+    }
+
+    fn hold_certificate(&mut self, certificate: Certificate, signed: SignedCertificate) {
+        self.certificates.own = Some((certificate, signed));
+        self.certificates.version += 1;
     }
 
     /// Takes up the word for our leaf that an earlier run was given, if our leaf is still the same.
@@ -147,7 +194,7 @@ impl Room {
         };
         let ours = self.own.secrets().signing.public();
         if certificate.genesis_hash == self.genesis_hash && certificate.key == *ours.as_bytes() {
-            self.certificates.own = Some((certificate, signed));
+            self.hold_certificate(certificate, signed);
         }
     }
 
@@ -169,7 +216,12 @@ impl Room {
         };
         let certificate = self.certificate(*leaf.key().as_bytes(), Rank::Moderator, now);
         let signed = certificate.sign(admin);
-        self.certificates.own = Some((certificate, signed));
+        self.hold_certificate(certificate, signed);
+    }
+
+    /// Certificates with a lower serial are to be void at the rendezvous; 0 if that isn't for us to say.
+    fn least_serial(&self) -> u32 {
+        self.own.admin().map_or(0, |_| self.authority.serial())
     }
 
     /// The generation that we are in.
@@ -187,6 +239,7 @@ impl Room {
             object: self.generation_object(),
             certificate: self.own_certificate(leaf, now)?,
             key: self.own.secrets().signing.clone(),
+            least_serial: self.least_serial(),
             after: match (ours, self.own.admin()) {
                 (true, _) => Duration::ZERO,
                 (false, Some(_)) => MAKERS_TIME,
@@ -195,9 +248,14 @@ impl Room {
         })
     }
 
-    /// Another number with every operation, and when we are given the admin's word: what [`Self::refreshing`] rests on.
+    /// A higher number with every operation, and whenever we are given the admin's word: what [`Self::refreshing`] rests on.
     pub fn log_version(&self) -> u64 {
-        self.authority.version() << 1 | u64::from(self.certificates.own.is_some())
+        self.authority.version() + self.certificates.version
+    }
+
+    /// A higher number whenever the rendezvous may take our word again that refused it.
+    pub fn word_version(&self) -> u64 {
+        u64::from(self.authority.serial()) + self.certificates.version
     }
 
     /// Whether our membership stands, and nothing about it is in the air.
@@ -205,9 +263,15 @@ impl Room {
         self.phase == Phase::In && self.moving.is_none() && self.own.leaf().is_some()
     }
 
-    /// What brings the capsule of a generation up to date that holds these operations: nothing if it lacks none of ours, if it is another
-    /// generation's, or if we may not.
-    pub fn refreshing(&self, generation: &Generation, log: &BTreeSet<OperationHash>, now: Now) -> Option<Refreshing> {
+    /// What brings the capsule of a generation up to date that holds these operations, at a rendezvous that is known to take certificates from
+    /// this serial on: nothing if both are as they should be, if it is another generation's capsule, or if we may not.
+    pub fn refreshing(
+        &self,
+        generation: &Generation,
+        log: &BTreeSet<OperationHash>,
+        least_serial: u32,
+        now: Now,
+    ) -> Option<Refreshing> {
         if !self.is_settled_in() || self.keys.generation() != *generation {
             return None;
         }
@@ -217,15 +281,20 @@ impl Room {
                 .filter(|(hash, _)| !log.contains(*hash))
                 .map(|(_, signed)| signed)
         };
-        lacking().next()?;
+        let raises = self.least_serial() > least_serial;
+        if lacking().next().is_none() && !raises {
+            return None;
+        }
         let leaf = self.own.leaf()?;
         Some(Refreshing {
             capsule: self.capsule()?,
             certificate: self.own_certificate(leaf, now)?,
             key: self.own.secrets().signing.clone(),
-            ours: lacking().any(|signed| {
-                signed.author() == self.me || (signed.is_by_admin_key(&self.genesis) && self.own.admin().is_some())
-            }),
+            least_serial: self.least_serial(),
+            ours: raises
+                || lacking().any(|signed| {
+                    signed.author() == self.me || (signed.is_by_admin_key(&self.genesis) && self.own.admin().is_some())
+                }),
         })
     }
 

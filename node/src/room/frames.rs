@@ -271,7 +271,7 @@ impl Room {
                 generation,
                 approval,
             } => self.take_approval(identity, generation, approval, now),
-            ControlMessage::Certificate(certificate) => self.take_certificate(certificate),
+            ControlMessage::Certificate(certificate) => self.take_certificate(certificate, now),
             // For keepers: among members boxes are asked for.
             ControlMessage::Box { epoch, sealed } => {
                 self.take_kept_box(from, epoch, sealed);

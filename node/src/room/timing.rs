@@ -240,7 +240,10 @@ pub(super) const MOVE_MAKER: Duration = Duration::from_millis(1_500);
 pub(super) const MOVE_OTHERS: Duration = Duration::from_millis(150);
 /// Where removals overlap, the most junior moderator present joins them after this long, the next one a second later.
 pub(super) const JOIN_REMOVALS: Duration = Duration::from_millis(500);
-/// Between two times that a moderator is told the admin's word for it: gossip may lose one.
+/// Between the first two times that a moderator is told the admin's word for it, doubled up to [`CERTIFICATE_INTERVAL`]: gossip may lose one,
+/// on the way to a new generation most of all.
+pub(super) const CERTIFICATE_AGAIN: Duration = Duration::from_secs(4);
+/// Between two times that it is told in the end: a word that was kept lasts for 30 days.
 pub(super) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Between two questions of who waits whether a moderator let it in.
 pub(super) const APPROVAL_ASK: Duration = Duration::from_secs(3);

@@ -63,7 +63,8 @@ pub struct ChangeRoom {
     /// A new Password; takes the admin's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<NewPassword>,
-    /// Certificates with a lower serial are void from now on; takes the admin's token. It never goes back.
+    /// Certificates with a lower serial are void from now on; takes the admin's token, or a certificate of rank admin whose own serial is
+    /// as high. It never goes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_serial: Option<u32>,
     /// For whoever is not the admin.
@@ -107,7 +108,7 @@ pub struct PutCapsule {
     pub generation: Generation,
     /// Sealed under the export key of the Room Key.
     pub capsule: SealedCapsule,
-    /// Certificates with a lower serial are void from now on; takes the admin's token.
+    /// Certificates with a lower serial are void from now on, as with a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub least_serial: Option<u32>,
     /// For whoever is not the admin.

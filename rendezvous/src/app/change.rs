@@ -34,10 +34,9 @@ pub(super) async fn change(
         return Err(Refusal::new(ProblemType::BadRequest).detail("there is nothing to change"));
     }
     let authorized = app.authorize_any(&handle, &token).await?;
-    let beyond = body.password.is_some() || body.least_serial.is_some();
     let rank = match (&body.room_key, authorized.kind) {
         (_, Kind::Admin) => Rank::Admin,
-        (Some(new), Kind::Room) if !beyond => {
+        (Some(new), Kind::Room) if body.password.is_none() => {
             let generation = new.generation.to_bytes();
             let request = Request::RoomKey {
                 registration: new.credential.registration.as_bytes(),
@@ -46,6 +45,7 @@ pub(super) async fn change(
                 capsule: new.capsule.as_slice(),
                 key_gen: new.key_gen.as_ref().map_or(&[], |object| object.as_slice()),
                 overrides: new.overrides,
+                least_serial: body.least_serial.unwrap_or(0),
             };
             app.rank(&authorized, &token, body.certified.as_ref(), &request)?
         }
@@ -87,12 +87,10 @@ pub(super) async fn put_capsule(
 ) -> Result<Done, Refusal> {
     let authorized = app.authorize_any(&handle, &token).await?;
     if authorized.kind == Kind::Room {
-        if body.least_serial.is_some() {
-            return Err(Refusal::new(ProblemType::WrongCredential));
-        }
         let request = Request::Capsule {
             generation: &body.generation.to_bytes(),
             capsule: body.capsule.as_slice(),
+            least_serial: body.least_serial.unwrap_or(0),
         };
         app.rank(&authorized, &token, body.certified.as_ref(), &request)?;
     }
@@ -141,6 +139,11 @@ impl App {
         }
         if certificate.serial < *least_serial {
             return Err(refused().detail("the admin has made the certificate void"));
+        }
+        // What makes others void is the admin's to say, and never goes beyond what its key has signed.
+        let raised = request.least_serial();
+        if raised > 0 && (certificate.rank < Rank::Admin || raised > certificate.serial) {
+            return Err(refused().detail("the certificate does not allow to make others void"));
         }
         request
             .verify(&certificate, token.as_bytes(), certified.signature.as_bytes())

@@ -73,6 +73,7 @@ async fn body(client: &Client, room: &RoomHandle, token: &Token, change: Change<
             capsule: new.capsule.as_slice(),
             key_gen: b"what ended it",
             overrides: new.overrides,
+            least_serial: change.least_serial.unwrap_or(0),
         };
         Certified {
             certificate: Exact::new(certificate.sign(admin).to_bytes()),
@@ -267,12 +268,10 @@ async fn a_certificate_allows_what_its_rank_says_as_long_as_it_is_good() {
     };
     change(&client, &den, &member, overriding).await.refused(refused);
     let raising = Change {
-        least_serial: Some(9),
+        least_serial: Some(5),
         ..with(good)
     };
-    change(&client, &den, &member, raising)
-        .await
-        .refused(ProblemType::WrongCredential);
+    change(&client, &den, &member, raising).await.refused(refused);
     let far = Change {
         generation: generation(100_000, 0),
         ..with(good)
@@ -318,6 +317,108 @@ async fn a_certificate_allows_what_its_rank_says_as_long_as_it_is_good() {
     assert_eq!(change(&client, &den, &member, overriding).await.status, 204);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_made_void_on_redb() {
+    certificates_made_void(&Running::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_made_void_on_mongodb() {
+    let Some(mongod) = Mongod::start("certificates_made_void_on_mongodb") else {
+        return;
+    };
+    let store = StoreSpec::Mongo(mongod.uri("certificates"));
+    let mut server = Running::with(Limits::default(), Some(store)).await;
+    certificates_made_void(&server).await;
+    server.halt().await;
+}
+
+/// Whoever holds the admin key needs no Password for it: its word for its own leaf, of rank admin, is enough, with either request.
+async fn certificates_made_void(server: &Running) {
+    let (client, den) = (server.client(), handle("den"));
+    let admin_key = client.register(&den).await;
+    let member = client.member(&den).await;
+    let of = |rank, serial| Some((&admin_key, certificate(rank, serial)));
+    let put = async |least_serial, by| put(&client, &den, &member, &refresh(&member, 0, least_serial, by)).await;
+    let refused = ProblemType::CertificateRefused;
+    assert_eq!(put(None, of(Rank::Moderator, 0)).await.status, 204);
+
+    // Not with a moderator's word, not beyond what the admin's key has signed, and not with words that another said.
+    put(Some(1), of(Rank::Moderator, 1)).await.refused(refused);
+    put(Some(2), of(Rank::Admin, 1)).await.refused(refused);
+    let mut altered = refresh(&member, 0, Some(1), of(Rank::Admin, 2));
+    altered.least_serial = Some(2);
+    self::put(&client, &den, &member, &altered).await.refused(refused);
+    assert_eq!(
+        put(Some(0), of(Rank::Moderator, 0)).await.status,
+        204,
+        "nothing is raised"
+    );
+    assert_eq!(put(Some(2), of(Rank::Admin, 2)).await.status, 204);
+    for (rank, serial) in [(Rank::Moderator, 0), (Rank::Moderator, 1), (Rank::Admin, 1)] {
+        put(None, of(rank, serial)).await.refused(refused);
+        let by = Change {
+            certified: of(rank, serial),
+            ..Change::default()
+        };
+        change(&client, &den, &member, by).await.refused(refused);
+    }
+    assert_eq!(put(None, of(Rank::Moderator, 2)).await.status, 204);
+    // It never goes back.
+    assert_eq!(put(Some(1), of(Rank::Admin, 3)).await.status, 204);
+    put(None, of(Rank::Moderator, 1)).await.refused(refused);
+
+    // With a new Room Key, in one: whoever comes first with the new token finds it done.
+    let by = |rank, serial, least_serial| Change {
+        least_serial,
+        certified: of(rank, serial),
+        ..Change::default()
+    };
+    let without = body(&client, &den, &member, by(Rank::Moderator, 2, None)).await;
+    let altered = ChangeRoom {
+        least_serial: Some(2),
+        ..without
+    };
+    send(&client, &den, &member, &altered).await.refused(refused);
+    let done = change(&client, &den, &member, by(Rank::Admin, 3, Some(3))).await;
+    assert_eq!(done.status, 204);
+    let member = client.log_in(&den, Credential::Room, NEW_KEY).await.token;
+    let next = |serial| Change {
+        key: b"another-new-key",
+        generation: generation(2, 2),
+        ..by(Rank::Moderator, serial, None)
+    };
+    change(&client, &den, &member, next(2)).await.refused(refused);
+    assert_eq!(change(&client, &den, &member, next(3)).await.status, 204);
+}
+
+fn refresh(token: &Token, count: u64, least_serial: Option<u32>, by: Option<(&AdminKey, Certificate)>) -> PutCapsule {
+    let capsule = format!("capsule {count}");
+    let generation = generation(count, 4);
+    let certified = by.map(|(admin, certificate)| {
+        let request = Request::Capsule {
+            generation: &generation.to_bytes(),
+            capsule: capsule.as_bytes(),
+            least_serial: least_serial.unwrap_or(0),
+        };
+        Certified {
+            certificate: Exact::new(certificate.sign(admin).to_bytes()),
+            signature: Exact::new(request.sign(&moderator(), &GENESIS, token.as_bytes())),
+        }
+    });
+    PutCapsule {
+        generation,
+        capsule: ByteString::new(capsule.as_bytes()).unwrap(),
+        least_serial,
+        certified,
+    }
+}
+
+async fn put(client: &Client, room: &RoomHandle, token: &Token, body: &PutCapsule) -> Reply {
+    let path = snug_rendezvous_api::capsule(&path_handle(room));
+    client.call("PUT", &path, Some(token), body).await
+}
+
 #[tokio::test]
 async fn a_capsule_is_refreshed_by_who_may_and_for_the_registered_generation_alone() {
     let server = Running::start().await;
@@ -325,32 +426,14 @@ async fn a_capsule_is_refreshed_by_who_may_and_for_the_registered_generation_alo
     let admin_key = client.register(&den).await;
     let (member, admin) = (client.member(&den).await, admin_token(&client, &den).await);
     let put = async |token: &Token, count, least_serial, by: Option<Certificate>| {
-        let capsule = format!("capsule {count}");
-        let generation = generation(count, 4);
-        let certified = by.map(|certificate| {
-            let request = Request::Capsule {
-                generation: &generation.to_bytes(),
-                capsule: capsule.as_bytes(),
-            };
-            Certified {
-                certificate: Exact::new(certificate.sign(&admin_key).to_bytes()),
-                signature: Exact::new(request.sign(&moderator(), &GENESIS, token.as_bytes())),
-            }
-        });
-        let body = PutCapsule {
-            generation,
-            capsule: ByteString::new(capsule.as_bytes()).unwrap(),
-            least_serial,
-            certified,
-        };
-        let path = snug_rendezvous_api::capsule(&path_handle(&den));
-        client.call("PUT", &path, Some(token), &body).await
+        let by = by.map(|certificate| (&admin_key, certificate));
+        put(&client, &den, token, &refresh(token, count, least_serial, by)).await
     };
     let good = certificate(Rank::Moderator, 0);
     put(&member, 0, None, None).await.refused(ProblemType::WrongCredential);
     put(&member, 0, Some(1), Some(good))
         .await
-        .refused(ProblemType::WrongCredential);
+        .refused(ProblemType::CertificateRefused);
     put(&member, 1, None, Some(good))
         .await
         .refused(ProblemType::GenerationStale);

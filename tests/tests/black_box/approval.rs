@@ -56,14 +56,14 @@ pub fn knocks(moderator: &mut Member, name: &str) -> String {
     })
 }
 
-fn new_room_key(member: &mut Member) -> String {
+pub fn new_room_key(member: &mut Member) -> String {
     member.wait("`room_key` event", |event| {
         let key = (event["type"] == "room_key").then(|| event["room_key"].as_str())?;
         key.map(str::to_owned)
     })
 }
 
-fn registered(member: &mut Member) {
+pub fn registered(member: &mut Member) {
     member.wait("`registered` event", |event| {
         (event["event"] == "registered").then_some(())
     });

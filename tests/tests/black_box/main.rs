@@ -7,6 +7,7 @@ mod approval;
 mod audit;
 mod bad_input;
 mod burst;
+mod certificates;
 mod coming_back;
 mod crash;
 mod deletion;

@@ -43,6 +43,7 @@ pub(super) fn certificate(v: At<'_>, h: &mut Held) -> Result<(), Failure> {
 
 fn request(v: At<'_>, holder: &Certificate, key: &LeafSigningKey, h: &mut Held) -> Result<(), Failure> {
     let (token, generation, capsule) = (v.array("token")?, v.array("generation")?, v.bytes("capsule")?);
+    let least_serial = v.small("least_serial")?;
     let (registration, upload, key_gen);
     let request = match v.number("what_kind")? {
         1 => {
@@ -54,11 +55,13 @@ fn request(v: At<'_>, holder: &Certificate, key: &LeafSigningKey, h: &mut Held) 
                 capsule: &capsule,
                 key_gen: &key_gen,
                 overrides: v.flag("overrides")?,
+                least_serial,
             }
         }
         2 => Request::Capsule {
             generation: &generation,
             capsule: &capsule,
+            least_serial,
         },
         _ => return Err("what_kind".to_owned()),
     };

@@ -79,17 +79,19 @@ impl Fixed {
         let (token, registration, upload): ([u8; 32], [u8; 16], [u8; 192]) = (self.b(0x71), self.b(0x72), self.b(0x73));
         let mut generation: [u8; 40] = self.b(0x74);
         generation[..8].copy_from_slice(&GENERATION.to_be_bytes());
-        let room_key = |capsule, key_gen, overrides| Request::RoomKey {
+        let room_key = |capsule, key_gen, overrides, least_serial| Request::RoomKey {
             registration: &registration,
             upload: &upload,
             generation: &generation,
             capsule,
             key_gen,
             overrides,
+            least_serial,
         };
-        let capsule = Request::Capsule {
+        let capsule = |least_serial| Request::Capsule {
             generation: &generation,
             capsule: b"a capsule",
+            least_serial,
         };
         let entry = |request: &Request<'_>, more: Value| {
             let signature = request.sign(key, &self.hash(), &token);
@@ -105,19 +107,23 @@ impl Fixed {
             entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             entry
         };
-        let with_key = |key_gen: &[u8], overrides| {
+        let with_key = |key_gen: &[u8], overrides, least_serial| {
             json!({
                 "what_kind": 1, "registration": hex(registration), "upload": hex(upload), "key_gen": hex(key_gen),
-                "overrides": overrides,
+                "overrides": overrides, "least_serial": least_serial,
             })
         };
         json!([
             entry(
-                &room_key(b"a capsule", b"an object", false),
-                with_key(b"an object", false)
+                &room_key(b"a capsule", b"an object", false, 0),
+                with_key(b"an object", false, 0)
             ),
-            entry(&room_key(b"a capsule", b"", true), with_key(b"", true)),
-            entry(&capsule, json!({ "what_kind": 2 })),
+            entry(&room_key(b"a capsule", b"", true, 8), with_key(b"", true, 8)),
+            entry(&capsule(0), json!({ "what_kind": 2, "least_serial": 0 })),
+            entry(
+                &capsule(0x0102_0304),
+                json!({ "what_kind": 2, "least_serial": 0x0102_0304 })
+            ),
         ])
     }
 

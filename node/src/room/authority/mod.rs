@@ -32,6 +32,8 @@ pub(super) struct Authority {
     evaluation: Evaluation,
     /// Rises with every operation, so that judgements can be kept until then.
     version: u64,
+    /// See [`Self::serial`].
+    serial: u32,
 }
 
 /// What became of an operation.
@@ -66,6 +68,7 @@ impl Authority {
             operations: operations.into_iter().map(|signed| (signed.hash(), signed)).collect(),
             evaluation: Evaluation::default(),
             version: 0,
+            serial: 0,
         };
         authority.evaluate(genesis);
         authority
@@ -179,9 +182,8 @@ impl Authority {
         if judge(&union, &evaluation, &target, genesis).is_err() {
             return Ok(false);
         }
-        self.version += 1;
         self.operations = union;
-        self.evaluation = evaluation;
+        self.concluded(evaluation);
         Ok(true)
     }
 
@@ -237,6 +239,12 @@ impl Authority {
         self.version
     }
 
+    /// What certificates carry that are signed now: it rises with every operation that takes the right to have one from somebody, and those
+    /// with a lower one are to be void (docs/PROTOCOL.md, "Certificates").
+    pub(super) fn serial(&self) -> u32 {
+        self.serial
+    }
+
     /// The policy as it is now.
     pub(super) fn policy(&self, genesis: &Genesis) -> Policy {
         self.evaluation.policy.unwrap_or(*genesis.policy())
@@ -282,9 +290,37 @@ impl Authority {
     }
 
     fn evaluate(&mut self, genesis: &Genesis) {
-        self.version += 1;
-        self.evaluation = Log::new(&self.operations, genesis).evaluate();
+        let evaluation = Log::new(&self.operations, genesis).evaluate();
+        self.concluded(evaluation);
     }
+
+    fn concluded(&mut self, evaluation: Evaluation) {
+        self.version += 1;
+        self.evaluation = evaluation;
+        // What was forgotten comes back: certificates don't go back meanwhile.
+        self.serial = self.serial.max(rights_taken(&self.operations));
+    }
+}
+
+/// How many operations take the right to speak for the room at its rendezvous from somebody that ever got it. Those that don't count are
+/// counted here too: so it never falls as the log grows, whatever becomes void by what comes late.
+fn rights_taken(log: &BTreeMap<OperationHash, SignedOperation>) -> u32 {
+    let given = |signed: &SignedOperation| match signed.operation() {
+        Operation::Role { identity, role } if *role > Role::Member => Some(*identity),
+        _ => None,
+    };
+    let given: BTreeSet<IdentityKey> = log.values().filter_map(given).collect();
+    let taken = |signed: &&SignedOperation| {
+        let from = match signed.operation() {
+            Operation::Role {
+                identity,
+                role: Role::Member,
+            } => Some(*identity),
+            operation => operation.removes(),
+        };
+        from.is_some_and(|identity| given.contains(&identity))
+    };
+    u32::try_from(log.values().filter(taken).count()).unwrap_or(u32::MAX)
 }
 
 fn is_admin(identity: &IdentityKey, evaluation: &Evaluation, genesis: &Genesis) -> bool {

@@ -478,3 +478,41 @@ fn what_would_not_count_is_told_why() {
     }
     assert_eq!(judge(&log, &w.by_admin(&heads, big(4))), Err(Uncounted::LogFull));
 }
+
+#[test]
+fn the_serial_of_certificates_rises_with_each_right_taken_and_never_falls() {
+    let w = World::new();
+    let one = w.by_admin(&[], w.role(1, Role::Moderator));
+    let two = w.by_admin(&[&one], w.role(2, Role::Moderator));
+    let policy = w.by_admin(&[&two], Operation::Policy(Policy::default()));
+    let nobody = w.by_admin(&[&policy], w.kick(5, 1));
+    assert_eq!(w.log(&[&one, &two, &policy, &nobody]).serial(), 0, "nobody had a role");
+    let taken = w.by_admin(&[&nobody], w.role(1, Role::Member));
+    let removed = w.by_admin(&[&taken], w.kick(2, 2));
+    // Void, since its author's role was taken by somebody who had not seen it.
+    let late = w.by(1, &[&nobody], w.kick(2, 2));
+    let all = [&one, &two, &policy, &nobody, &taken, &removed, &late];
+    assert!(w.counts(&all[..4], &nobody) && !w.counts(&all, &late));
+    assert_eq!(w.log(&all[..5]).serial(), 1);
+    assert_eq!(w.log(&all[..6]).serial(), 2);
+    assert_eq!(w.log(&all).serial(), 3);
+
+    // Whatever comes first, and whatever is forgotten.
+    let mut rng = StdRng::seed_from_u64(11);
+    for _ in 0..40 {
+        let mut log = w.log(&[]);
+        let mut left = all.to_vec();
+        let mut last = 0;
+        while !left.is_empty() {
+            let fits = |signed: &SignedOperation| signed.parents().iter().all(|parent| log.contains(parent));
+            let ready: Vec<usize> = (0..left.len()).filter(|index| fits(left[*index])).collect();
+            let next = left.swap_remove(ready[rng.random_range(0..ready.len())]);
+            log.insert_verified(next.clone(), &w.genesis);
+            assert!(log.serial() >= last);
+            last = log.serial();
+        }
+        assert_eq!(last, 3);
+        log.forget(&taken.hash(), &w.genesis);
+        assert_eq!(log.serial(), 3);
+    }
+}
