@@ -5,6 +5,9 @@
 //! name: its *statement*, which whoever opened it keeps, says whose it is and proves it. A statement at a place where we opened another frame
 //! proves that its sender told members different things.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ use crate::text::Untrusted;
 
 /// Statements kept for others: those of the newest frames. Each has at most 484 bytes.
 const MAX_STATED: usize = 2_048;
-/// Frames remembered that are named and not here; beyond, the oldest are taken for lost, and counted.
+/// Frames remembered that are named and not here; beyond, the oldest of whoever named most are taken for lost, and counted.
 const MAX_UNMET: usize = 256;
 /// Forks remembered of one member: each proves all that there is to know of its author.
 const MAX_FORKS_OF_ONE: usize = 4;
@@ -56,6 +59,8 @@ pub(super) struct Audit {
 /// A frame that others name as seen.
 struct Unmet {
     named_by: LeafId,
+    /// Who that is, in whatever incarnation.
+    namer: Option<IdentityKey>,
     since: Duration,
     since_ms: u64,
     /// Whose it is, and where in their chain, if somebody stated that.
@@ -147,23 +152,48 @@ impl Audit {
         }
     }
 
-    fn name(&mut self, hash: FrameHash, named_by: LeafId, now: Now) {
+    /// A frame is named by somebody. Names can be invented: who names many pushes out its own, and nobody else's.
+    fn name(&mut self, hash: FrameHash, named_by: LeafId, namer: Option<IdentityKey>, now: Now) {
         if self.stated.contains_key(&hash) {
             return;
         }
-        self.unmet.entry(hash).or_insert(Unmet {
+        if let Some(known) = self.unmet.get(&hash) {
+            let theirs = known.namer;
+            // It counts as named by whoever names less, so that a name which one invents many beside stays with it.
+            if theirs != namer
+                && self.named(namer) < self.named(theirs)
+                && let Some(known) = self.unmet.get_mut(&hash)
+            {
+                (known.named_by, known.namer) = (named_by, namer);
+            }
+            return;
+        }
+        let unmet = Unmet {
             named_by,
+            namer,
             since: now.elapsed,
             since_ms: now.unix_ms,
             author: None,
-        });
+        };
+        self.unmet.insert(hash, unmet);
         while self.unmet.len() > MAX_UNMET {
-            let oldest = self.unmet.iter().min_by_key(|(_, unmet)| unmet.since);
-            if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
+            let mut counts: BTreeMap<Option<IdentityKey>, usize> = BTreeMap::new();
+            for unmet in self.unmet.values() {
+                *counts.entry(unmet.namer).or_default() += 1;
+            }
+            let most = counts.values().max().copied();
+            let of_most = (self.unmet.iter()).filter(|(_, unmet)| counts.get(&unmet.namer).copied() == most);
+            let oldest = of_most.min_by_key(|(_, unmet)| unmet.since).map(|(hash, _)| *hash);
+            if let Some(oldest) = oldest {
                 self.unmet.remove(&oldest);
                 self.overflown += 1;
             }
         }
+    }
+
+    /// How many that aren't here somebody names.
+    fn named(&self, namer: Option<IdentityKey>) -> usize {
+        self.unmet.values().filter(|unmet| unmet.namer == namer).count()
     }
 
     pub(super) fn next_wake(&self) -> Option<Duration> {
@@ -198,13 +228,14 @@ impl Room {
     /// A frame was opened: what it names is here, or missed from now on.
     pub(super) fn note_stated(&mut self, statement: Statement, now: Now) {
         let sender = statement.sender();
+        let namer = self.members.leaf(&sender).map(|leaf| leaf.identity());
         for parent in statement.parents() {
             if self.epochs.by_tag(&parent.tag).is_some() && !self.timeline.knows(&parent.hash) {
                 if self.audit.unmet.is_empty() {
                     self.audit.next_ask = now.elapsed + CAUSAL_HOLD;
                     self.audit.ask_wait = AUDIT_ASK;
                 }
-                self.audit.name(parent.hash, sender, now);
+                self.audit.name(parent.hash, sender, namer, now);
             }
         }
         self.audit.keep(statement);
