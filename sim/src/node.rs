@@ -45,7 +45,8 @@ pub struct Node {
     /// The mesh key that its net proves, and those that it answers at the door.
     pub(crate) mesh: [u8; 32],
     pub(crate) doors: Vec<[u8; 32]>,
-    pub(crate) knock: Option<Knock>,
+    /// What it asks at doors, once it has moved.
+    pub knock: Option<Knock>,
     pub(crate) wake: Option<Duration>,
     /// What it has had by gossip.
     pub(crate) seen: BTreeSet<Digest>,

@@ -55,6 +55,9 @@ pub enum BoxError {
     /// The issuer made it, and it doesn't open, or not to what the issuer committed to: the epoch is void.
     #[error("the issuer made a bad box")]
     IssuerFault,
+    /// It opens, and what is inside is of a later version of the protocol. Nobody is to blame, and it is of no use here.
+    #[error("the box is of a later version: update Snug")]
+    Unsupported,
 }
 
 impl SealedBox {
@@ -125,7 +128,7 @@ pub fn open_box(
         EpochKind::Full => psk.expose(),
         EpochKind::KeyGen => &NO_PSK,
     };
-    let (secret, _) = open(context, sealed, kem, salt).ok_or(BoxError::IssuerFault)?;
+    let (secret, _) = open(context, sealed, kem, salt)?;
     EpochSecrets::derive_committed(psk, &secret, context, &announcement.header().commit).ok_or(BoxError::IssuerFault)
 }
 
@@ -159,8 +162,8 @@ pub fn open_key_box(
     check(announcement, sealed, kem)?;
     let context = &announcement.context;
     let header = announcement.header();
+    let (secret, extensions) = open(context, sealed, kem, &NO_PSK)?;
     let opened = || {
-        let (secret, extensions) = open(context, sealed, kem, &NO_PSK)?;
         let (room_key, random) = read_key(extensions.get(NEW_KEY)?)?;
         let keys = GenerationKeys::derive(&room_key, &random, handle, header.generation);
         if !bool::from(keys.commit().ct_eq(key_commit)) {
@@ -188,19 +191,38 @@ fn check(announcement: &Announcement, sealed: &SealedBox, kem: &KemSecret) -> Re
     Ok(())
 }
 
-fn open(context: &[u8; 32], sealed: &SealedBox, kem: &KemSecret, salt: &[u8; 32]) -> Option<(Secret32, Extensions)> {
+fn open(
+    context: &[u8; 32],
+    sealed: &SealedBox,
+    kem: &KemSecret,
+    salt: &[u8; 32],
+) -> Result<(Secret32, Extensions), BoxError> {
+    let text = unseal(context, sealed, kem, salt).ok_or(BoxError::IssuerFault)?;
+    read(&text).map_err(|error| match error {
+        DecodeError::Unsupported { .. } => BoxError::Unsupported,
+        _ => BoxError::IssuerFault,
+    })
+}
+
+fn unseal(context: &[u8; 32], sealed: &SealedBox, kem: &KemSecret, salt: &[u8; 32]) -> Option<Zeroizing<Vec<u8>>> {
     let (encapsulated, body) = sealed.ciphertext.split_first_chunk::<KEM_CIPHERTEXT>()?;
     let key = key(salt, &kem.decapsulate(encapsulated), context, &sealed.leaf);
     let mut text = Zeroizing::new(body.to_vec());
     aead::copen(&key, &[0; 12], &[], &mut text).ok()?;
-    let mut reader = Reader::new(text.split_last_chunk::<{ aead::TAG }>()?.0);
-    if reader.u8().ok()? != VERSION {
-        return None;
+    let len = text.len().checked_sub(aead::TAG)?;
+    text.truncate(len);
+    Some(text)
+}
+
+fn read(text: &[u8]) -> Result<(Secret32, Extensions), DecodeError> {
+    let mut reader = Reader::new(text);
+    if reader.u8()? != VERSION {
+        return Err(DecodeError::Unsupported { what: "box" });
     }
-    let secret = Zeroizing::new(reader.array().ok()?);
-    let extensions = Extensions::read(&mut reader, &[]).ok()?;
-    reader.finish().ok()?;
-    Some((secret, extensions))
+    let secret = Zeroizing::new(reader.array()?);
+    let extensions = Extensions::read(&mut reader, &[])?;
+    reader.finish()?;
+    Ok((secret, extensions))
 }
 
 /// `lp(room_key) ‖ r(32)`.

@@ -97,6 +97,74 @@ fn a_box_that_the_issuer_made_badly_is_proven_its_fault() {
     assert_eq!(error, BoxError::IssuerFault);
 }
 
+/// What an issuer that speaks a later version seals is of no use here, and nobody's fault; what only looks like one is the issuer's.
+#[test]
+fn a_box_of_a_later_version_blames_nobody() {
+    let mut room = Room::new(6, 3);
+    let issued = room.issue();
+    // `01 ‖ es(32) ‖ count of extensions u32`, and what is there instead.
+    let with = |extensions: &[u8]| [&[1][..], &[7; 32], extensions].concat();
+    let later = [
+        [&[2][..], &[7; 32], &[0; 4]].concat(),
+        vec![2],
+        with(&[0, 0, 0, 1, 0x80, 0, 0, 0, 0, 0]),
+        with(&[0, 0, 0, 1, 0xFF, 0xFF, 0, 0, 0, 1, 9]),
+    ];
+    let bad = [
+        Vec::new(),
+        vec![1],
+        with(&[]),
+        with(&[0, 0, 0, 0, 9]),
+        with(&[0, 0, 0, 2, 0x80, 0]),
+        // In form, and not the secret that was committed to.
+        with(&[0; 4]),
+        with(&[0, 0, 0, 1, 0, 9, 0, 0, 0, 0]),
+    ];
+    for text in later {
+        assert_eq!(opened_as(&room, &issued, &text), BoxError::Unsupported, "{text:?}");
+    }
+    for text in bad {
+        assert_eq!(opened_as(&room, &issued, &text), BoxError::IssuerFault, "{text:?}");
+    }
+}
+
+/// What becomes of the last member's box if this is sealed in it in place of what was, by the issuer itself.
+fn opened_as(room: &Room, issued: &Issued, text: &[u8]) -> BoxError {
+    use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
+    use snug_crypto::{kdf, label};
+    use x_wing::{Decapsulate, DecapsulationKey};
+    let victim = room.members.last().unwrap();
+    let mut boxes = issued.boxes.clone();
+    let index = boxes.iter().position(|sealed| sealed.leaf == victim.leaf.id()).unwrap();
+    let encapsulated: [u8; 1_120] = boxes[index].ciphertext[..1_120].try_into().unwrap();
+    let shared = DecapsulationKey::from(*victim.secrets.kem.to_seed()).decapsulate(&encapsulated.into());
+    let bytes = issued.announcement.encode();
+    let head = &bytes[..bytes.len() - (1 + 4 + room.members.len() * 52) - 128];
+    let context = kdf::hash(label::CONTEXT, &[room.hash().as_bytes(), head]);
+    let key = kdf::expand(
+        &*kdf::extract(room.keys.psk().expose(), &shared[..]),
+        label::BOX,
+        &[&context, victim.leaf.id().as_bytes()],
+    );
+    let cipher = ChaCha20Poly1305::new((&*key).into());
+    let mut sealed = boxes[index].ciphertext[1_120..].to_vec();
+    cipher
+        .decrypt_in_place(&[0; 12].into(), &[], &mut sealed)
+        .expect("the key is the right one");
+    let mut sealed = text.to_vec();
+    cipher.encrypt_in_place(&[0; 12].into(), &[], &mut sealed).unwrap();
+    boxes[index].ciphertext.truncate(1_120);
+    boxes[index].ciphertext.extend(sealed);
+    let leaves: Vec<_> = boxes
+        .iter()
+        .map(|sealed| merkle::leaf(&sealed.leaf, &sealed.ciphertext))
+        .collect();
+    let (root, paths) = merkle::build(&leaves).unwrap();
+    boxes[index].path.clone_from(&paths[index]);
+    let announcement = resign(room, issued, root);
+    epoch::open_box(&announcement, &boxes[index], &victim.secrets.kem, room.keys.psk()).unwrap_err()
+}
+
 /// The same announcement over another box root, signed by the issuer again.
 fn resign(room: &Room, issued: &Issued, root: [u8; 32]) -> epoch::Announcement {
     use ed25519_dalek::Signer;

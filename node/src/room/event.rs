@@ -409,6 +409,13 @@ pub enum Warning {
         /// Told apart by.
         fingerprint: Fingerprint,
     },
+    /// An issuer made an epoch, and what its box for us holds is of a later version of the protocol.
+    LaterVersion {
+        /// The issuer's name.
+        issuer: Untrusted,
+        /// Told apart by.
+        fingerprint: Fingerprint,
+    },
     /// A member gave two messages one place in its chain, and told some members one and some the other.
     Fork {
         /// Whose.
@@ -447,6 +454,10 @@ impl Warning {
                     issuer.name()
                 )
             }
+            Self::LaterVersion { issuer, fingerprint } => format!(
+                "{} ({fingerprint}) uses a later version of Snug, whose keys this one can't read. Update Snug to read what is said under them.",
+                issuer.name()
+            ),
             Self::NotDelivered { name, fingerprint } => format!(
                 "A direct message to {} ({fingerprint}) was not sent: that member is no longer in the room.",
                 name.name()

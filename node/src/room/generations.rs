@@ -1,7 +1,7 @@
 //! Generations of the Room Key: those we hold, whom each carried over, and their objects for members who are late
 //! (docs/PROTOCOL.md, "A new generation").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use snug_crypto::names::RoomKey;
 use snug_crypto::object::UnverifiedObject;
 
 use super::timing::{MAX_CARRIED, MAX_HELD_GENERATIONS, MAX_OBJECTS, MAX_WANTED_OBJECTS};
+
+/// Issuers that cheated, of all generations, who are remembered: one that is forgotten is found out again.
+const MAX_CHEATS: usize = 64;
 
 /// A generation's secrets.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub(super) struct Wanted {
     pub(super) next_ask: Duration,
     /// Peers that had none.
     pub(super) refused: BTreeSet<PeerKey>,
+    /// Peers that have one of an issuer who cheated: they are not asked again.
+    pub(super) misled: BTreeSet<PeerKey>,
     /// When it was heard of: a while later nobody is asked any more.
     pub(super) since: Duration,
 }
@@ -54,6 +59,8 @@ pub(super) struct Generations {
     carried: BTreeMap<OperationHash, Carried>,
     objects: BTreeMap<OperationHash, Arc<UnverifiedObject>>,
     pub(super) wanted: BTreeMap<OperationHash, Wanted>,
+    /// Who issued an object of an operation with a box for us that is bad: none of theirs is looked at again.
+    cheats: VecDeque<(OperationHash, IdentityKey)>,
     /// Rises with every change, so that judgements can be kept until then.
     version: u64,
 }
@@ -65,6 +72,7 @@ impl Generations {
             carried: BTreeMap::new(),
             objects: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            cheats: VecDeque::new(),
             version: 0,
         }
     }
@@ -157,6 +165,19 @@ impl Generations {
         self.objects.insert(operation, object);
     }
 
+    /// Somebody issued an object of this operation with a box for us that is bad.
+    pub(super) fn note_cheat(&mut self, operation: OperationHash, issuer: IdentityKey) {
+        self.cheats.push_back((operation, issuer));
+        if self.cheats.len() > MAX_CHEATS {
+            self.cheats.pop_front();
+        }
+    }
+
+    /// Whether an issuer did that.
+    pub(super) fn cheated(&self, operation: &OperationHash, issuer: &IdentityKey) -> bool {
+        self.cheats.iter().any(|(of, by)| of == operation && by == issuer)
+    }
+
     pub(super) fn object(&self, operation: &OperationHash) -> Option<&Arc<UnverifiedObject>> {
         self.objects.get(operation)
     }
@@ -172,6 +193,7 @@ impl Generations {
             self.wanted.entry(operation).or_insert(Wanted {
                 next_ask: elapsed,
                 refused: BTreeSet::new(),
+                misled: BTreeSet::new(),
                 since: elapsed,
             });
         }

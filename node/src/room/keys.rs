@@ -426,16 +426,11 @@ impl Room {
                     }
                 }
             }
-            Err(BoxError::IssuerFault) => {
+            Err(error @ (BoxError::IssuerFault | BoxError::Unsupported)) => {
                 let issuer = self.members.leaf(&announcement.header().issuer).cloned();
                 self.epochs.disqualify(id);
                 if let Some(leaf) = issuer {
-                    let view = self.view_of(&leaf, now);
-                    let warning = Warning::BadEpoch {
-                        issuer: view.name,
-                        fingerprint: view.fingerprint,
-                    };
-                    self.event(RoomEvent::Warning(warning));
+                    self.tell_unusable(&leaf, error, now);
                 }
                 // For those whose boxes are good the epoch stays exact: only a new incarnation makes them want another.
                 if is_wanted {
@@ -444,6 +439,17 @@ impl Room {
             }
             Err(BoxError::ServerFault | BoxError::NotForUs) => refused(self),
         }
+    }
+
+    /// Tells the user whose keys are of no use here, and whether that one is to blame.
+    pub(super) fn tell_unusable(&mut self, issuer: &Leaf, error: BoxError, now: Now) {
+        let view = self.view_of(issuer, now);
+        let (issuer, fingerprint) = (view.name, view.fingerprint);
+        self.event(RoomEvent::Warning(if error == BoxError::Unsupported {
+            Warning::LaterVersion { issuer, fingerprint }
+        } else {
+            Warning::BadEpoch { issuer, fingerprint }
+        }));
     }
 
     /// The keys of a generation, if it is ours or one that we held.

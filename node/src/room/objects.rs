@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use snug_crypto::bounds::MAX_OBJECT_BYTES;
 use snug_crypto::direct::DirectRequest;
-use snug_crypto::epoch::{self, BoxError, EpochKind};
+use snug_crypto::epoch::{self, Announcement, BoxError, EpochKind, OpenedKey, SealedBox};
 use snug_crypto::frame::Epoch;
 use snug_crypto::ids::{LeafId, OperationHash, PeerKey};
 use snug_crypto::leaf::{Admit, Record};
@@ -14,7 +14,7 @@ use snug_crypto::operation::{Rekey, SignedOperation};
 use super::exchange::Question;
 use super::generations::{Carried, HeldKey};
 use super::timing::{OBJECT_PATIENCE, OBJECT_RETRY};
-use super::{Now, Output, Room, RoomEvent, Warning};
+use super::{Now, Output, Room};
 
 /// What a member's box takes of an object, with its path and its entry, at most: as long as so much for each fits, all boxes have to be there.
 const BOX_AND_PATH: usize = 2_048;
@@ -28,6 +28,8 @@ pub(super) enum Objected {
     Bad,
     /// Something that it builds on is missing, or it doesn't count here.
     Useless,
+    /// Its operation counts, and its issuer has cheated: another one is looked for.
+    Cheated,
 }
 
 /// How an object came: what nobody asked for is bounded.
@@ -81,7 +83,8 @@ impl Room {
                 continue;
             };
             wanted.next_ask = now.elapsed + OBJECT_RETRY;
-            let fresh = links.iter().find(|peer| !wanted.refused.contains(*peer)).copied();
+            let is_fresh = |peer: &&PeerKey| !wanted.refused.contains(*peer) && !wanted.misled.contains(*peer);
+            let fresh = links.iter().find(is_fresh).copied();
             match fresh {
                 Some(to) => self.ask_object(to, hash, now),
                 None => wanted.refused.clear(),
@@ -91,7 +94,7 @@ impl Room {
 
     /// A reply to our question for an object.
     pub(super) fn on_object(&mut self, operation: OperationHash, from: PeerKey, object: Option<Vec<u8>>, now: Now) {
-        if self.authority.contains(&operation) {
+        if self.authority.contains(&operation) && !self.generations.wanted.contains_key(&operation) {
             return;
         }
         let objected = object.map(|bytes| self.take_object(&bytes, Told::Asked, now));
@@ -99,6 +102,9 @@ impl Room {
             && let Some(wanted) = self.generations.wanted.get_mut(&operation)
         {
             wanted.refused.insert(from);
+            if objected == Some(Objected::Cheated) {
+                wanted.misled.insert(from);
+            }
             wanted.next_ask = now.elapsed;
         }
         if objected == Some(Objected::Bad) {
@@ -156,6 +162,16 @@ impl Room {
         let Ok(Record::Leaf(issuer)) = object.issuer.clone().verify_with(&self.genesis_hash, admit) else {
             return Objected::Bad;
         };
+        // Everybody carried over has the keys, and could seal others something else: only the author issues, where it is one of them.
+        let by = issuer.identity();
+        let author = named.unverified_author();
+        let is_authors = author == by;
+        if !is_authors && author.as_bytes() != self.genesis.admin().as_bytes() {
+            return Objected::Bad;
+        }
+        if self.generations.cheated(&target, &by) {
+            return Objected::Cheated;
+        }
         let key = |leaf: LeafId| (leaf == issuer.id()).then(|| *issuer.key());
         let Ok(announcement) = object.announcement.clone().verify(&self.genesis_hash, key) else {
             return Objected::Bad;
@@ -166,24 +182,41 @@ impl Room {
         if !self.is_whole(&object, rekey.member_count) {
             return Objected::Useless;
         }
-        let (log, by) = (object.log.clone(), issuer.identity());
-        match self.authority.insert_with_past(log, target, &self.genesis) {
+        match self
+            .authority
+            .insert_with_past(object.log.clone(), target, &self.genesis)
+        {
             Ok(true) => {}
             Ok(false) => return Objected::Useless,
             Err(_) => return Objected::Bad,
         }
+        let opened = self.open_ours(&announcement, &object.boxes, &rekey);
+        if let Some(Err(error @ (BoxError::IssuerFault | BoxError::Unsupported))) = &opened {
+            self.tell_unusable(&issuer, *error, now);
+        }
         self.members.merge(Record::Leaf(issuer), now.unix_ms);
+        // Where the admin key made the generation, its holder issued it, and we can't tell who that is. What is not theirs is handed to nobody.
+        if matches!(opened, Some(Err(BoxError::IssuerFault))) && !is_authors {
+            self.generations.note_cheat(target, by);
+            self.generations.carry(target, carried);
+            self.prune_generations(Some(&target));
+            self.generations.want(target, now.elapsed);
+            self.settle_generation(now);
+            return Objected::Cheated;
+        }
         let boxes = object.boxes.clone();
         self.keep(target, object, Some(by));
         self.generations.wanted.remove(&target);
         let id = announcement.epoch_id();
-        self.epochs.add(announcement, now.elapsed);
+        self.epochs.add(announcement.clone(), now.elapsed);
         if let Some(known) = self.epochs.known_mut(&id) {
             known
                 .boxes
                 .extend(boxes.into_iter().map(|sealed| (sealed.leaf, sealed)));
         }
-        self.open_generation(&rekey, target, now);
+        if let Some(Ok(opened)) = opened {
+            self.take_opened(opened, &announcement, now);
+        }
         if let Some(signed) = self.authority.get(&target).cloned() {
             self.spread_generation(&signed);
         }
@@ -219,48 +252,39 @@ impl Room {
             && mine.is_none_or(|mine| !is_listed(mine) || boxed.contains(&mine))
     }
 
-    /// Opens our box of a generation that we have the object of.
-    fn open_generation(&mut self, rekey: &Rekey, target: OperationHash, now: Now) {
-        let Some(object) = self.generations.object(&target).cloned() else {
-            return;
-        };
-        let id = object.announcement.epoch_id(&self.genesis_hash);
-        let mine = self.known_leaf(&self.me).map(|leaf| leaf.id());
-        let (Some(known), Some(mine)) = (self.epochs.known(&id), mine) else {
-            return;
-        };
-        let Some(sealed) = known.boxes.get(&mine) else { return };
-        let kem = known
-            .announcement
-            .member(&mine)
-            .and_then(|(_, entry)| self.own.kem(&entry.kem_hash));
-        let Some(kem) = kem else { return };
+    /// Opens our box among a generation's: `None` if there is none that we have a key for.
+    fn open_ours(
+        &self,
+        announcement: &Announcement,
+        boxes: &[SealedBox],
+        rekey: &Rekey,
+    ) -> Option<Result<OpenedKey, BoxError>> {
+        let mine = self.known_leaf(&self.me)?.id();
+        let sealed = boxes.iter().find(|sealed| sealed.leaf == mine)?;
+        let (_, entry) = announcement.member(&mine)?;
+        let kem = self.own.kem(&entry.kem_hash)?;
         let handle = self.genesis.handle();
-        match epoch::open_key_box(&known.announcement, sealed, kem, &handle, &rekey.key_commit) {
-            Ok(opened) => {
-                let leaves: Vec<_> = (known.announcement.members().iter())
-                    .filter_map(|member| self.members.leaf(&member.leaf).map(|leaf| (member.leaf, *leaf.key())))
-                    .collect();
-                // A leaf that isn't here yet comes with the next sync; the box is asked for again then.
-                if let Ok(epoch) = Epoch::new(opened.secrets, &known.announcement, &leaves) {
-                    self.epochs.hold(epoch, now.elapsed);
-                }
-                self.generations.hold(HeldKey {
-                    room_key: opened.room_key,
-                    random: opened.random,
-                    keys: opened.keys,
-                });
-            }
-            Err(BoxError::IssuerFault) => {
-                // Others hold the same generation, and can hand us its key; the operation commits to it.
-                let by = self.generations.carried(&target).and_then(|carried| carried.by);
-                if let Some(leaf) = by.and_then(|by| self.members.current_leaf(&by)).cloned() {
-                    let view = self.view_of(&leaf, now);
-                    let (issuer, fingerprint) = (view.name, view.fingerprint);
-                    self.event(RoomEvent::Warning(Warning::BadEpoch { issuer, fingerprint }));
-                }
-            }
-            Err(BoxError::ServerFault | BoxError::NotForUs) => {}
+        Some(epoch::open_key_box(
+            announcement,
+            sealed,
+            kem,
+            &handle,
+            &rekey.key_commit,
+        ))
+    }
+
+    fn take_opened(&mut self, opened: OpenedKey, announcement: &Announcement, now: Now) {
+        let leaves: Vec<_> = (announcement.members().iter())
+            .filter_map(|member| self.members.leaf(&member.leaf).map(|leaf| (member.leaf, *leaf.key())))
+            .collect();
+        // A leaf that isn't here yet comes with the next sync; the box is asked for again then.
+        if let Ok(epoch) = Epoch::new(opened.secrets, announcement, &leaves) {
+            self.epochs.hold(epoch, now.elapsed);
         }
+        self.generations.hold(HeldKey {
+            room_key: opened.room_key,
+            random: opened.random,
+            keys: opened.keys,
+        });
     }
 }
