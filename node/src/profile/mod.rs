@@ -38,7 +38,7 @@ use zeroize::Zeroizing;
 pub use error::{PinError, ProfileError};
 pub use pins::{Pinned, Place};
 pub use reach::Reach;
-pub use vault::{Purpose, Vault};
+pub use vault::{Purpose, Unreadable, Vault};
 
 use crate::contacts::{Contact, Contacts};
 

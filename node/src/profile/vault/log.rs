@@ -2,13 +2,15 @@
 //!
 //! Appending is all that a commit costs: one write, however many keys it changes, and one sync for all that was written since the last
 //! one. What is written outlives the process, what is synced also the power. A log that a crash cut short ends with its last whole commit.
+//! It begins with a commit that changes nothing and is synced before anything names the log: one without any was damaged.
 //! Values that were replaced or forgotten take up room until the log is written anew, under a new key.
 
 mod chunks;
+mod search;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use rand::rngs::SysRng;
 use snug_crypto::rest::RestBytes;
 use snug_crypto::rest::log::{Chunk, ChunkError, Entry, LENGTH, LogKey, Place};
 
-use self::chunks::{CHUNK, has_hole, read_chunk, split};
+use self::chunks::{CHUNK, read_chunk, split};
+use self::search::{Found, WINDOW, look};
 
 /// What is read ahead.
 const BUFFER: usize = 64 * 1024;
@@ -41,6 +44,8 @@ pub(super) struct Log {
     index: BTreeMap<Vec<u8>, At>,
     live: u64,
     dead: u64,
+    /// Chunks whose length is damaged on disk, with where they are.
+    mended: Vec<(u64, u32)>,
     /// A sync failed: what stands beyond `synced` is not known, so the file is not written to any more.
     is_doubtful: bool,
 }
@@ -67,12 +72,17 @@ struct At {
     size: usize,
 }
 
-/// Whole commits were found, and behind them something that is none.
+/// What stands behind the last whole commit of a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// The end of the file.
+    /// Nothing: the end of the file.
     Whole,
-    /// What a crash leaves: nothing readable follows.
+    /// What a crash leaves: an incomplete last write.
     Torn,
+    /// Blocks that hold nothing, and good chunks behind them. A power cut leaves that, and so may a disk that fails.
+    Hole,
+    /// Something that can't be read, and that no crash leaves.
+    Unreadable,
 }
 
 /// Why a log can't be read.
@@ -94,8 +104,19 @@ impl Log {
     /// A new, empty one.
     pub fn create(path: PathBuf, key: LogKey, place: Place) -> io::Result<Self> {
         let file = private().create(true).truncate(true).open(&path)?;
-        file.sync_all()?;
-        Ok(Self::new(file, path, key, place))
+        let mut log = Self::new(file, path, key, place);
+        let first = Chunk {
+            last: true,
+            at_ms: crate::engine::clock::unix_ms(),
+            entries: Vec::new(),
+        };
+        log.append(&first.seal(&log.key, place, &mut UnwrapErr(SysRng)))?;
+        log.file.sync_all()?;
+        log.scan_to(log.file.metadata()?.len()).map_err(|error| match error {
+            LogError::Io(error) => error,
+            LogError::Damaged | LogError::Newer => io::Error::other("what was just written can't be read"),
+        })?;
+        Ok(log)
     }
 
     fn new(file: File, path: PathBuf, key: LogKey, place: Place) -> Self {
@@ -111,11 +132,12 @@ impl Log {
             index: BTreeMap::new(),
             live: 0,
             dead: 0,
+            mended: Vec::new(),
             is_doubtful: false,
         }
     }
 
-    /// Reads a log through; a torn end is cut off in memory, and overwritten by the next commit.
+    /// Reads a log through, and changes nothing on disk: see [`Self::mend`] and [`Self::cut`]. In memory it ends with its last whole commit.
     pub fn open(path: PathBuf, key: LogKey, place: Place) -> Result<(Self, Tail), LogError> {
         let file = private().open(&path)?;
         let length = file.metadata()?.len();
@@ -130,15 +152,31 @@ impl Log {
         let (mut offset, mut place) = (0, self.place);
         let mut commit = Vec::new();
         while offset < length {
-            let Some(sealed) = read_chunk(&mut reader, length - offset)? else {
-                return Ok(Tail::Torn);
+            let read = read_chunk(&mut reader, length - offset)?;
+            let opened = read
+                .as_deref()
+                .map(|sealed| (sealed.len(), Chunk::open(&self.key, place, sealed)));
+            let (size, opened) = match opened {
+                Some((size, opened)) if !matches!(opened, Err(ChunkError::Forged)) => (size, opened),
+                _ => {
+                    let rest = self.rest(offset, length)?;
+                    let size = match look(&self.key, place, offset, &rest) {
+                        Found::Chunk(size) => size,
+                        Found::Torn => return Ok(Tail::Torn),
+                        Found::Hole if length - offset < WINDOW as u64 => return Ok(Tail::Hole),
+                        Found::Hole | Found::Between => return Err(LogError::Damaged),
+                        Found::Nothing => return Ok(Tail::Unreadable),
+                    };
+                    self.mended.push((offset, u32::try_from(size).unwrap_or(u32::MAX)));
+                    reader.seek(SeekFrom::Start(offset + (LENGTH + size) as u64))?;
+                    (size, Chunk::open(&self.key, place, &rest[LENGTH..LENGTH + size]))
+                }
             };
-            let size = (LENGTH + sealed.len()) as u64;
-            match Chunk::open(&self.key, place, &sealed) {
+            match opened {
                 Ok(chunk) => {
                     let last = chunk.last;
                     commit.push((offset, place.index, chunk));
-                    offset += size;
+                    offset += (LENGTH + size) as u64;
                     place.index += 1;
                     if last {
                         commit
@@ -150,34 +188,34 @@ impl Log {
                 Err(ChunkError::Malformed(snug_crypto::wire::DecodeError::Unsupported { .. })) => {
                     return Err(LogError::Newer);
                 }
-                Err(ChunkError::Malformed(_)) => return Err(LogError::Damaged),
-                // A power cut may leave out a block before others that it let through: a shorter log, which is an older one.
-                Err(ChunkError::Forged) if has_hole(&sealed) => return Ok(Tail::Torn),
-                Err(ChunkError::Forged) => {
-                    return if self.goes_on(&mut reader, offset + size, length, place)? {
-                        Err(LogError::Damaged)
-                    } else {
-                        Ok(Tail::Torn)
-                    };
-                }
+                Err(ChunkError::Malformed(_) | ChunkError::Forged) => return Err(LogError::Damaged),
             }
         }
         Ok(if self.end == length { Tail::Whole } else { Tail::Torn })
     }
 
-    /// Whether a good chunk follows behind a bad one: then it isn't the end that a crash tore.
-    fn goes_on(&self, reader: &mut impl Read, mut offset: u64, length: u64, mut place: Place) -> io::Result<bool> {
-        while offset < length {
-            place.index += 1;
-            let Some(sealed) = read_chunk(reader, length - offset)? else {
-                return Ok(false);
-            };
-            if Chunk::open(&self.key, place, &sealed).is_ok() {
-                return Ok(true);
-            }
-            offset += (LENGTH + sealed.len()) as u64;
+    /// The bytes from `offset` on, as far as it is worth looking at them.
+    fn rest(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        let wanted = (length - offset).min(WINDOW as u64);
+        let mut rest = Vec::new();
+        file.take(wanted).read_to_end(&mut rest)?;
+        Ok(rest)
+    }
+
+    /// Puts right what says how long a chunk is, where that was damaged; nothing is lost.
+    pub fn mend(&mut self) -> io::Result<()> {
+        if self.mended.is_empty() {
+            return Ok(());
         }
-        Ok(false)
+        tracing::warn!(path = %self.path.display(), places = self.mended.len(), "the file was damaged, and is mended; nothing was lost");
+        let mut file = &*self.file;
+        for (offset, length) in std::mem::take(&mut self.mended) {
+            file.seek(SeekFrom::Start(offset))?;
+            file.write_all(&length.to_be_bytes())?;
+        }
+        file.sync_data()
     }
 
     fn learn(&mut self, offset: u64, chunk: u64, content: &Chunk) {
@@ -313,8 +351,8 @@ impl Log {
         (self.end, self.place) = (0, self.first);
         let synced = self.synced;
         match self.scan_to(synced)? {
-            Tail::Whole => Ok(()),
-            Tail::Torn => Err(LogError::Damaged),
+            Tail::Whole => Ok(self.mend()?),
+            Tail::Torn | Tail::Hole | Tail::Unreadable => Err(LogError::Damaged),
         }
     }
 
@@ -383,7 +421,12 @@ impl Log {
         Chunk::open(&self.key, place, &sealed).map_err(|_| LogError::Damaged)
     }
 
-    /// Cuts off what a crash left behind the last commit.
+    /// Whether there is a key that begins so.
+    pub fn holds(&self, prefix: &[u8]) -> bool {
+        keys_from(&self.index, prefix).next().is_some()
+    }
+
+    /// Cuts off what stands behind the last commit.
     pub fn cut(&self) -> io::Result<()> {
         self.file.set_len(self.end)
     }

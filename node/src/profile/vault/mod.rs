@@ -60,8 +60,23 @@ struct Inner {
     key: VaultKey,
     profile: Stored,
     state: Stored,
-    /// The state that was found couldn't be read, and was set aside.
-    state_lost: bool,
+    /// What couldn't be read when it was opened.
+    unreadable: Vec<Unreadable>,
+}
+
+/// What couldn't be read of a vault when it was opened, though no crash explains it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// All that rooms were in the middle of: they are joined anew.
+    State {
+        /// The file as it was, if there was one.
+        kept: Option<PathBuf>,
+    },
+    /// What stood at the end of a log, behind changes that could be read: what was changed last may be missing.
+    End {
+        /// A copy of the file as it was.
+        kept: PathBuf,
+    },
 }
 
 struct Stored {
@@ -103,7 +118,7 @@ impl Vault {
             key,
             profile,
             state,
-            state_lost: false,
+            unreadable: Vec::new(),
         };
         inner.write_head()?;
         inner.folder.made();
@@ -143,13 +158,24 @@ impl Vault {
                 what: "a log is missing in its head",
             })
         };
-        let profile = Stored::open(&folder, Purpose::Profile, entry(Purpose::Profile)?)?;
+        let mut unreadable = Vec::new();
+        let profile = Stored::open(
+            &folder,
+            Purpose::Profile,
+            entry(Purpose::Profile)?,
+            true,
+            &mut unreadable,
+        )?;
         let state = entry(Purpose::State)?;
-        let (state, state_lost) = match Stored::open(&folder, Purpose::State, state.clone()) {
+        // Whoever is a member somewhere is in the middle of something there.
+        let has_rooms = profile.log.holds(super::MEMBERSHIP);
+        let (state, state_lost) = match Stored::open(&folder, Purpose::State, state.clone(), has_rooms, &mut unreadable)
+        {
             Ok(state) => (state, false),
             Err(ProfileError::Damaged { path, what }) => {
                 tracing::warn!(path = %path.display(), what, "the stored state of the rooms can't be read; it is set aside");
-                set_aside(&path);
+                let kept = set_aside(&path)?;
+                unreadable.push(Unreadable::State { kept });
                 (Stored::create(&folder, Purpose::State, state.number + 1)?, true)
             }
             Err(error) => return Err(error),
@@ -160,7 +186,7 @@ impl Vault {
             key,
             profile,
             state,
-            state_lost,
+            unreadable,
         };
         if state_lost {
             inner.write_head()?;
@@ -179,7 +205,13 @@ impl Vault {
 
     /// Whether the rooms' state couldn't be read when the vault was opened, and was set aside: they are joined anew.
     pub fn state_was_lost(&self) -> bool {
-        self.lock().state_lost
+        let is_state = |what: &Unreadable| matches!(what, Unreadable::State { .. });
+        self.lock().unreadable.iter().any(is_state)
+    }
+
+    /// What couldn't be read when the vault was opened, though no crash explains it.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        self.lock().unreadable.clone()
     }
 
     /// Commits changes: when it returns, they survive a power cut, all of them. Blocks until the disk has them.
@@ -402,29 +434,62 @@ impl Stored {
         Ok(Self::new(purpose, number, key, log))
     }
 
-    fn open(folder: &Folder, purpose: Purpose, entry: LogEntry) -> Result<Self, ProfileError> {
+    /// Opens a log. What a crash left behind its last commit is cut off; what nothing explains is refused, or kept beside before that.
+    /// `has_content` if it can't be empty.
+    fn open(
+        folder: &Folder,
+        purpose: Purpose,
+        entry: LogEntry,
+        has_content: bool,
+        unreadable: &mut Vec<Unreadable>,
+    ) -> Result<Self, ProfileError> {
         let path = purpose.file(folder, entry.number);
         let opened = Log::open(path.clone(), entry.key.clone(), place(purpose, entry.number));
-        let (log, tail) = match opened {
+        let damaged = |what| ProfileError::Damaged {
+            path: path.clone(),
+            what,
+        };
+        let (mut log, tail) = match opened {
             Ok(opened) => opened,
             Err(LogError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ProfileError::Damaged {
-                    path,
-                    what: "it is missing",
-                });
+                return Err(damaged("it is missing"));
             }
             Err(error) => return Err(told(&path, error)),
         };
-        // It is never empty on purpose, and what is cut away can't be mended any more.
-        if purpose == Purpose::Profile && log.size() == 0 {
-            return Err(ProfileError::Damaged {
-                path,
-                what: "its beginning can't be read",
-            });
+        let is_empty = match purpose {
+            Purpose::Profile => log.live() == 0,
+            // A new one holds a commit that changes nothing.
+            Purpose::State => log.size() == 0,
+        };
+        // What is cut away can't be mended any more.
+        if is_empty && has_content {
+            return Err(damaged("its beginning can't be read"));
         }
-        if matches!(tail, Tail::Torn) {
-            tracing::info!(path = %path.display(), "the last write was cut short; what was committed before it holds");
-            log.cut().map_err(|error| ProfileError::io("write", &path, error))?;
+        match (tail, purpose) {
+            // Each of its changes is synced before the next.
+            (Tail::Hole, Purpose::Profile) => return Err(damaged("a part of it can't be read")),
+            // An older state than the one that others have seen is worse than none.
+            (Tail::Unreadable, Purpose::State) => return Err(damaged("its end can't be read")),
+            _ => {}
+        }
+        let failed = |error| ProfileError::io("write", &path, error);
+        log.mend().map_err(failed)?;
+        match tail {
+            Tail::Whole => {}
+            Tail::Torn => {
+                tracing::info!(path = %path.display(), "the last write was cut short; what was committed before it holds");
+                log.cut().map_err(failed)?;
+            }
+            Tail::Hole | Tail::Unreadable => {
+                tracing::warn!(path = %path.display(), "the end of the file can't be read; what was committed before it holds");
+                let kept = aside(&path);
+                std::fs::copy(&path, &kept)
+                    .and_then(|_| std::fs::OpenOptions::new().write(true).open(&kept)?.sync_all())
+                    .and_then(|()| folder.sync())
+                    .map_err(|error| ProfileError::io("write", &kept, error))?;
+                unreadable.push(Unreadable::End { kept });
+                log.cut().map_err(failed)?;
+            }
         }
         Ok(Self::new(purpose, entry.number, entry.key, log))
     }
@@ -495,13 +560,27 @@ fn wrap(key: &VaultKey, passphrase: &Passphrase, folder: &Folder) -> Result<Slot
     })
 }
 
-/// Keeps what can't be read, under a name that nothing else takes.
-fn set_aside(path: &Path) {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    if let Err(error) = std::fs::rename(path, &aside)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, path = %path.display(), "the damaged file stays where it is");
+/// Keeps what can't be read, under a name that nothing else takes; `None` if there is nothing.
+fn set_aside(path: &Path) -> Result<Option<PathBuf>, ProfileError> {
+    let kept = aside(path);
+    match std::fs::rename(path, &kept) {
+        Ok(()) => Ok(Some(kept)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ProfileError::io("set aside", path, error)),
     }
+}
+
+/// A free name beside a file: the same with `.damaged`, and a number if that is taken.
+fn aside(path: &Path) -> PathBuf {
+    let name = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let first = name(".damaged");
+    if !first.exists() {
+        return first;
+    }
+    let mut others = (2_u32..).map(|number| name(&format!(".damaged.{number}")));
+    others.find(|other| !other.exists()).unwrap_or(first)
 }

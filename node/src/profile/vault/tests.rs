@@ -56,11 +56,21 @@ fn file(data: &TempDir, purpose: &str) -> PathBuf {
         .filter(|path| {
             let name = path.file_name().unwrap().to_str().unwrap();
             name.strip_prefix(purpose)
-                .is_some_and(|rest| rest.starts_with('.') && !rest.ends_with("damaged"))
+                .is_some_and(|rest| rest.starts_with('.') && !rest.contains("damaged"))
         })
         .collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found.pop().unwrap()
+}
+
+/// Where the lengths of a log's chunks stand.
+fn length_fields(log: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let (mut fields, mut at) = (Vec::new(), 0);
+    while at < log.len() {
+        fields.push(at..at + 4);
+        at += 4 + u32::from_be_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+    }
+    fields
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -101,12 +111,12 @@ fn what_was_committed_last_of_each_key_comes_back() {
     }
 }
 
-/// A crash can leave any beginning of the file, and behind it anything that was not yet on the disk.
+/// A crash can leave any beginning of the file, and behind it zeros where what was written was not yet on the disk.
 #[test]
 fn a_log_cut_anywhere_holds_whole_commits() {
     let (data, vault) = new_vault();
     let path = file(&data, "state");
-    let mut ends = vec![0];
+    let mut ends = vec![fs::metadata(&path).unwrap().len() as usize];
     for n in 0..6 {
         let value = vec![b'0' + n; 40 * usize::from(n)];
         vault
@@ -122,13 +132,13 @@ fn a_log_cut_anywhere_holds_whole_commits() {
     // Every place near the end of a commit, and some within.
     let telling = |cut: &usize| cut.is_multiple_of(11) || ends.iter().any(|end| cut.abs_diff(*end) <= 3);
     for cut in (0..=whole.len()).filter(telling) {
-        for tail in [&b""[..], &[0; 50], &[0xff; 7]] {
+        for tail in [&b""[..], &[0; 50], &[0; 5_000]] {
             let copied = tempfile::tempdir().unwrap();
             copy(data.path(), copied.path());
             fs::write(file(&copied, "state"), [&whole[..cut], tail].concat()).unwrap();
             let vault = open(&copied).unwrap_or_else(|error| panic!("cut at {cut}: {error}"));
             assert!(!vault.state_was_lost(), "cut at {cut}");
-            let commits = ends.iter().filter(|end| **end <= cut).count() - 1;
+            let commits = ends.iter().filter(|end| **end <= cut).count().saturating_sub(1);
             assert_eq!(
                 state(&vault).len(),
                 if commits == 0 { 0 } else { commits + 1 },
@@ -158,8 +168,9 @@ fn damage_before_the_end_is_told_and_kept_and_costs_the_state_alone() {
             .unwrap();
     }
     drop(vault);
+    let lengths = length_fields(&fs::read(file(&data, "state")).unwrap());
     let size = fs::metadata(file(&data, "state")).unwrap().len() as usize;
-    for at in (0..size * 3 / 4).step_by(7) {
+    for at in (0..size).step_by(7) {
         let copied = tempfile::tempdir().unwrap();
         copy(data.path(), copied.path());
         let path = file(&copied, "state");
@@ -167,13 +178,18 @@ fn damage_before_the_end_is_told_and_kept_and_costs_the_state_alone() {
         bytes[at] ^= 1;
         fs::write(&path, &bytes).unwrap();
         let vault = open(&copied).unwrap();
-        // A damaged length hides what follows, which looks like a torn end: then what stands before it holds.
-        if vault.state_was_lost() {
-            assert!(state(&vault).is_empty());
-            let aside = path.with_file_name(format!("{}.damaged", path.file_name().unwrap().to_str().unwrap()));
-            assert_eq!(fs::read(aside).unwrap(), bytes, "nothing is thrown away");
+        if lengths.iter().any(|field| field.contains(&at)) {
+            assert!(vault.unreadable().is_empty() && state(&vault).len() == 4, "byte {at}");
         } else {
-            assert!(state(&vault).len() < 4, "byte {at}");
+            assert!(vault.state_was_lost() && state(&vault).is_empty(), "byte {at}");
+            let aside = path.with_file_name(format!("{}.damaged", path.file_name().unwrap().to_str().unwrap()));
+            assert_eq!(
+                vault.unreadable(),
+                [Unreadable::State {
+                    kept: Some(aside.clone())
+                }]
+            );
+            assert_eq!(fs::read(aside).unwrap(), bytes, "nothing is thrown away");
         }
         assert_eq!(
             vault.get(Purpose::Profile, b"room 3").unwrap().unwrap().as_slice(),
@@ -182,7 +198,7 @@ fn damage_before_the_end_is_told_and_kept_and_costs_the_state_alone() {
         vault.commit(Purpose::State, vec![put("later", b"x")]).unwrap();
         drop(vault);
         let vault = open(&copied).unwrap();
-        assert!(!vault.state_was_lost());
+        assert!(vault.unreadable().is_empty());
         assert!(vault.get(Purpose::State, b"later").unwrap().is_some());
     }
     // The state's log is gone altogether.
@@ -193,7 +209,7 @@ fn damage_before_the_end_is_told_and_kept_and_costs_the_state_alone() {
     // The identity's log is another matter: nothing may take its place.
     let path = file(&data, "profile");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[60] ^= 1;
+    bytes[90] ^= 1;
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(open(&data), Err(ProfileError::Damaged { .. })));
     assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -395,12 +411,146 @@ fn a_block_that_never_reached_the_disk_costs_what_was_written_since_and_nothing_
     let mut bytes = fs::read(&path).unwrap();
     let block = from.next_multiple_of(4_096);
     bytes[block..block + 4_096].fill(0);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, &bytes).unwrap();
 
     let vault = open(&data).unwrap();
     assert!(!vault.state_was_lost());
+    // A disk that fails may leave the same.
+    let kept = path.with_extension("1.damaged");
+    assert_eq!(vault.unreadable(), [Unreadable::End { kept: kept.clone() }]);
+    assert_eq!(fs::read(kept).unwrap(), bytes);
     assert_eq!(state(&vault), [pair("a", "1")]);
     vault.commit(Purpose::State, vec![put("c", b"3")]).unwrap();
     drop(vault);
     assert_eq!(state(&open(&data).unwrap()), [pair("a", "1"), pair("c", "3")]);
+}
+
+/// The seal doesn't cover a chunk's length; damaged alone, it costs nothing, wherever it leads.
+#[test]
+fn a_damaged_length_is_mended() {
+    let (data, vault) = new_vault();
+    for n in 0..3 {
+        let value = [n; 300];
+        vault
+            .commit(Purpose::State, vec![put(&format!("{n}"), &value)])
+            .unwrap();
+        vault
+            .commit(Purpose::Profile, vec![put(&format!("{n}"), &value)])
+            .unwrap();
+    }
+    drop(vault);
+    for (purpose, name) in [(Purpose::Profile, "profile"), (Purpose::State, "state")] {
+        let whole = fs::read(file(&data, name)).unwrap();
+        for field in length_fields(&whole) {
+            for bit in [0, 1, 6, 8, 10, 15, 16, 21, 23, 24, 29, 31] {
+                let copied = tempfile::tempdir().unwrap();
+                copy(data.path(), copied.path());
+                let path = file(&copied, name);
+                let mut bytes = whole.clone();
+                bytes[field.start + bit / 8] ^= 1 << (bit % 8);
+                fs::write(&path, &bytes).unwrap();
+                let vault = open(&copied).unwrap_or_else(|error| panic!("{name}, bit {bit} of {field:?}: {error}"));
+                assert!(vault.unreadable().is_empty(), "{name}, bit {bit} of {field:?}");
+                let found = vault.scan(purpose, b"").unwrap();
+                let ours = found.iter().filter(|(_, value)| value.len() == 300).count();
+                assert_eq!(ours, 3, "{name}, bit {bit} of {field:?}");
+                drop(vault);
+                assert_eq!(fs::read(&path).unwrap(), whole, "{name}, bit {bit} of {field:?}");
+            }
+        }
+        // All four bytes of it.
+        let fields = length_fields(&whole);
+        let mut bytes = whole.clone();
+        bytes[fields[1].clone()].fill(0xff);
+        fs::write(file(&data, name), &bytes).unwrap();
+        assert!(open(&data).unwrap().unreadable().is_empty());
+    }
+}
+
+#[test]
+fn a_state_that_is_gone_is_told_where_there_are_rooms() {
+    let (data, vault) = new_vault();
+    vault.commit(Purpose::State, vec![put("a", b"1")]).unwrap();
+    vault.commit(Purpose::Profile, vec![put("room x", b"1")]).unwrap();
+    drop(vault);
+    let whole = fs::read(file(&data, "state")).unwrap();
+    for left in [vec![], vec![0; whole.len()], vec![0; 7], whole[..40].to_vec()] {
+        let copied = tempfile::tempdir().unwrap();
+        copy(data.path(), copied.path());
+        let path = file(&copied, "state");
+        fs::write(&path, &left).unwrap();
+        let vault = open(&copied).unwrap();
+        let aside = path.with_file_name(format!("{}.damaged", path.file_name().unwrap().to_str().unwrap()));
+        assert_eq!(
+            vault.unreadable(),
+            [Unreadable::State {
+                kept: Some(aside.clone())
+            }],
+            "{} bytes",
+            left.len()
+        );
+        assert_eq!(fs::read(aside).unwrap(), left);
+        vault.commit(Purpose::State, vec![put("later", b"x")]).unwrap();
+        drop(vault);
+        assert_eq!(state(&open(&copied).unwrap()), [pair("later", "x")]);
+    }
+    // A crash right after it was made leaves its first commit.
+    let first = length_fields(&whole)[1].start;
+    for torn in [
+        whole[..first].to_vec(),
+        [&whole[..first], &[0; 30][..]].concat(),
+        whole[..whole.len() - 1].to_vec(),
+    ] {
+        fs::write(file(&data, "state"), &torn).unwrap();
+        let vault = open(&data).unwrap();
+        assert!(vault.unreadable().is_empty() && state(&vault).is_empty());
+    }
+}
+
+/// Nothing explains it, and nothing that could be read stands behind it.
+#[test]
+fn an_end_that_no_crash_leaves_is_kept_and_told() {
+    let (data, vault) = new_vault();
+    for n in 0..3 {
+        for purpose in [Purpose::Profile, Purpose::State] {
+            vault.commit(purpose, vec![put(&format!("{n}"), &[n; 300])]).unwrap();
+        }
+    }
+    drop(vault);
+    let flipped = |mut bytes: Vec<u8>| {
+        let at = bytes.len() - 9;
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let foreign = |bytes: Vec<u8>| [bytes, vec![0xff; 700]].concat();
+    for (what, left) in [("flipped", 2), ("foreign", 3)] {
+        let damage = |bytes| if left == 2 { flipped(bytes) } else { foreign(bytes) };
+        // The profile goes on with what it could read.
+        let copied = tempfile::tempdir().unwrap();
+        copy(data.path(), copied.path());
+        let path = file(&copied, "profile");
+        let bytes = damage(fs::read(&path).unwrap());
+        for turn in 1..3 {
+            fs::write(&path, &bytes).unwrap();
+            let vault = open(&copied).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let end = if turn == 1 {
+                "damaged".to_owned()
+            } else {
+                format!("damaged.{turn}")
+            };
+            let kept = path.with_file_name(format!("{}.{end}", path.file_name().unwrap().to_str().unwrap()));
+            assert_eq!(vault.unreadable(), [Unreadable::End { kept: kept.clone() }], "{what}");
+            assert_eq!(fs::read(kept).unwrap(), bytes, "{what}");
+            // The identity is the one key more.
+            assert_eq!(vault.scan(Purpose::Profile, b"").unwrap().len(), left + 1, "{what}");
+            drop(vault);
+            assert!(open(&copied).unwrap().unreadable().is_empty(), "{what}");
+        }
+        // An older state would say again what was said: it is joined anew.
+        let path = file(&copied, "state");
+        let bytes = damage(fs::read(&path).unwrap());
+        fs::write(&path, &bytes).unwrap();
+        let vault = open(&copied).unwrap();
+        assert!(vault.state_was_lost() && state(&vault).is_empty(), "{what}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use snug::profile::{Profile, ProfileError, ProfileOptions};
+use snug::profile::{Profile, ProfileError, ProfileOptions, Unreadable, Vault};
 use snug_crypto::rest::vault::Passphrase;
 
 use super::App;
@@ -46,6 +46,9 @@ pub fn open(
         profile = Profile::open(options.clone());
     }
     let profile = profile?;
+    for unreadable in profile.vault().map(Vault::unreadable).unwrap_or_default() {
+        eprintln!("warning: {}", told(&unreadable));
+    }
     if profile.was_made_without_passphrase() {
         eprintln!(
             "note: your identity and your rooms rest on this machine without a passphrase: whoever uses this account can read them; \
@@ -53,6 +56,25 @@ pub fn open(
         );
     }
     Ok((data_dir, profile))
+}
+
+/// What is said about something in a profile that couldn't be read.
+fn told(unreadable: &Unreadable) -> String {
+    match unreadable {
+        Unreadable::State { kept: Some(kept) } => format!(
+            "what was stored of your rooms could not be read; it is kept beside as {}, and you come into them anew: messages that waited there are lost",
+            kept.display()
+        ),
+        Unreadable::State { kept: None } => {
+            "what was stored of your rooms is missing; you come into them anew: messages that waited there are lost"
+                .to_owned()
+        }
+        Unreadable::End { kept } => format!(
+            "what was changed last in your profile could not be read, and is missing; the file as it was is kept beside as {}. \
+             Look after the disk, or restore a backup",
+            kept.display()
+        ),
+    }
 }
 
 /// Where the profile is, and the passphrase if a file gives it.

@@ -6,17 +6,6 @@ use snug_crypto::rest::log::{Chunk, Entry, LENGTH, MAX_CHUNK};
 
 /// Text that one chunk takes before the next one begins.
 pub(super) const CHUNK: usize = 1024 * 1024;
-/// So many zeros in a row stand in no sealed chunk; where a block never reached the disk, they do.
-const HOLE: usize = 16;
-
-/// Whether a block of it never reached the disk.
-pub(super) fn has_hole(sealed: &[u8]) -> bool {
-    let mut zeros = 0;
-    sealed.iter().any(|byte| {
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        zeros == HOLE
-    })
-}
 
 /// The next chunk behind its length; `None` if the bytes left can't hold it.
 pub(super) fn read_chunk(reader: &mut impl Read, left: u64) -> io::Result<Option<Vec<u8>>> {
