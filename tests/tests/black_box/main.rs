@@ -36,6 +36,7 @@ mod slow_reader;
 mod stores;
 mod trust;
 mod tui;
+mod unanswered;
 mod vault;
 mod weather;
 mod wiretap;

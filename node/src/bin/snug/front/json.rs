@@ -61,6 +61,7 @@ impl Dialect for Rpc {
     const MAX_LINE: usize = rpc::MAX_LINE;
     /// A program says so.
     const TYPING_IS_READING: bool = false;
+    const READS_ON: bool = true;
 
     fn event(&mut self, event: &Event) -> Reaction {
         let body = match &event.kind {
@@ -117,8 +118,7 @@ impl Dialect for Rpc {
             }
             Ok(call) => {
                 let (handle, password, unheard) = (self.handle.clone(), self.password.clone(), self.unheard.clone());
-                // What others see keeps its order; questions wait for nothing.
-                let is_seen = matches!(call, Call::Direct { .. } | Call::Act(_) | Call::Policy(_));
+                let is_seen = is_seen(&call);
                 let turn = match is_seen {
                     true => self.turns.next(),
                     false => Turns::default().next(),
@@ -136,6 +136,18 @@ impl Dialect for Rpc {
                 }
             }
         }
+    }
+
+    fn keeps_order(&self, line: &Line) -> bool {
+        matches!(line, Line::Whole(bytes) if matches!(rpc::parse(bytes), (_, Ok(call)) if is_seen(&call)))
+    }
+
+    fn refuse(&self, line: &Line) -> Vec<String> {
+        let id = match line {
+            Line::Whole(bytes) => rpc::parse(bytes).0,
+            Line::TooLong => None,
+        };
+        answered(id, Err(Fault::new(Code::Failed, CROWDED)))
     }
 
     fn unheard(&self) -> &Unheard {
@@ -164,6 +176,18 @@ impl Dialect for Rpc {
     fn gave_up(&mut self, _: usize) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// What is said to a request that others would see, where too many of these wait to be answered.
+const CROWDED: &str =
+    "too many requests are unanswered, and this one was not obeyed: ask again when the others have been answered";
+
+/// Whether the others in the room see what comes of it: then it keeps its order. Questions wait for nothing.
+fn is_seen(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::Send { .. } | Call::Direct { .. } | Call::Act(_) | Call::Policy(_)
+    )
 }
 
 /// Nothing of ours fails to become JSON (every map key is a string); if it did, silence would be wrong.

@@ -7,6 +7,7 @@ mod input;
 mod interrupt;
 pub mod json;
 mod output;
+mod parked;
 mod people;
 pub mod plain;
 mod receipts;

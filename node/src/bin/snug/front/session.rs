@@ -9,15 +9,19 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use snug::engine::{CloseReason, Event, EventKind, Events, Handle};
 use snug_crypto::ids::MessageId;
+use tokio::time::Instant;
 
 use super::input::{self, Line};
 use super::interrupt::Interrupts;
 use super::output::Output;
+use super::parked::Parked;
 use super::turns::{self, Turns};
 use super::{End, Failure};
 
-/// Requests that may wait for the room at once; beyond that input waits.
+/// Requests that may wait for the room at once; beyond that they are parked, or all input waits.
 const IN_FLIGHT: usize = 128;
+/// So many of those that are parked are still handed over at the end; with those that wait, as many messages as the room takes.
+const LAST_HANDED_OVER: usize = 128;
 /// How long what was said may take to go out after the end of input.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long replies are waited for once the room has closed; they only fail by then.
@@ -49,11 +53,25 @@ pub trait Dialect {
     /// Whether a line of input says that everything shown before it was read.
     const TYPING_IS_READING: bool;
 
+    /// Whether what waits for nothing is read behind what has to wait; of that, each line that is too much is refused.
+    /// Else all input waits.
+    const READS_ON: bool = false;
+
     /// Shows an event.
     fn event(&mut self, event: &Event) -> Reaction;
 
     /// Obeys a line.
     fn line(&mut self, line: Line) -> Reaction;
+
+    /// Whether a line has to keep its order behind what waits for the room. Asked only with [`Self::READS_ON`].
+    fn keeps_order(&self, _line: &Line) -> bool {
+        true
+    }
+
+    /// Says of a line that it isn't obeyed, because too much waits, and what to do. Asked only with [`Self::READS_ON`].
+    fn refuse(&self, _line: &Line) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Input ended before the room was ready, all of it was dealt with, and we are about to go offline: what to say of that on standard
     /// error; `ephemeral` if that is for good.
@@ -121,12 +139,13 @@ pub async fn run<D: Dialect>(
     let mut output = Output::start();
     let mut waiting = Waiting::default();
     let mut shown = Shown::default();
+    let mut parked = Parked::default();
     let (mut open, mut lost) = (true, false);
     let drain = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(drain);
 
     let reason = 'session: loop {
-        if !open && waiting.is_empty() {
+        if !open && waiting.is_empty() && parked.is_empty() {
             // What the front end was told so far may lag behind.
             let entering = handle.status().await.is_ok_and(|status| status.epoch.is_none());
             if let Some(words) = dialect.ended_early(ephemeral).filter(|_| entering) {
@@ -142,60 +161,84 @@ pub async fn run<D: Dialect>(
             lost |= dialect.was_refused();
             break None;
         }
-        let reaction = tokio::select! {
-            event = events.recv(), if output.has_room() => {
-                let mut next = event.or_else(|| Some(Event::ended()));
-                // What has come with it is written with it.
-                loop {
-                    match next {
-                        Some(Event { kind: EventKind::Closed(reason), .. }) => break 'session Some(reason),
-                        Some(event) => {
-                            dialect.unheard().event(&event.kind);
-                            match dialect.event(&event) {
-                                Reaction::Show(lines) => output.push(lines),
-                                other => break other,
+        // Whose turn has come goes before what is read.
+        let due = (waiting.len() < IN_FLIGHT && output.has_room()).then(|| parked.pop());
+        let reads = match waiting.len() < IN_FLIGHT {
+            true => parked.is_empty(),
+            // Questions are answered at once; where they aren't, more of them don't help.
+            false => D::READS_ON && (parked.has_room() || parked.refuses()) && waiting.questions < IN_FLIGHT,
+        };
+        let reaction = if let Some(line) = due.flatten() {
+            dialect.line(line)
+        } else {
+            tokio::select! {
+                event = events.recv(), if output.has_room() => {
+                    let mut next = event.or_else(|| Some(Event::ended()));
+                    // What has come with it is written with it.
+                    loop {
+                        match next {
+                            Some(Event { kind: EventKind::Closed(reason), .. }) => break 'session Some(reason),
+                            Some(event) => {
+                                dialect.unheard().event(&event.kind);
+                                match dialect.event(&event) {
+                                    Reaction::Show(lines) => output.push(lines),
+                                    other => break other,
+                                }
+                                shown.pushed(output.pushed(), events.serial());
                             }
-                            shown.pushed(output.pushed(), events.serial());
+                            None => continue 'session,
                         }
-                        None => continue 'session,
+                        next = if output.has_room() { events.try_recv() } else { None };
                     }
-                    next = if output.has_room() { events.try_recv() } else { None };
-                }
-            },
-            line = lines.recv(), if open && waiting.len() < IN_FLIGHT && output.has_room() => match line {
-                Some(line) => {
-                    if D::TYPING_IS_READING && output.is_written() {
-                        events.read_to(events.serial());
+                },
+                line = lines.recv(), if open && reads && output.has_room() => match line {
+                    Some(line) => {
+                        if D::TYPING_IS_READING && output.is_written() {
+                            events.read_to(events.serial());
+                        }
+                        if waiting.len() < IN_FLIGHT || !dialect.keeps_order(&line) {
+                            dialect.line(line)
+                        } else if parked.has_room() {
+                            parked.push(line, Instant::now());
+                            continue;
+                        } else {
+                            Reaction::Show(dialect.refuse(&line))
+                        }
                     }
-                    dialect.line(line)
+                    None => {
+                        open = false;
+                        drain.as_mut().reset(Instant::now() + DRAIN);
+                        continue;
+                    }
+                },
+                Some((is_question, shown)) = waiting.next() => {
+                    if !is_question {
+                        parked.answered(Instant::now());
+                    }
+                    Reaction::Show(shown)
                 }
-                None => {
-                    open = false;
-                    drain.as_mut().reset(tokio::time::Instant::now() + DRAIN);
-                    continue;
+                () = parked.stalls(), if open => continue,
+                pumped = output.pump() => match pumped {
+                    Ok(()) => {
+                        shown.confirm(&output, &events);
+                        continue;
+                    }
+                    // Nobody reads what we say: as good as a hang-up.
+                    Err(_) => break None,
+                },
+                () = interrupts.next() => break None,
+                // What waits is kept, and each answer says so.
+                () = &mut drain, if !open => {
+                    if !ephemeral {
+                        break None;
+                    }
+                    output.push(dialect.gave_up(waiting.len() + parked.len()));
+                    drop(std::mem::take(&mut waiting));
+                    let shows = (&mut output, &mut shown);
+                    depart(Going::Offline, &handle, &mut events, &mut dialect, shows, &mut interrupts).await?;
+                    output.finish().await;
+                    return Ok(End::Unsent);
                 }
-            },
-            Some(shown) = waiting.next() => Reaction::Show(shown),
-            pumped = output.pump() => match pumped {
-                Ok(()) => {
-                    shown.confirm(&output, &events);
-                    continue;
-                }
-                // Nobody reads what we say: as good as a hang-up.
-                Err(_) => break None,
-            },
-            () = interrupts.next() => break None,
-            // What waits is kept, and each answer says so.
-            () = &mut drain, if !open => {
-                if !ephemeral {
-                    break None;
-                }
-                output.push(dialect.gave_up(waiting.len()));
-                drop(std::mem::take(&mut waiting));
-                let shows = (&mut output, &mut shown);
-                depart(Going::Offline, &handle, &mut events, &mut dialect, shows, &mut interrupts).await?;
-                output.finish().await;
-                return Ok(End::Unsent);
             }
         };
         match reaction {
@@ -208,10 +251,12 @@ pub async fn run<D: Dialect>(
             Reaction::Await(reply) => waiting.push(reply, false),
             Reaction::Ask(reply) => waiting.push(reply, true),
             Reaction::Quit => {
+                hand_over(&mut parked, &mut dialect, &mut waiting, &mut output);
                 settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
                 break None;
             }
             Reaction::Leave(lines) => {
+                hand_over(&mut parked, &mut dialect, &mut waiting, &mut output);
                 settle(dialect.turns(), &mut waiting, &mut output, &mut interrupts).await;
                 let end = depart(
                     Going::Away,
@@ -228,6 +273,7 @@ pub async fn run<D: Dialect>(
             }
         }
     };
+    hand_over(&mut parked, &mut dialect, &mut waiting, &mut output);
     let end = match reason {
         Some(reason) => Ok(End::Closed(reason)),
         None => {
@@ -243,7 +289,7 @@ pub async fn run<D: Dialect>(
         }
     };
     let replies = async {
-        while let Some(shown) = waiting.next().await {
+        while let Some((_, shown)) = waiting.next().await {
             output.push(shown);
         }
     };
@@ -267,11 +313,11 @@ impl Waiting {
         self.replies.push(Box::pin(async move { (is_question, reply.await) }));
     }
 
-    /// The next that is there; `None` if nothing is awaited. Cancel-safe.
-    async fn next(&mut self) -> Option<Vec<String>> {
+    /// The next that is there, and whether it answers a question; `None` if nothing is awaited. Cancel-safe.
+    async fn next(&mut self) -> Option<(bool, Vec<String>)> {
         let (is_question, shown) = self.replies.next().await?;
         self.questions -= usize::from(is_question);
-        Some(shown)
+        Some((is_question, shown))
     }
 
     fn len(&self) -> usize {
@@ -333,6 +379,26 @@ fn passed(open: &mut VecDeque<(u64, u64)>, written: u64) -> Option<u64> {
     passed
 }
 
+/// Nothing that was read is lost in silence: what is parked is handed over before somebody goes, in its order, so that messages are kept
+/// for the next run; what is more than the room takes is refused.
+fn hand_over(parked: &mut Parked, dialect: &mut impl Dialect, waiting: &mut Waiting, output: &mut Output) {
+    let mut handed_over = 0;
+    while let Some(line) = parked.pop() {
+        if handed_over == LAST_HANDED_OVER {
+            output.push(dialect.refuse(&line));
+            continue;
+        }
+        handed_over += 1;
+        match dialect.line(line) {
+            Reaction::Show(lines) | Reaction::Read(lines) => output.push(lines),
+            Reaction::Await(reply) => waiting.push(reply, false),
+            Reaction::Ask(reply) => waiting.push(reply, true),
+            // Those aren't parked.
+            Reaction::Quit | Reaction::Leave(_) => {}
+        }
+    }
+}
+
 /// What was asked for before somebody goes is handed over before they do, and what was asked is answered.
 async fn settle(turns: &mut Turns, waiting: &mut Waiting, output: &mut Output, interrupts: &mut Interrupts) {
     let settled = async {
@@ -342,7 +408,7 @@ async fn settle(turns: &mut Turns, waiting: &mut Waiting, output: &mut Output, i
         while !is_over || waiting.questions > 0 {
             tokio::select! {
                 () = &mut handed_over, if !is_over => is_over = true,
-                Some(shown) = waiting.next() => output.push(shown),
+                Some((_, shown)) = waiting.next() => output.push(shown),
                 else => return,
             }
         }
