@@ -1,8 +1,9 @@
 //! What the log says: one pure pass over the set of operations (docs/PROTOCOL.md, "Authority").
 //!
 //! Authors are gone through from the most senior one down: the admin key, admins, moderators, each by (depth, hash) of the Role that
-//! first made it one. Only a senior can take an author's word away, so when an author's turn comes, all that could void its operations
-//! is decided; two moderators who kick each other don't void everything.
+//! made it one. Only a senior can take an author's word away, so when an author's turn comes, all that could void its operations
+//! is decided; two moderators who kick each other don't void everything. Rank goes with the role: who lost one and got another has a turn
+//! for each, in which what it signed in that role is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,10 @@ pub(crate) struct Evaluation {
     /// Operations that count, in the order (depth, hash).
     pub(crate) valid: BTreeSet<OperationHash>,
     roles: BTreeMap<IdentityKey, Role>,
+    /// Of those who have a role.
     ranks: BTreeMap<IdentityKey, Rank>,
+    /// Who has a role, or ever had one.
+    heard: BTreeSet<IdentityKey>,
     removals: BTreeMap<IdentityKey, Removal>,
     /// The valid generations, the most current first, each with whom valid removals outside its past remove: these may hold its
     /// Room Key, so until a later one joins all removals, only those that it carried over count.
@@ -56,12 +60,26 @@ enum Class {
     Moderator,
 }
 
+impl Class {
+    fn role(self) -> Role {
+        match self {
+            Self::AdminKey | Self::Admin => Role::Admin,
+            Self::Moderator => Role::Moderator,
+        }
+    }
+}
+
 impl Evaluation {
     pub(crate) fn role(&self, identity: &IdentityKey) -> Role {
         self.roles.get(identity).copied().unwrap_or(Role::Member)
     }
 
-    /// Seniority of somebody who has, or had, a role.
+    /// Whether somebody has a role, or ever had one.
+    pub(crate) fn had_role(&self, identity: &IdentityKey) -> bool {
+        self.heard.contains(identity)
+    }
+
+    /// Seniority of somebody who has a role.
     pub(crate) fn rank(&self, identity: &IdentityKey) -> Option<Rank> {
         self.ranks.get(identity).copied()
     }
@@ -176,24 +194,53 @@ impl<'a> Log<'a> {
         counts.max().unwrap_or(0).checked_add(1)
     }
 
+    /// The rank that operations about one identity lead to: that of the first Role that made it what it is, since it last wasn't.
+    fn rank_after(&self, about: impl Iterator<Item = usize>) -> Option<Rank> {
+        about.fold(None, |rank: Option<Rank>, index| {
+            let given = self.operations[index].given()?;
+            Some(rank.filter(|rank| rank.class == given.class).unwrap_or(given))
+        })
+    }
+
     /// The pass.
     pub(crate) fn evaluate(&self) -> Evaluation {
         let mut pass = Pass {
             log: self,
             valid: Bits::new(self.operations.len()),
-            ranks: BTreeMap::new(),
-            done: BTreeSet::new(),
+            decided: Bits::new(self.operations.len()),
+            about: self.about(),
             waiting: BTreeSet::new(),
         };
         pass.run();
         self.conclude(&pass)
     }
 
+    /// The operations that give somebody a role, or take it, in the order (depth, hash).
+    fn about(&self) -> BTreeMap<IdentityKey, Vec<usize>> {
+        let mut about: BTreeMap<IdentityKey, Vec<usize>> = BTreeMap::new();
+        for (index, entry) in self.operations.iter().enumerate() {
+            let whom = match entry.signed.operation() {
+                Operation::Role { identity, .. } => Some(*identity),
+                operation => operation.removes(),
+            };
+            if let Some(whom) = whom {
+                about.entry(whom).or_default().push(index);
+            }
+        }
+        about
+    }
+
     fn conclude(&self, pass: &Pass<'_, '_>) -> Evaluation {
-        let mut result = Evaluation {
-            ranks: pass.ranks.clone(),
-            ..Evaluation::default()
-        };
+        let mut result = Evaluation::default();
+        for (identity, about) in &pass.about {
+            let valid = || about.iter().copied().filter(|index| pass.valid.has(*index));
+            if let Some(rank) = self.rank_after(valid()) {
+                result.ranks.insert(*identity, rank);
+            }
+            if valid().any(|index| self.operations[index].given().is_some()) {
+                result.heard.insert(*identity);
+            }
+        }
         let valid = || (self.operations.iter().enumerate()).filter(|(index, _)| pass.valid.has(*index));
         for (_, entry) in valid() {
             let hash = entry.signed.hash();
@@ -255,12 +302,30 @@ impl<'a> Log<'a> {
     }
 }
 
+impl Entry<'_> {
+    /// The rank that this gives to somebody who hasn't the role yet, if it is a Role.
+    fn given(&self) -> Option<Rank> {
+        let Operation::Role { role, .. } = self.signed.operation() else {
+            return None;
+        };
+        let class = match role {
+            Role::Member => return None,
+            Role::Moderator => Class::Moderator,
+            Role::Admin => Class::Admin,
+        };
+        let (depth, hash) = (self.depth, self.signed.hash());
+        Some(Rank { class, depth, hash })
+    }
+}
+
 struct Pass<'p, 'a> {
     log: &'p Log<'a>,
     valid: Bits,
-    ranks: BTreeMap<IdentityKey, Rank>,
-    /// Authors whose operations are decided: everybody senior to the one whose turn it is.
-    done: BTreeSet<IdentityKey>,
+    /// Operations whose author had its turn with them.
+    decided: Bits,
+    /// See [`Log::about`].
+    about: BTreeMap<IdentityKey, Vec<usize>>,
+    /// Turns to come: one for each role that somebody was given.
     waiting: BTreeSet<(Rank, IdentityKey)>,
 }
 
@@ -272,14 +337,25 @@ impl Pass<'_, '_> {
             depth: 0,
             hash: OperationHash::from_bytes([0; 32]),
         };
-        self.ranks.insert(admin_key, top);
         self.waiting.insert((top, admin_key));
+        // A Role has its author's own in its past, so whoever it appoints is junior to that: turns only come from below.
         while let Some((rank, author)) = self.waiting.pop_first() {
-            self.done.insert(author);
             for index in 0..self.log.operations.len() {
-                if self.log.operations[index].signed.author() == author && self.counts(index, &author, rank.class) {
-                    self.valid.set(index);
-                    self.note_rank(index);
+                let signed = self.log.operations[index].signed;
+                let is_due =
+                    signed.author() == author && !self.decided.has(index) && self.signed_as(index, &author, rank);
+                if !is_due {
+                    continue;
+                }
+                self.decided.set(index);
+                if !self.counts(index, &author, rank) {
+                    continue;
+                }
+                self.valid.set(index);
+                if let (Operation::Role { identity, .. }, Some(given)) =
+                    (signed.operation(), self.log.operations[index].given())
+                {
+                    self.waiting.insert((given, *identity));
                 }
             }
         }
@@ -291,119 +367,71 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Somebody got a role: its seniority is that of the first such operation. An admin's Role lies in the past of all that it signs,
-    /// so nobody who is decided already becomes junior to the one whose turn it is.
-    fn note_rank(&mut self, index: usize) {
-        let entry = &self.log.operations[index];
-        let Operation::Role { identity, role } = entry.signed.operation() else {
-            return;
-        };
-        let class = match role {
-            Role::Member => return,
-            Role::Moderator => Class::Moderator,
-            Role::Admin => Class::Admin,
-        };
-        let rank = Rank {
-            class,
-            depth: entry.depth,
-            hash: entry.signed.hash(),
-        };
-        let old = self.ranks.get(identity).copied();
-        if self.done.contains(identity) || old.is_some_and(|old| old <= rank) {
-            return;
-        }
-        if let Some(old) = old {
-            self.waiting.remove(&(old, *identity));
-        }
-        self.ranks.insert(*identity, rank);
-        self.waiting.insert((rank, *identity));
+    /// Whether an author had this rank when it signed an operation.
+    fn signed_as(&self, index: usize, author: &IdentityKey, rank: Rank) -> bool {
+        rank.class == Class::AdminKey || self.rank_at(index, author) == Some(rank)
     }
 
-    fn counts(&self, index: usize, author: &IdentityKey, class: Class) -> bool {
-        let role = match class {
-            Class::AdminKey => Role::Admin,
-            _ if self.is_voided(index, author) => return false,
-            _ => self.role_at(index, author),
-        };
+    fn counts(&self, index: usize, author: &IdentityKey, rank: Rank) -> bool {
+        if rank.class != Class::AdminKey && self.is_voided(index, author, rank.class.role()) {
+            return false;
+        }
+        let role = rank.class.role();
         let entry = &self.log.operations[index];
-        let operation = entry.signed.operation();
-        let admin_key = self.log.genesis.admin().as_bytes();
-        // Whoever isn't decided yet is junior to the author.
-        let is_junior = |identity: &IdentityKey| !self.done.contains(identity) && identity.as_bytes() != admin_key;
-        let may_go = |identity: &IdentityKey| {
-            let is_other = identity != author && identity.as_bytes() != admin_key;
-            is_junior(identity) || (is_other && self.has_no_role(index, identity))
+        let may_touch = |identity: &IdentityKey| {
+            identity.as_bytes() != self.log.genesis.admin().as_bytes() && !self.is_senior(index, identity, rank)
         };
-        match operation {
-            Operation::Role { identity, .. } => {
-                role == Role::Admin && (is_junior(identity) || (identity == author && class != Class::AdminKey))
-            }
+        match entry.signed.operation() {
+            Operation::Role { identity, .. } => role == Role::Admin && (identity == author || may_touch(identity)),
             Operation::Kick { identity, .. } | Operation::Ban { identity, .. } => {
-                role >= Role::Moderator && entry.counts_right && may_go(identity)
+                entry.counts_right && identity != author && may_touch(identity)
             }
-            Operation::KeyGen(_) => {
-                entry.counts_right && (role == Role::Admin || (role == Role::Moderator && self.joins_removals(index)))
-            }
+            Operation::KeyGen(_) => entry.counts_right && (role == Role::Admin || self.joins_removals(index)),
             Operation::Policy(_) | Operation::Keeper(_) | Operation::Unknown { .. } => role == Role::Admin,
             Operation::Tombstone(_) => true,
         }
     }
 
-    /// What the author was at this point of the log.
-    fn role_at(&self, index: usize, author: &IdentityKey) -> Role {
+    /// What somebody's rank was at this point of the log.
+    fn rank_at(&self, index: usize, identity: &IdentityKey) -> Option<Rank> {
         let past = &self.log.operations[index].past;
-        let mut role = Role::Member;
-        for (other, entry) in self.log.operations.iter().enumerate() {
-            if !past.has(other) || !self.valid.has(other) {
-                continue;
-            }
-            match entry.signed.operation() {
-                Operation::Role { identity, role: given } if identity == author => role = *given,
-                operation if operation.removes() == Some(*author) => role = Role::Member,
-                _ => {}
-            }
+        let about = self.about.get(identity).into_iter().flatten().copied();
+        self.log
+            .rank_after(about.filter(|other| past.has(*other) && self.valid.has(*other)))
+    }
+
+    /// Whether an operation takes somebody who is senior to its author: as far as the author could see, by what the other was given meanwhile,
+    /// or since something counts that the other signed meanwhile, which is decided already.
+    fn is_senior(&self, index: usize, identity: &IdentityKey, rank: Rank) -> bool {
+        if self.rank_at(index, identity).is_some_and(|theirs| theirs < rank) {
+            return true;
         }
-        role
-    }
-
-    /// Whether somebody who was decided before had no role when an operation was signed, as far as its author could see, and was given none
-    /// meanwhile: then it has signed nothing that counts and is neither older nor younger than the operation, so its seniority of old
-    /// protects nothing any more.
-    fn has_no_role(&self, index: usize, identity: &IdentityKey) -> bool {
         let past = &self.log.operations[index].past;
-        let gives = |operation: &Operation| matches!(operation, Operation::Role { identity: to, role } if to == identity && *role > Role::Member);
-        let given_meanwhile = (self.log.operations.iter().enumerate()).any(|(other, entry)| {
-            self.valid.has(other) && !past.has(other) && !entry.past.has(index) && gives(entry.signed.operation())
-        });
-        !given_meanwhile && self.role_at(index, identity) == Role::Member
-    }
-
-    /// Whether somebody senior took the author's word away without having seen this operation.
-    fn is_voided(&self, index: usize, author: &IdentityKey) -> bool {
-        let past = &self.log.operations[index].past;
-        let lowers = |operation: &Operation| match operation {
-            Operation::Role { identity, role } => {
-                identity == author && *role < Role::Admin && self.is_lowering(author, *role)
-            }
-            operation => operation.removes() == Some(*author),
-        };
         (self.log.operations.iter().enumerate()).any(|(other, entry)| {
-            self.valid.has(other)
-                && other != index
-                && !past.has(other)
-                && !entry.past.has(index)
-                && lowers(entry.signed.operation())
+            let is_meanwhile = || other != index && self.valid.has(other) && !past.has(other) && !entry.past.has(index);
+            let gives = || {
+                let to = matches!(entry.signed.operation(), Operation::Role { identity: to, .. } if to == identity);
+                to && entry.given().is_some_and(|theirs| theirs < rank)
+            };
+            (gives() || entry.signed.author() == *identity) && is_meanwhile()
         })
     }
 
-    /// Whether a Role takes something from an identity of this seniority.
-    fn is_lowering(&self, identity: &IdentityKey, role: Role) -> bool {
-        let had = match self.ranks.get(identity).map(|rank| rank.class) {
-            Some(Class::AdminKey | Class::Admin) => Role::Admin,
-            Some(Class::Moderator) => Role::Moderator,
-            None => Role::Member,
+    /// Whether somebody senior took the author's word, the role in which it signed this, away without having seen it.
+    fn is_voided(&self, index: usize, author: &IdentityKey, had: Role) -> bool {
+        let past = &self.log.operations[index].past;
+        let lowers = |operation: &Operation| match operation {
+            Operation::Role { role, .. } => *role < had,
+            _ => true,
         };
-        role < had
+        self.about.get(author).into_iter().flatten().any(|other| {
+            let entry = &self.log.operations[*other];
+            self.valid.has(*other)
+                && *other != index
+                && !past.has(*other)
+                && !entry.past.has(index)
+                && lowers(entry.signed.operation())
+        })
     }
 
     /// Whether two removals in its past overlap, and nothing there joins them: the one case in which a moderator makes a generation

@@ -107,7 +107,7 @@ impl Authority {
 
     /// Whether an author has, or ever had, a say: the admin key, or an identity with a role. Anything else would only fill the log.
     fn may_speak(&self, author: &IdentityKey, genesis: &Genesis) -> bool {
-        author.as_bytes() == genesis.admin().as_bytes() || self.evaluation.rank(author).is_some()
+        author.as_bytes() == genesis.admin().as_bytes() || self.evaluation.had_role(author)
     }
 
     /// Whether an author has a say, or may be given one by these operations, which stand parents before children. None of them is verified here:
@@ -357,7 +357,7 @@ fn judge(
         return Ok(());
     }
     let (count, bytes) = weigh(&|of| !is_admin(of, evaluation, genesis));
-    let (_, own) = weigh(&|of| *of == author || (evaluation.rank(of).is_none() && !is_admin(of, evaluation, genesis)));
+    let (_, own) = weigh(&|of| *of == author || (!evaluation.had_role(of) && !is_admin(of, evaluation, genesis)));
     let fits = count <= MAX_LOG_OPERATIONS - ADMINS_OPERATIONS
         && bytes <= MAX_LOG_BYTES - ADMINS_BYTES
         && own <= MAX_LOG_BYTES_OF_MODERATORS;

@@ -150,17 +150,23 @@ fn seniority_protects_only_who_has_a_role() {
     assert!(w.counts(&log, &late), "it is a member like any other");
     assert!(!w.counts(&log, &early), "it was senior as far as the junior one knew");
     assert!(w.log(&log).evaluation().voids(&w.people[1].key(), 0));
-    // Given back meanwhile, the role protects; given after, it is a pardon.
+    // Given again, meanwhile or after, it begins anew: whoever has been a moderator for longer is senior.
     let meanwhile = w.by_admin(&[&demoted], w.role(1, Role::Moderator));
     let says = w.by(1, &[&meanwhile], w.kick(4, 1));
     let log = [&one, &two, &demoted, &late, &meanwhile, &says];
-    assert!(!w.counts(&log, &late) && w.counts(&log, &says));
+    assert!(w.counts(&log, &late) && !w.counts(&log, &says));
     let pardoned = w.by_admin(&[&late], w.role(1, Role::Moderator));
     let says = w.by(1, &[&pardoned], w.kick(4, 2));
-    let log = [&one, &two, &demoted, &late, &pardoned, &says];
-    assert!(w.counts(&log, &late) && w.counts(&log, &says));
+    let up = w.by(1, &[&pardoned], w.kick(2, 2));
+    let log = [&one, &two, &demoted, &late, &pardoned, &says, &up];
+    assert!(w.counts(&log, &late) && w.counts(&log, &says) && !w.counts(&log, &up));
     let again = w.by(2, &[&says], w.kick(1, 3));
-    assert!(!w.counts(&[&one, &two, &demoted, &late, &pardoned, &says, &again], &again));
+    assert!(w.counts(&[&one, &two, &demoted, &late, &pardoned, &says, &again], &again));
+    // A higher role that came meanwhile protects.
+    let raised = w.by_admin(&[&demoted], w.role(1, Role::Admin));
+    let says = w.by(1, &[&raised], w.kick(4, 1));
+    let log = [&one, &two, &demoted, &late, &raised, &says];
+    assert!(!w.counts(&log, &late) && w.counts(&log, &says));
     // Nobody removes itself, nor the admin key, which has no Role.
     let own = w.by(1, &[&demoted], w.kick(1, 1));
     let key = Operation::Kick {
@@ -170,6 +176,51 @@ fn seniority_protects_only_who_has_a_role() {
     let key = w.by(2, &[&demoted], key);
     let log = [&one, &two, &demoted, &own, &key];
     assert!(!w.counts(&log, &own) && !w.counts(&log, &key));
+}
+
+/// Rank goes with the role: an admin that was made a moderator is the last of these, whoever it was before.
+#[test]
+fn who_was_an_admin_and_is_a_moderator_ranks_as_one() {
+    let w = World::new();
+    let boss = w.by_admin(&[], w.role(1, Role::Admin));
+    let chair = w.by_admin(&[&boss], w.role(2, Role::Admin));
+    let old = w.by_admin(&[&chair], w.role(3, Role::Moderator));
+    let did = w.by(1, &[&old], w.role(5, Role::Moderator));
+    let less = w.by_admin(&[&did], w.role(1, Role::Moderator));
+    let log = vec![&boss, &chair, &old, &did, &less];
+    let with = |more: &[&SignedOperation], which: &SignedOperation| {
+        let log: Vec<&SignedOperation> = log.iter().chain(more).copied().collect();
+        w.counts(&log, which)
+    };
+    // What it did as an admin stays; it takes no admin, no elder moderator, and gives no roles.
+    assert!(with(&[], &did));
+    let up = w.by(1, &[&less], w.kick(2, 1));
+    let aside = w.by(1, &[&less], w.kick(3, 1));
+    let gives = w.by(1, &[&less], w.role(6, Role::Moderator));
+    // Nor by parents from the time when it was an admin.
+    let backwards = w.by(1, &[&did], w.kick(2, 1));
+    for void in [&up, &aside, &gives, &backwards] {
+        assert!(!with(&[void], void));
+    }
+    let member = w.by(1, &[&less], w.kick(4, 1));
+    let newer = w.by_admin(&[&less], w.role(7, Role::Moderator));
+    let down = w.by(1, &[&newer], w.kick(7, 1));
+    assert!(with(&[&member], &member) && with(&[&newer, &down], &down));
+    // An admin takes it, which voids what it had not heard of; and so does an elder moderator.
+    let demoted = w.by(2, &[&less], w.role(1, Role::Member));
+    assert!(with(&[&demoted, &member], &demoted) && !with(&[&demoted, &member], &member));
+    let kicked = w.by(3, &[&less], w.kick(1, 1));
+    assert!(with(&[&kicked, &member], &kicked) && !with(&[&kicked, &member], &member));
+    // While it was an admin as far as its junior could see, it was senior.
+    let early = w.by(2, &[&did], w.role(1, Role::Member));
+    assert!(!with(&[&early], &early));
+    // Made an admin again, it is the last of the admins; what it says then counts.
+    let again = w.by(2, &[&less], w.role(1, Role::Admin));
+    let says = w.by(1, &[&again], w.role(3, Role::Member));
+    let up = w.by(1, &[&again], w.role(2, Role::Member));
+    let down = w.by(2, &[&says], w.role(1, Role::Moderator));
+    assert!(with(&[&again, &says, &up, &down], &says) && with(&[&again, &says, &up, &down], &down));
+    assert!(!with(&[&again, &says, &up, &down], &up));
 }
 
 #[test]
@@ -221,13 +272,15 @@ fn a_moderator_makes_a_generation_only_to_join_removals() {
 /// A log of the admin and a few moderators acting on what each of them happens to have seen.
 fn random_log(w: &World, rng: &mut StdRng) -> Vec<SignedOperation> {
     let mut log: Vec<SignedOperation> = Vec::new();
-    for _ in 0..rng.random_range(3..24) {
-        let mut seen: Vec<&SignedOperation> = log.iter().collect();
+    // Where few act and see what is newest, roles come and go; else most of it is void.
+    let (people, is_close, most) = [(w.people.len(), false, 24), (4, true, 32)][rng.random_range(0..2)];
+    for _ in 0..rng.random_range(3..most) {
+        let mut seen: Vec<&SignedOperation> = log.iter().rev().take(if is_close { 3 } else { 24 }).collect();
         seen.shuffle(rng);
-        seen.truncate(rng.random_range(0..4));
+        seen.truncate(rng.random_range(usize::from(is_close)..4));
         let seen: Vec<SignedOperation> = seen.into_iter().cloned().collect();
         let seen: Vec<&SignedOperation> = seen.iter().collect();
-        let target = rng.random_range(0..w.people.len());
+        let target = rng.random_range(0..people);
         let past = w.log(&log.iter().collect::<Vec<_>>());
         let count = seen
             .iter()
@@ -236,8 +289,8 @@ fn random_log(w: &World, rng: &mut StdRng) -> Vec<SignedOperation> {
             .max()
             .unwrap_or(0)
             + 1;
-        let operation = match rng.random_range(0..6) {
-            0 | 1 => w.role(
+        let operation = match rng.random_range(if is_close { -2 } else { 0 }..6) {
+            ..=1 => w.role(
                 target,
                 [Role::Member, Role::Moderator, Role::Admin][rng.random_range(0..3)],
             ),
@@ -250,7 +303,7 @@ fn random_log(w: &World, rng: &mut StdRng) -> Vec<SignedOperation> {
         };
         let signed = match rng.random_range(0..4) {
             0 => w.by_admin(&seen, operation),
-            _ => w.by(rng.random_range(0..w.people.len()), &seen, operation),
+            _ => w.by(rng.random_range(0..people), &seen, operation),
         };
         log.push(signed);
     }
@@ -260,7 +313,8 @@ fn random_log(w: &World, rng: &mut StdRng) -> Vec<SignedOperation> {
 #[test]
 fn whatever_order_operations_come_in_all_settle_on_the_same() {
     let w = World::new();
-    for seed in 0..300 {
+    let mut met = [0; 3];
+    for seed in 0..600 {
         let mut rng = StdRng::seed_from_u64(seed);
         let log = random_log(&w, &mut rng);
         let whole = w.log(&log.iter().collect::<Vec<_>>());
@@ -284,6 +338,26 @@ fn whatever_order_operations_come_in_all_settle_on_the_same() {
                 }
             }
         }
+        // Whatever somebody was before: nobody touches whom it knew to stand above it, by what counts.
+        for signed in log.iter().filter(|signed| valid.contains(&signed.hash())) {
+            let (author, by_key) = (signed.author(), signed.is_by_admin_key(&w.genesis));
+            let target = match signed.operation() {
+                Operation::Role { identity, .. } => *identity,
+                operation => match operation.removes() {
+                    Some(target) => target,
+                    None => continue,
+                },
+            };
+            let had = |who: &IdentityKey| held_in_past(&whole, signed, who, &w);
+            if by_key || author == target {
+                continue;
+            }
+            let (mine, theirs) = (had(&author).0, had(&target).0);
+            assert!(theirs <= mine && mine >= Role::Moderator, "seed {seed}");
+            met[0] += usize::from(theirs == Role::Moderator && mine == Role::Moderator);
+            met[1] += usize::from(mine == Role::Moderator && had(&author).1);
+            met[2] += usize::from(theirs < Role::Admin && had(&target).1);
+        }
         // The admin key's own roles and policies always count.
         for signed in log.iter().filter(|signed| signed.is_by_admin_key(&w.genesis)) {
             if matches!(signed.operation(), Operation::Role { .. } | Operation::Policy(_)) {
@@ -291,6 +365,27 @@ fn whatever_order_operations_come_in_all_settle_on_the_same() {
             }
         }
     }
+    assert!(met.iter().all(|times| *times > 0), "the logs hold too little: {met:?}");
+}
+
+/// What somebody was at one point of the log, and whether it had been an admin before and wasn't any more, counted step by step.
+fn held_in_past(log: &Authority, of: &SignedOperation, who: &IdentityKey, w: &World) -> (Role, bool) {
+    let past = log.past_of(of.hash(), &w.genesis);
+    let counts =
+        |signed: &SignedOperation| signed.hash() != of.hash() && log.evaluation().valid.contains(&signed.hash());
+    let (mut role, mut was_admin) = (Role::Member, false);
+    for signed in log.ordered(&w.genesis) {
+        if !past.contains(&signed.hash()) || !counts(&signed) {
+            continue;
+        }
+        match signed.operation() {
+            Operation::Role { identity, role: given } if identity == who => role = *given,
+            operation if operation.removes() == Some(*who) => role = Role::Member,
+            _ => continue,
+        }
+        was_admin |= role == Role::Admin;
+    }
+    (role, was_admin && role < Role::Admin)
 }
 
 #[test]
