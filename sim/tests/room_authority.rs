@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use snug::room::{Command, CommandRefused, Input, Role, RoomEvent, Verdict};
+use snug::room::{Command, CommandRefused, Input, Role, RoomEvent, Rule, Verdict};
 use snug_crypto::genesis::Policy;
 use snug_crypto::object::UnverifiedObject;
 use snug_sim::{Weather, World};
@@ -391,15 +391,14 @@ fn a_room_outlives_any_number_of_new_room_keys_and_so_does_the_place_of_who_is_a
     }
 }
 
-#[test]
-fn a_banned_identity_stays_out_even_with_the_new_room_key() {
-    let mut world = World::new(170, Weather::CALM);
+/// A room of an admin, bob, and somebody who was banned; its identity's seed is 77.
+fn with_banned(seed: u64) -> (World, usize, usize) {
+    let mut world = World::new(seed, Weather::CALM);
     let admin = world.add_admin("admin");
     world.enter(admin);
     let bob = world.add("bob");
     world.enter(bob);
-    let seed = [77; 32];
-    let mallory = world.add_identity("mallory", seed);
+    let mallory = world.add_identity("mallory", BANNED);
     world.enter(mallory);
     assert!(world.run_until(30 * SECOND, |world| world.settled(3)).is_some());
     let who = world.nodes[mallory].room.fingerprint();
@@ -409,11 +408,54 @@ fn a_banned_identity_stays_out_even_with_the_new_room_key() {
         .expect("told");
     bury(&mut world, mallory);
     assert!(world.run_until(20 * SECOND, |world| world.settled(2)).is_some());
-    let again = world.add_identity_later("mallory", seed, bob);
+    (world, admin, bob)
+}
+
+const BANNED: [u8; 32] = [77; 32];
+
+/// Whether its log comes from the rendezvous or from members.
+#[test]
+fn a_banned_identity_stays_out_even_with_the_new_room_key_and_is_told() {
+    for by_rendezvous in [true, false] {
+        let (mut world, admin, bob) = with_banned(170);
+        let again = if by_rendezvous {
+            world.add_identity_later("mallory", BANNED, bob)
+        } else {
+            world.add_identity_invited("mallory", BANNED, bob)
+        };
+        world.enter(again);
+        world
+            .run_until(60 * SECOND, |world| removed(world, again))
+            .unwrap_or_else(|| panic!("by a rendezvous: {by_rendezvous}: not told"));
+        let said = world.notices(again).join(" ");
+        assert!(said.contains("You were removed from the room"), "{said}");
+        assert_eq!(world.epoch(again), None);
+        bury(&mut world, again);
+        world.run(20 * SECOND);
+        for member in [admin, bob] {
+            assert_eq!(world.nodes[member].room.facts(world.clock()).members, 2);
+        }
+        all_read_all_of(&mut world, &[admin, bob], "without it");
+    }
+}
+
+#[test]
+fn a_banned_identity_that_does_not_go_loses_its_links() {
+    let (mut world, admin, bob) = with_banned(172);
+    let again = world.add_identity_later("mallory", BANNED, bob);
+    world.nodes[again].room.danger_break(Rule::TheRemovedGo);
     world.enter(again);
-    world.run(20 * SECOND);
-    assert_eq!(world.nodes[bob].room.facts(world.clock()).members, 2);
+    let links = |world: &World, node: usize| world.nodes[node].room.facts(world.clock()).links;
+    world
+        .run_until(30 * SECOND, |world| links(world, again) == 2)
+        .expect("it is linked at first");
+    world
+        .run_until(120 * SECOND, |world| links(world, again) == 0)
+        .expect("its links end");
+    assert!(!removed(&world, again), "it stayed");
+    assert_eq!((links(&world, admin), links(&world, bob)), (1, 1));
     assert_eq!(world.epoch(again), None);
+    all_read_all_of(&mut world, &[admin, bob], "without it");
 }
 
 #[test]
@@ -437,6 +479,32 @@ fn a_kicked_identity_that_is_given_the_new_room_key_is_back() {
     world.enter(again);
     assert!(world.run_until(30 * SECOND, |world| world.settled(3)).is_some());
     all_read_all(&mut world, "pardoned");
+}
+
+/// Whoever hands over what it has, a rendezvous or a member: it removes nobody who knows that its author lost the role.
+#[test]
+fn an_object_of_somebody_who_had_lost_its_role_removes_nobody() {
+    for is_demoted in [true, false] {
+        let mut world = with_moderators(175, 4);
+        let (here, there) = ([0, 1, 3], [2]);
+        world.part(&here, &there);
+        world.run(5 * SECOND);
+        if is_demoted {
+            let who = world.nodes[2].room.fingerprint();
+            let role = Role::Member;
+            world.command(0, Command::Role { who, role });
+            world.run(5 * SECOND);
+        }
+        world.kick(2, 3);
+        assert_eq!(world.nodes[2].commanded, [Ok(())], "it has not heard of it");
+        let bytes = world.nodes[2].room.generation_object().unwrap();
+        world.input(3, Input::Object { bytes });
+        world.run(SECOND);
+        assert_eq!(removed(&world, 3), !is_demoted);
+        let said = world.notices(3).join(" ");
+        let told = said.contains("You were removed from the room den by member2.");
+        assert_eq!(told, !is_demoted, "{said}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use snug_crypto::{AdminKey, GenesisHash};
 use super::enter::AdminAccess;
 use super::heartbeat::LoggedIn;
 use super::keyring::Key;
-use super::passed::{AtRest, Known};
+use super::passed::{AtRest, Followed, Known};
 use super::{EnterError, Meeting};
 use crate::profile::{Place, Profile};
 use crate::rendezvous::{Client, LoginError, MemberLogin, ServerError};
@@ -126,10 +126,16 @@ async fn at_rendezvous(
                 }
                 // Only a member that was carried over gets anything out of it: others ask for the new Room Key.
                 let object = superseded.key_gen.clone();
-                let followed =
-                    (object.as_ref().zip(known.as_mut())).and_then(|(object, known)| known.follow(profile, object));
-                let (Some(object), Some(newer)) = (object, followed) else {
+                let (Some(object), Some(known)) = (object, known.as_mut()) else {
                     return Err(LoginError::Superseded(superseded).into());
+                };
+                let newer = match known.follow(profile, &object) {
+                    Followed::To(newer) => newer,
+                    Followed::Out(notice) => {
+                        known.forget(profile);
+                        return Err(EnterError::Removed(Box::new(notice)));
+                    }
+                    Followed::Nowhere => return Err(LoginError::Superseded(superseded).into()),
                 };
                 objects.push(object);
                 if !keyring.followed(Key::from(&newer)) {

@@ -5,7 +5,8 @@ use snug_crypto::ids::GenesisHash;
 use crate::net::NetError;
 use crate::profile::{PinError, ProfileError};
 use crate::rendezvous::LoginError;
-use crate::room::{CommandRefused, SendRefused};
+use crate::room::{CommandRefused, Notice, SendRefused};
+use crate::text::Untrusted;
 
 /// Why [`super::enter`] failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum EnterError {
     /// The rendezvous didn't let us in.
     #[error(transparent)]
     Login(#[from] LoginError),
+    /// The room's log, which its admin's signatures lead through, says that we were removed.
+    #[error("{}", removed(.0))]
+    Removed(Box<Notice>),
     /// The room handed out isn't the one that the invite names.
     #[error(
         "this is not the room of your invite: its founding record is {found}, the invite names {expected}. \
@@ -39,11 +43,18 @@ pub enum EnterError {
     Net(#[from] NetError),
 }
 
+/// The sentence that people hear in the room, for a terminal.
+fn removed(notice: &Notice) -> String {
+    let shown = notice.name().map(Untrusted::name).unwrap_or_default();
+    notice.text_naming(&shown).line()
+}
+
 impl EnterError {
     /// The process's exit status (PRODUCT).
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Login(error) => error.exit_status(),
+            Self::Removed(_) => 5,
             Self::OtherThanInvited { .. } | Self::NotItsAdmin | Self::Pin(_) | Self::Profile(_) | Self::Net(_) => 1,
         }
     }

@@ -13,7 +13,7 @@ use super::enter::EPHEMERAL_GRACE_S;
 use super::keyring::{Key, Keyring};
 use crate::profile::Profile;
 use crate::rendezvous::ServerUrl;
-use crate::room::{Input, Room, RoomConfig, Stored, room_keys_at_rest};
+use crate::room::{Input, Notice, Output, Room, RoomConfig, RoomEvent, Stored, room_keys_at_rest};
 
 /// A membership as it rests in the vault.
 pub(super) struct Known {
@@ -31,6 +31,16 @@ pub(super) struct AtRest {
     pub held: Vec<GenerationAtRest>,
     /// The one that the rendezvous let us in with last.
     pub registered: Option<GenerationAtRest>,
+}
+
+/// Where an object led.
+pub(super) enum Followed {
+    /// To a generation that we were carried over into.
+    To(GenerationAtRest),
+    /// The room's log, which its admin's signatures lead through, removes us: what people hear of that.
+    Out(Notice),
+    /// Nowhere: it is none, or carries us over no more than it removes us.
+    Nowhere,
 }
 
 impl Known {
@@ -95,22 +105,40 @@ impl Known {
         self.restore(profile).is_some_and(|(_, resumed)| resumed)
     }
 
-    /// The generation that an object leads to, if we were carried over: by what we stored of the room and were led to before, and by nothing
-    /// that the rendezvous says.
-    pub fn follow(&mut self, profile: &Profile, object: &[u8]) -> Option<GenerationAtRest> {
+    /// Where an object leads: by what we stored of the room and were led to before, and by nothing that the rendezvous says.
+    pub fn follow(&mut self, profile: &Profile, object: &[u8]) -> Followed {
         if self.followed.is_none() {
             self.followed = self.restore(profile).map(|(room, _)| room);
         }
-        let room = self.followed.as_mut()?;
-        let before = room.capsule()?.generation;
-        let bytes = object.to_vec();
-        room.handle(Input::Object { bytes }, self.clock.now(), &mut Vec::new());
-        let there = room.capsule()?;
-        (there.generation != before).then_some(GenerationAtRest {
-            generation: there.generation,
-            random: there.random,
-            room_key: room.room_key()?.clone(),
-        })
+        let Some(room) = self.followed.as_mut() else {
+            return Followed::Nowhere;
+        };
+        let before = room.capsule().map(|capsule| capsule.generation);
+        let (bytes, mut out) = (object.to_vec(), Vec::new());
+        room.handle(Input::Object { bytes }, self.clock.now(), &mut out);
+        let removed = out.into_iter().find_map(|output| match output {
+            Output::Event(RoomEvent::System(notice @ Notice::RemovedUs { .. })) => Some(notice),
+            _ => None,
+        });
+        if let Some(notice) = removed {
+            return Followed::Out(notice);
+        }
+        let there = room.capsule().filter(|there| Some(there.generation) != before);
+        match (there, room.room_key()) {
+            (Some(there), Some(room_key)) => Followed::To(GenerationAtRest {
+                generation: there.generation,
+                random: there.random,
+                room_key: room_key.clone(),
+            }),
+            _ => Followed::Nowhere,
+        }
+    }
+
+    /// The room is none of ours any more: what is stored of it goes, as it does where this is heard in the midst of a run.
+    pub fn forget(&self, profile: &Profile) {
+        if let Err(error) = profile.forget_membership(&self.membership.genesis.hash()) {
+            tracing::warn!(%error, "something of the room that we were removed from stays");
+        }
     }
 
     fn restore(&self, profile: &Profile) -> Option<(Room, bool)> {

@@ -205,7 +205,7 @@ impl Room {
 
     fn delete(&mut self, _: Now) -> Result<(), CommandRefused> {
         let Some(admin) = self.own.admin() else {
-            return Err(CommandRefused::NotAdmin);
+            return Err(CommandRefused::NeedsPassword);
         };
         let tombstone = Tombstone {
             handle: self.genesis.handle(),

@@ -16,6 +16,8 @@ pub enum Rule {
     WholeGenerations,
     /// A generation is its count and its operation's hash. Broken: its count alone, an integer.
     GenerationsByHash,
+    /// Who learns from the log that it is void goes. Broken: it stays, as a hostile one would.
+    TheRemovedGo,
 }
 
 impl Room {

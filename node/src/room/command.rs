@@ -58,17 +58,22 @@ pub enum Command {
 pub enum CommandRefused {
     /// Our role doesn't allow it.
     #[error(
-        "that needs the room's Password in this run; leave with /quit, and enter with: snug join --password-file FILE"
+        "only an admin of the room may do that, and you are none; ask one, or enter with the room's Password: snug join --password-file FILE"
     )]
     NotAdmin,
+    /// Only the admin's own key may do it, which a role doesn't bring.
+    #[error(
+        "that needs the room's Password in this run; leave with /quit, and enter with: snug join --password-file FILE"
+    )]
+    NeedsPassword,
     /// Our role doesn't allow it.
     #[error("only the room's admin and its moderators may do that")]
     NotModerator,
     /// There is nobody of that fingerprint.
     #[error("there is no such member; /members lists them with their fingerprints")]
     NoSuchMember,
-    /// The member was made moderator before us, or is the admin.
-    #[error("you may not do that to somebody who has been a moderator for longer than you, or to the admin")]
+    /// The member ranks above us.
+    #[error("you may not do that to somebody who ranks above you: who has had your role for longer, or is an admin")]
     Senior,
     /// We can't remove ourselves.
     #[error("you can't remove yourself; leave the room instead")]

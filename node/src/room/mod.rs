@@ -21,6 +21,7 @@
 //! | `audit` | what is missing, withheld or contradictory, and by whom |
 //! | `pairs`, `direct` | what is said to one other: what both share, and its way out of and into frames |
 //! | `own` | our own leaf: made, renewed, rotated, ended |
+//! | `removed` | who is out because the log says so: ourselves, links of the banned |
 //! | `notices` | what people are told |
 //! | `trust` | safety numbers, and names that come under another key |
 //! | `state` | what rests on disk, and how it comes back |
@@ -61,6 +62,7 @@ mod pairs;
 mod parked;
 mod receipts;
 mod rekey;
+mod removed;
 mod rules;
 mod state;
 mod sync;
@@ -108,6 +110,7 @@ use own::Own;
 use pairs::Pairs;
 use parked::Parked;
 use receipts::{Heard, Said};
+use removed::Refusals;
 use state::{CatchUp, Ledger};
 use timeline::Timeline;
 
@@ -171,6 +174,7 @@ pub struct Room {
     authority: Authority,
     generations: Generations,
     approvals: Approvals,
+    refusals: Refusals,
     certificates: Certificates,
     /// A rule that a test breaks.
     broken: Option<Rule>,
@@ -266,6 +270,7 @@ impl Room {
             authority,
             generations: Generations::new(first),
             approvals: Approvals::default(),
+            refusals: Refusals::default(),
             certificates: Certificates::default(),
             broken: None,
             moving: None,
@@ -397,11 +402,16 @@ impl Room {
     /// What follows from the state and the time, whatever the input was.
     fn settle(&mut self, now: Now) {
         self.tend_rules();
+        self.tend_own_removal(now);
+        if self.is_over() {
+            return;
+        }
         self.tend_move(now);
         self.tend_leaf(now);
         self.tend_objects(now);
         self.tend_removals(now);
         self.tend_approvals(now);
+        self.tend_refusals(now);
         self.tend_certificates(now);
         self.tend_lists(now);
         self.tend_epochs(now);
@@ -440,6 +450,7 @@ impl Room {
             self.join_removals_due(now),
             self.generations.next_ask(),
             self.approvals.next_wake(),
+            self.refusal_due(),
             self.members.next_presence_change(now.elapsed),
             self.tell_due(),
             self.judge_due(),

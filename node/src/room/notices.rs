@@ -7,7 +7,6 @@ use std::time::Duration;
 use snug_crypto::generation::Generation;
 use snug_crypto::ids::{EpochId, IdentityKey, OperationHash};
 use snug_crypto::leaf::Leaf;
-use snug_crypto::operation::SignedOperation;
 
 use super::judgement::Versions;
 use super::timing::look_pause;
@@ -193,7 +192,7 @@ impl Room {
     }
 
     /// The name of whoever made a generation.
-    fn maker_of(&self, operation: &OperationHash) -> Option<Untrusted> {
+    pub(super) fn maker_of(&self, operation: &OperationHash) -> Option<Untrusted> {
         let by = self.generations.carried(operation)?.by?;
         Some(Untrusted::new(self.known_leaf(&by)?.name()))
     }
@@ -219,15 +218,14 @@ impl Room {
     }
 
     /// We are out.
-    pub(super) fn tell_removed(&mut self, by: Option<&SignedOperation>, _: Now) {
+    pub(super) fn tell_removed(&mut self, _: Now) {
         let room = self.genesis.room_id().as_str().to_owned();
-        let removal = self.authority.evaluation().removal(&self.me);
-        let notice = match (removal, by) {
-            (Some(removal), _) => Notice::RemovedUs {
+        let notice = match self.removal_of_us() {
+            Some(removal) => Notice::RemovedUs {
                 room,
-                by: self.maker_of(&removal.operation),
+                by: self.remover(&removal.operation),
             },
-            (None, _) => Notice::PassedBy { room },
+            None => Notice::PassedBy { room },
         };
         self.event(RoomEvent::System(notice));
         self.event(RoomEvent::Removed);

@@ -452,8 +452,7 @@ impl Room {
         {
             return self.strike_back(&usurped, now);
         }
-        let signed = self.authority.get(&generation.hash).cloned();
-        self.tell_removed(signed.as_ref(), now);
+        self.tell_removed(now);
         self.phase = Phase::Over;
     }
 

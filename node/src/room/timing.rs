@@ -247,6 +247,11 @@ pub(super) const CERTIFICATE_AGAIN: Duration = Duration::from_secs(4);
 pub(super) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Between two questions of who waits whether a moderator let it in.
 pub(super) const APPROVAL_ASK: Duration = Duration::from_secs(3);
+/// How long a link of a banned identity lasts after its leaf came: time enough to learn of the ban over it, and to go. Nobody loses by it:
+/// the banned one can read nothing.
+pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_secs(30);
+/// The same for its later links.
+pub(super) const REFUSAL_AGAIN: Duration = Duration::from_secs(1);
 /// Who waits and is told of to a moderator at once: whoever holds the Room Key can knock under any number of names.
 pub(super) const MAX_KNOCKS: usize = 64;
 /// Approvals kept for those who are on their way in.

@@ -79,6 +79,17 @@ impl World {
     /// The same, of a given identity.
     pub fn add_identity_later(&mut self, name: &str, seed: [u8; 32], of: usize) -> usize {
         let capsule = self.nodes[of].room.capsule().expect("a member holds its generation");
+        self.add_identity_with(name, seed, of, capsule)
+    }
+
+    /// The same with no more than an invite holds that names no rendezvous: the log comes from members.
+    pub fn add_identity_invited(&mut self, name: &str, seed: [u8; 32], of: usize) -> usize {
+        let mut capsule = self.nodes[of].room.capsule().expect("a member holds its generation");
+        capsule.log.clear();
+        self.add_identity_with(name, seed, of, capsule)
+    }
+
+    fn add_identity_with(&mut self, name: &str, seed: [u8; 32], of: usize, capsule: Capsule) -> usize {
         let room_key = self.nodes[of].room.room_key().expect("and its Room Key").clone();
         let person = Person {
             name,

@@ -184,7 +184,7 @@ fn rules_change_by_command_and_newcomers_to_an_empty_room_know_them() {
     bob.sees("Welcome to the room den, bob.");
     alice.sees(&["bob"]);
     bob.say("/policy members 8");
-    bob.sees("Not done: that needs the room's Password");
+    bob.sees("Not done: only an admin of the room may do that");
     bob.say("/policy");
     bob.sees("At most 9 members");
     bob.say("/policy members 0");

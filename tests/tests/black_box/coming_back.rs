@@ -9,6 +9,8 @@ use snug_tests::member::{self, Member, RoomCard};
 use snug_tests::plain;
 use snug_tests::rendezvous::Rendezvous;
 
+/// Exit status: the room was deleted, or you were removed.
+const REMOVED: i32 = 5;
 /// Exit status: wrong credentials, or no such room.
 const REFUSED: i32 = 3;
 
@@ -112,13 +114,24 @@ fn who_was_away_over_many_registered_changes_comes_back_and_a_removed_one_does_n
     hears(&mut dave, "said while dave was away");
     dave.send("back after five changes");
     hears(&mut alice, "back after five changes");
-    for home in &homes[2..] {
-        for command in [
-            &mut return_command(home, "den"),
-            &mut member::join_command(home, &card, "again", "--json"),
+    for (home, by_name) in [(&homes[2], "carol"), (&homes[3], "erin")] {
+        // What is stored tells who removed whom; and is gone then.
+        for (command, status, says) in [
+            (
+                &mut return_command(home, "den"),
+                REMOVED,
+                "You were removed from the room den by alice.",
+            ),
+            (
+                &mut member::join_command(home, &card, by_name, "--json"),
+                REFUSED,
+                "wrong credentials or no such room",
+            ),
         ] {
             let mut removed = Member::start("removed", command);
-            assert_eq!(removed.process().exit_code(), REFUSED);
+            assert_eq!(removed.process().exit_code(), status);
+            let told = removed.process().stderr();
+            assert!(told.contains(says), "{told}");
         }
     }
     let names: Vec<Value> = alice.members().iter().map(|member| member["name"].clone()).collect();

@@ -163,7 +163,36 @@ fn who_was_offline_comes_back_with_the_old_room_key_and_a_removed_one_does_not()
     bob.hears("back with the old Room Key");
     dave.hears("said while dave was away");
     let mut carol = Member::join(&homes[2], &card, "carol");
-    assert_eq!(carol.process().exit_code(), REFUSED);
+    assert_eq!(carol.process().exit_code(), REMOVED);
+    let told = carol.process().stderr();
+    assert!(told.contains("You were removed from the room den by alice."), "{told}");
+}
+
+#[test]
+fn a_banned_one_is_told_so_whatever_it_comes_with() {
+    let server = Rendezvous::start();
+    let homes: [Home; 2] = std::array::from_fn(|_| Home::new());
+    let card = member::create(&homes[0], &server.url(), "den");
+    let mut alice = admin(&homes[0], &card, "alice");
+    let mut carol = Member::join(&homes[1], &card, "carol");
+    carol.ready();
+    alice.sees(&["carol"]);
+    carol.sees(&["alice"]);
+    alice.request("ban", json!({"who": "carol"})).expect("done");
+    carol.notice("kick", "You were removed from the room den by alice.");
+    assert_eq!(carol.process().exit_code(), REMOVED);
+    let new = RoomCard {
+        room_key: new_room_key(&mut alice),
+        ..card
+    };
+    registered(&mut alice);
+    let mut again = Member::join(&homes[1], &new, "carol");
+    again.notice("kick", "You were removed from the room den by its admin.");
+    assert_eq!(again.process().exit_code(), REMOVED);
+    assert!(again.heard().is_empty());
+    alice.send("still here");
+    let names: Vec<Value> = alice.members().iter().map(|member| member["name"].clone()).collect();
+    assert_eq!(names, ["alice"]);
 }
 
 #[test]

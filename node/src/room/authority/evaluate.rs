@@ -97,6 +97,12 @@ impl Evaluation {
         self.removals.get(identity)
     }
 
+    /// Identities that are removed for good.
+    pub(crate) fn banned(&self) -> impl Iterator<Item = &IdentityKey> {
+        let banned = self.removals.iter().filter(|(_, removal)| removal.banned);
+        banned.map(|(identity, _)| identity)
+    }
+
     /// Whether a leaf of this identity, admitted in a generation of this count, is void.
     pub(crate) fn voids(&self, identity: &IdentityKey, count: u64) -> bool {
         self.removals

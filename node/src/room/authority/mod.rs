@@ -19,7 +19,7 @@ use snug_crypto::genesis::{Genesis, Policy};
 use snug_crypto::ids::{IdentityKey, OperationHash};
 use snug_crypto::operation::{Operation, OperationError, Role, SignedOperation, UnverifiedOperation};
 
-pub(super) use evaluate::{Evaluation, Log};
+pub(super) use evaluate::{Evaluation, Log, Removal};
 
 /// Operations and bytes of the log that stay free for the admin, whatever generations moderators make: a quarter.
 const ADMINS_OPERATIONS: usize = MAX_LOG_OPERATIONS / 4;

@@ -187,7 +187,7 @@ fn who_was_an_admin_and_is_a_moderator_ranks_as_one() {
     let old = w.by_admin(&[&chair], w.role(3, Role::Moderator));
     let did = w.by(1, &[&old], w.role(5, Role::Moderator));
     let less = w.by_admin(&[&did], w.role(1, Role::Moderator));
-    let log = vec![&boss, &chair, &old, &did, &less];
+    let log = [&boss, &chair, &old, &did, &less];
     let with = |more: &[&SignedOperation], which: &SignedOperation| {
         let log: Vec<&SignedOperation> = log.iter().chain(more).copied().collect();
         w.counts(&log, which)

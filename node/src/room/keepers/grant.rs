@@ -18,7 +18,7 @@ impl Room {
     pub(in crate::room) fn name_keeper(&mut self, offer: Keeper, now: Now) -> Result<(), CommandRefused> {
         self.must_be_admin()?;
         let Some(admin) = self.own.admin().cloned() else {
-            return Err(CommandRefused::NotAdmin);
+            return Err(CommandRefused::NeedsPassword);
         };
         let known = self.authority.evaluation().keepers.get(&offer.key);
         if known.is_none() && self.authority.evaluation().keepers.len() >= MAX_KEEPERS {
