@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use snug_sim::{Outcome, Scenario, Weather};
 
+/// A room comes to rest with this much on each hop; with twice that, its links never count as alive.
+const MAX_DELAY: Duration = Duration::from_secs(4);
+
 /// Simulate a room: real members with real keys, a network and a clock that follow from a seed.
 ///
 /// Members join, talk through what the network does, and are judged when it is quiet again. Prints a row for each seed, and exits with 1 if
@@ -32,7 +35,7 @@ struct Args {
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     reorder: f64,
     /// Longest delay of one hop; the shortest is a tenth of it
-    #[arg(long, default_value = "10ms", value_parser = duration, value_name = "TIME")]
+    #[arg(long, default_value = "10ms", value_parser = delay, value_name = "TIME")]
     delay: Duration,
     /// How long members talk
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "TIME")]
@@ -141,6 +144,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time within which links still answer.
+fn delay(text: &str) -> Result<Duration, String> {
+    let delay = duration(text)?;
+    match delay <= MAX_DELAY {
+        true => Ok(delay),
+        false => Err("must be at most 4s: members take a link that answers no sooner for dead".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +165,8 @@ mod tests {
         for bad in ["", "5", "s", "5 s", "-1s", "1001d", "99999999999999999999s", "1.5s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+        assert_eq!(delay("4s"), Ok(MAX_DELAY));
+        assert!(delay("4001ms").is_err());
         assert!(share("1").is_err() && share("-0.1").is_err() && share("nan").is_err());
         assert_eq!(share("0.25"), Ok(0.25));
     }

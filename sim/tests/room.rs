@@ -30,13 +30,15 @@ fn the_first_is_ready_at_once_and_welcome() {
 
 #[test]
 fn a_single_join_is_readable_by_all_within_150_ms() {
+    let mut longest = Duration::ZERO;
     for seed in 0..20 {
         let mut world = settled(seed, 4, Weather::CALM);
         world.run(20 * SECOND);
         let node = world.add("newcomer");
         world.enter(node);
         let took = world.run_until(SECOND, |world| world.settled(5)).expect("settles");
-        assert!(took <= Duration::from_millis(150), "took {took:?}");
+        assert!(took <= Duration::from_millis(150), "seed {seed}: took {took:?}");
+        longest = longest.max(took);
         world.send(node, "hello");
         world.send(0, "welcome");
         world.run(SECOND / 10);
@@ -51,6 +53,7 @@ fn a_single_join_is_readable_by_all_within_150_ms() {
         );
         assert!(world.nodes.iter().all(|node| !node.verdicts.contains_key("reject")));
     }
+    println!("from the first link to one epoch of all: {longest:?} at most, of 20 seeds");
 }
 
 #[test]
