@@ -20,7 +20,7 @@ use snug_crypto::ids::{EpochId, FrameHash, IdentityKey, LeafId, PeerKey};
 
 use super::delivery::FrameKey;
 use super::exchange::Question;
-use super::timing::{AUDIT_ASK, AUDIT_ASK_MAX, AUDIT_PATIENCE, CAUSAL_HOLD, GAP_TOLD, SYNC_EPOCHS};
+use super::timing::{AUDIT_ASK, AUDIT_ASK_MAX, AUDIT_PATIENCE, CAUSAL_HOLD, GAP_TOLD};
 use super::{MemberView, Now, Output, Phase, Room, RoomEvent, Ticket, Warning};
 use crate::text::Untrusted;
 
@@ -383,7 +383,7 @@ impl Room {
     /// Messages missing between others of one sender, over all epochs that are held.
     fn gaps(&self) -> BTreeMap<LeafId, u64> {
         let mut gaps = BTreeMap::new();
-        for epoch in self.epochs.newest_held(SYNC_EPOCHS) {
+        for epoch in self.epochs.latest_held(usize::MAX) {
             for (leaf, missing) in self.delivery.gaps(&epoch) {
                 *gaps.entry(leaf).or_default() += missing;
             }
@@ -452,7 +452,7 @@ impl Room {
         let forks = self.audit.forks.iter();
         let contradictory = self.members.stored().filter(|(_, _, equivocated)| *equivocated);
         let report = AuditReport {
-            epochs: self.epochs.newest_held(SYNC_EPOCHS).len(),
+            epochs: self.epochs.latest_held(usize::MAX).len(),
             asked: running.asked,
             answered: running.answered,
             gaps: (self.gaps().iter())

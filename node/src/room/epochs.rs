@@ -37,6 +37,10 @@ impl Known {
 pub(super) struct Held {
     pub(super) epoch: Epoch,
     pub(super) since: Duration,
+    /// When it was the best one last, or the one that we sent under: an old one is that again when the roster is what it was.
+    used: Duration,
+    /// When it was of use last in any way.
+    heard: Duration,
 }
 
 /// How a candidate ranks: greater is better.
@@ -102,7 +106,15 @@ impl Epochs {
     pub(super) fn hold(&mut self, epoch: Epoch, elapsed: Duration) {
         let id = epoch.id();
         self.tags.insert(epoch.tag(), id);
-        self.held.insert(id, Held { epoch, since: elapsed });
+        self.held.insert(
+            id,
+            Held {
+                epoch,
+                since: elapsed,
+                used: elapsed,
+                heard: elapsed,
+            },
+        );
         self.version += 1;
         self.held_version += 1;
     }
@@ -187,11 +199,28 @@ impl Epochs {
         self.tags.get(tag).copied()
     }
 
-    /// The newest epochs held, at most `count`, newest first.
-    pub(super) fn newest_held(&self, count: usize) -> Vec<EpochId> {
-        let mut held: Vec<(Duration, EpochId)> = self.held.iter().map(|(id, held)| (held.since, *id)).collect();
+    /// It is the best one, or the one to send under.
+    pub(super) fn is_used(&mut self, id: &EpochId, elapsed: Duration) {
+        if let Some(held) = self.held.get_mut(id) {
+            held.used = elapsed;
+            held.heard = elapsed;
+        }
+    }
+
+    /// A frame of it came, or is named as something that others saw.
+    pub(super) fn is_heard_of(&mut self, id: &EpochId, elapsed: Duration) {
+        if let Some(held) = self.held.get_mut(id) {
+            held.heard = elapsed;
+        }
+    }
+
+    /// The epochs held that were of use last, at most `count`, the latest first: not those that we have for the shortest time, as members may
+    /// go back to one that they had long before.
+    pub(super) fn latest_held(&self, count: usize) -> Vec<EpochId> {
+        let held = self.held.iter().map(|(id, held)| (held.heard, held.since, *id));
+        let mut held: Vec<(Duration, Duration, EpochId)> = held.collect();
         held.sort_unstable_by(|a, b| b.cmp(a));
-        held.into_iter().take(count).map(|(_, id)| id).collect()
+        held.into_iter().take(count).map(|(.., id)| id).collect()
     }
 
     /// Leaves that the epochs we keep name.
@@ -306,7 +335,13 @@ impl Epochs {
         let aged: Vec<EpochId> = self
             .known
             .iter()
-            .filter(|(id, known)| !kept(id) && elapsed.saturating_sub(known.since) > retention)
+            .filter(|(id, known)| {
+                let since = self
+                    .held
+                    .get(*id)
+                    .map_or(known.since, |held| held.used.max(known.since));
+                !kept(id) && elapsed.saturating_sub(since) > retention
+            })
             .map(|(id, _)| *id)
             .collect();
         for id in aged {

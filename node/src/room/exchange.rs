@@ -22,7 +22,7 @@ use super::keepers::KeeperQuestion;
 use super::objects::Told;
 use super::timing::{
     AFTERMATH, COMPARE_INTERVAL, COMPARE_INTERVAL_MIN, COMPARE_ROUND, GAP_PATIENCE, GAP_PATIENCE_MAX, MAX_QUERIES,
-    REPLY_BYTES, SYNC_EPOCHS,
+    NEWS_PACE, REPLY_BYTES, SYNC_EPOCHS,
 };
 use super::{Now, Output, QueryId, RequestId, Room, Verdict};
 
@@ -85,6 +85,9 @@ pub(super) struct Questions {
     gap_wait: Duration,
     /// When the epoch changed last.
     epoch_since: Option<Duration>,
+    /// Frames that we asked for came, of another epoch than the best, and when links may be told of that.
+    pub(super) has_news: bool,
+    next_news: Duration,
     /// When records were last told to a link that seems to have others of the same numbers.
     pub(super) retold: Option<Duration>,
     /// Links that are asked for everything once another has told most of it, and when the next one is asked whatever that one does.
@@ -104,6 +107,8 @@ impl Questions {
             gap_since: None,
             gap_wait: GAP_PATIENCE,
             epoch_since: None,
+            has_news: false,
+            next_news: elapsed,
             retold: None,
             later: VecDeque::new(),
             next_sync: elapsed,
@@ -154,7 +159,8 @@ impl Questions {
     pub(super) fn next_wake(&self) -> Option<Duration> {
         let gap = self.gap_since.map(|since| since + self.gap_wait);
         let sync = (!self.later.is_empty()).then_some(self.next_sync);
-        [gap, sync, Some(self.next_compare)].into_iter().flatten().min()
+        let news = self.has_news.then_some(self.next_news);
+        [gap, sync, news, Some(self.next_compare)].into_iter().flatten().min()
     }
 }
 
@@ -227,8 +233,15 @@ impl Room {
         if !self.questions.later.is_empty() && now.elapsed >= self.questions.next_sync {
             self.ask_later_links(now);
         }
-        let held = self.epochs.newest_held(SYNC_EPOCHS);
-        let gap = held.iter().any(|id| self.lacks_frames(id, now)) || self.timeline.waits();
+        if self.questions.has_news && now.elapsed >= self.questions.next_news {
+            self.questions.has_news = false;
+            self.questions.next_news = now.elapsed + NEWS_PACE;
+            self.tell_of_news();
+        }
+        let lacking: Vec<EpochId> = (self.epochs.latest_held(usize::MAX).into_iter())
+            .filter(|id| self.lacks_frames(id, now))
+            .collect();
+        let gap = !lacking.is_empty() || self.timeline.waits();
         if !gap {
             self.questions.gap_since = None;
             self.questions.gap_wait = GAP_PATIENCE;
@@ -239,6 +252,9 @@ impl Room {
                 self.questions.gap_wait = (self.questions.gap_wait * 2).min(GAP_PATIENCE_MAX);
                 if let Some(to) = self.random_link() {
                     self.ask_frames(to);
+                    let latest = self.epochs.latest_held(SYNC_EPOCHS);
+                    let others: Vec<EpochId> = lacking.into_iter().filter(|id| !latest.contains(id)).collect();
+                    self.ask_frames_of(&others, to);
                 }
             }
         }
@@ -260,10 +276,20 @@ impl Room {
         }
     }
 
+    /// We were given frames of an epoch that no comparison covers: whoever is linked with us may lack them too, and asks for them.
+    fn tell_of_news(&mut self) {
+        let links: Vec<PeerKey> = self.members.links().copied().collect();
+        if links.len() > 1 {
+            for to in links {
+                self.ask(to, DirectRequest::Push(Bundle::default()), Question::Push);
+            }
+        }
+    }
+
     pub(super) fn ask_frames(&mut self, to: PeerKey) {
         let have = self
             .epochs
-            .newest_held(SYNC_EPOCHS)
+            .latest_held(SYNC_EPOCHS)
             .into_iter()
             // What came first is told first: it is what the rest names as parents.
             .rev()
@@ -332,8 +358,9 @@ impl Room {
             } => self.answer_sync(&records, &operations, &epochs),
             DirectRequest::Push(_) if self.is_going() => DirectReply::Done,
             DirectRequest::Push(bundle) if bundle == Bundle::default() => {
-                // Who pushes nothing is about to go: the last chance for its last words, until it is back.
-                self.ask_frames(from);
+                // Who pushes nothing is about to go, and this is the last chance for its last words until it is back; or it was given what
+                // we wouldn't ask for otherwise.
+                self.ask_all_frames(from);
                 DirectReply::Done
             }
             DirectRequest::Push(bundle) => {
@@ -434,8 +461,7 @@ impl Room {
                 if nothing_to_tell && differs {
                     self.retell(to, now);
                 }
-                self.ask_frames(to);
-                self.ask_older_frames(to);
+                self.ask_all_frames(to);
             }
             (Question::Sync { .. }, _) => self.ask_later_links(now),
             (Question::Compare { to, .. }, Some(DirectReply::Compare { same: false })) => {

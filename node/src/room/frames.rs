@@ -120,6 +120,15 @@ impl Room {
             asked == Asked::Yes || speech.admits(sender, now.elapsed)
         }) {
             Ok((mut opened, statement)) => {
+                self.epochs.is_heard_of(&id, now.elapsed);
+                for parent in &opened.parents {
+                    if let Some(other) = self.epochs.by_tag(&parent.tag).filter(|other| *other != id) {
+                        self.epochs.is_heard_of(&other, now.elapsed);
+                    }
+                }
+                // Comparisons cover the best epoch alone.
+                let is_compared = self.judgement.is_some_and(|judged| judged.best == Some(id));
+                self.questions.has_news |= asked == Asked::Yes && !is_compared;
                 if asked == Asked::No {
                     self.flood.speech.charge(opened.sender, now.elapsed);
                     self.outbox.pacer.heard(opened.sender, now.elapsed);

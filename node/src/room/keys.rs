@@ -150,7 +150,11 @@ impl Room {
             self.issuing
                 .update(!judged.exact, judged.best, judged.roster, now.elapsed);
         }
-        let best = self.judge(now).best;
+        let judged = self.judge(now);
+        for id in [judged.best, judged.send].into_iter().flatten() {
+            self.epochs.is_used(&id, now.elapsed);
+        }
+        let best = judged.best;
         self.recover(best, now);
         self.catch_up(best, now);
         self.take_custody(best, now);
@@ -216,7 +220,7 @@ impl Room {
             best_held: best.is_some_and(|id| self.epochs.holds(&id)),
             best_present: present.iter().any(|(_, in_best)| *in_best),
             in_best: my_place,
-            former: !self.epochs.newest_held(1).is_empty(),
+            former: !self.epochs.latest_held(1).is_empty(),
             linked: self.members.links().next().is_some(),
             rank: u32::try_from(ahead).unwrap_or(u32::MAX),
         })
@@ -514,7 +518,7 @@ impl Room {
         keep.extend(self.outbox.unheld_epochs().map(Some));
         keep.dedup();
         self.epochs.prune(&view, now.elapsed, retention, &keep);
-        let held: BTreeSet<EpochId> = self.epochs.newest_held(usize::MAX).into_iter().collect();
+        let held: BTreeSet<EpochId> = self.epochs.latest_held(usize::MAX).into_iter().collect();
         let mine = self.own.leaf_id();
         let pinned = |(epoch, leaf, counter): &FrameKey| Some(*leaf) == mine && self.outbox.is_unheld(epoch, *counter);
         self.delivery

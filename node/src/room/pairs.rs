@@ -23,8 +23,8 @@ const TURN_PACE: Duration = Duration::from_secs(1);
 const EPOCH_LIFE: Duration = Duration::from_millis(DAY_MS);
 /// Epochs of one other that are kept: crossing turns are few, and older ones are erased by time.
 const MAX_EPOCHS: usize = 16;
-/// Keys given to one other that are kept.
-const MAX_ANSWERS: usize = 8;
+/// Keys given to one other that are kept, as many as rest on disk.
+const MAX_ANSWERS: usize = 16;
 /// Secrets shared with one other: one, or two where first words crossed, and a little slack.
 const MAX_PSKS: usize = 4;
 /// KEM keys of our leaf that were rotated away and that a first word is tried with.
@@ -173,8 +173,15 @@ impl Pair {
             kem: answer,
             passed: None,
         });
-        let surplus = self.answers.len().saturating_sub(MAX_ANSWERS);
-        self.answers.drain(..surplus);
+        while self.answers.len() > MAX_ANSWERS {
+            // Who is away answers the last that it read, however much we said since: what it can use is the first that isn't passed. The keys
+            // behind that one go, as it will read of the newest when it is back.
+            let first = self.answers.iter().position(|answer| answer.passed.is_none());
+            self.answers.remove(match first {
+                Some(0) => 1,
+                _ => 0,
+            });
+        }
         self.speaking = Some(Spoken {
             since: now.elapsed,
             turned: false,

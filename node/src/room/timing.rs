@@ -130,6 +130,8 @@ pub(super) const RETOLD: usize = 64;
 pub(super) const SYNC_TURN: Duration = Duration::from_millis(400);
 /// After a change of epoch, how long frames of the epochs before it are still compared.
 pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
+/// Between two times at which links are told that frames of an earlier epoch were given to us.
+pub(super) const NEWS_PACE: Duration = Duration::from_secs(2);
 /// The longest wait between two pulls for a gap that nobody could fill; a link that comes or knows more is asked at once. An answer may
 /// repeat what came beyond the gap, so whoever leaves a number out for good must not have it sent too often.
 pub(super) const GAP_PATIENCE_MAX: Duration = Duration::from_secs(30);

@@ -109,7 +109,7 @@ impl Room {
         let operations = ordered
             .iter()
             .map(|signed| ControlMessage::Operation(signed.to_unverified()));
-        let held = self.epochs.newest_held(SYNC_EPOCHS);
+        let held = self.epochs.latest_held(SYNC_EPOCHS);
         let epochs: Vec<_> = (self.epochs.announcements())
             .filter(|(_, known)| known.announcement.header().generation == generation)
             // Of what nobody here can read there is nothing to be read there either.

@@ -227,6 +227,21 @@ fn a_key_lives_until_its_successor_is_used_and_the_retention_after() {
 }
 
 #[test]
+fn what_who_is_away_answers_is_read_however_much_was_said_since() {
+    let (mut a, mut b) = two();
+    let hello = a.say(&b, "hello", Duration::ZERO);
+    assert!(b.hear(&a, &hello, Duration::ZERO).is_some());
+    let hi = b.say(&a, "hi", SECOND);
+    assert!(a.hear(&b, &hi, SECOND).is_some());
+    let queued = a.say(&b, "queued", 2 * SECOND);
+    for day in 1..=30 {
+        let _ = b.say(&a, "and another day", (day + 1) * DAY);
+    }
+    assert!(b.with(&a).answers.len() <= MAX_ANSWERS);
+    assert_eq!(b.hear(&a, &queued, 32 * DAY).as_deref(), Some("queued"));
+}
+
+#[test]
 fn a_first_word_is_read_with_a_key_that_was_rotated_away_and_not_for_ever() {
     let (mut alice, mut bob) = two();
     let (one, two) = (alice.say(&bob, "one", SECOND), alice.say(&bob, "two", SECOND));

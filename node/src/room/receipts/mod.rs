@@ -71,7 +71,7 @@ impl Room {
         if linked(self).is_none() {
             return;
         }
-        for epoch in self.epochs.newest_held(SYNC_EPOCHS) {
+        for epoch in self.epochs.latest_held(SYNC_EPOCHS) {
             for leaf in self.delivery.senders(&epoch) {
                 if self
                     .members
@@ -99,7 +99,7 @@ impl Room {
     }
 
     fn tell_authors(&mut self, now: Now) {
-        let held = self.epochs.newest_held(SYNC_EPOCHS);
+        let held = self.epochs.latest_held(SYNC_EPOCHS);
         self.heard.keep(&held);
         let mut later: Option<Duration> = None;
         for author in self.heard.authors() {

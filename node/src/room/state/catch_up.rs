@@ -204,13 +204,12 @@ impl Room {
         }
     }
 
-    /// The first words of a link to somebody who was away: older epochs than the usual few may lack frames too.
-    pub(in crate::room) fn ask_older_frames(&mut self, to: PeerKey) {
-        if self.catching_up.back.is_some() {
-            let mut older = self.epochs.newest_held(usize::MAX);
-            older.drain(..older.len().min(SYNC_EPOCHS));
-            older.reverse();
-            self.ask_frames_of(&older, to);
-        }
+    /// What a link has that we lack, of all epochs that are held: while we were out of touch others may have used any of them.
+    pub(in crate::room) fn ask_all_frames(&mut self, to: PeerKey) {
+        self.ask_frames(to);
+        let mut older = self.epochs.latest_held(usize::MAX);
+        older.drain(..older.len().min(SYNC_EPOCHS));
+        older.reverse();
+        self.ask_frames_of(&older, to);
     }
 }
