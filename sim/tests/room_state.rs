@@ -616,9 +616,10 @@ fn what_is_old_is_erased_from_disk() {
     };
     assert!(epochs(&world).len() >= 6);
     let first = epochs(&world);
-    world.run(Duration::from_secs(25 * 3_600));
+    // A day at most until the last of them gives way to a new day's, and the retention from then.
+    world.run(Duration::from_secs(49 * 3_600));
     let rest = epochs(&world);
-    assert!(rest.len() <= 2, "{} epochs are left", rest.len());
+    assert!(rest.len() <= 3, "{} epochs are left", rest.len());
     assert!(rest.is_disjoint(&first), "the new day has a new epoch");
 }
 
